@@ -1,0 +1,80 @@
+//! Text states for every timestep: what a prompt becomes before the U-Net reads it.
+
+use tch::Tensor;
+
+/// The text states that feed the cross-attention layers: one tensor for the keys and one for the values.
+///
+/// An ordinary prompt gives the same tensor twice.
+///
+/// # Shapes
+/// - `key`, `value`: `[batch, tokens, hidden]`
+#[derive(Debug)]
+pub struct TextStates {
+    /// Context that `to_k` projects.
+    pub key: Tensor,
+    /// Context that `to_v` projects.
+    pub value: Tensor,
+}
+
+impl TextStates {
+    /// The same states for keys and values.
+    pub fn shared(states: Tensor) -> Self {
+        TextStates { key: states.shallow_clone(), value: states }
+    }
+}
+
+impl Clone for TextStates {
+    fn clone(&self) -> Self {
+        TextStates { key: self.key.shallow_clone(), value: self.value.shallow_clone() }
+    }
+}
+
+/// Text states that hold from `from_timestep` up to the piece before it.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// The lowest timestep (inclusive) that these states serve.
+    pub from_timestep: f64,
+    /// The states.
+    pub states: TextStates,
+}
+
+/// One prompt's text states over all timesteps, the noisiest first.
+#[derive(Debug, Clone)]
+pub struct Conditioning {
+    pieces: Vec<Piece>,
+}
+
+impl Conditioning {
+    /// The same states at every timestep: an ordinary prompt.
+    pub fn constant(states: TextStates) -> Self {
+        Conditioning { pieces: vec![Piece { from_timestep: 0.0, states }] }
+    }
+
+    /// Different states in different timestep ranges.
+    ///
+    /// The pieces are put in order, noisiest first; the last one also serves every timestep below it.
+    /// Returns `None` if there is no piece.
+    pub fn staged(mut pieces: Vec<Piece>) -> Option<Self> {
+        pieces.sort_by(|a, b| b.from_timestep.total_cmp(&a.from_timestep));
+        (!pieces.is_empty()).then_some(Conditioning { pieces })
+    }
+
+    /// The pieces, noisiest first.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Index into [`Conditioning::pieces`] of the piece that serves `timestep`.
+    pub fn piece_at(&self, timestep: f64) -> usize {
+        self.pieces.iter().position(|piece| timestep >= piece.from_timestep).unwrap_or(self.pieces.len() - 1)
+    }
+}
+
+/// The stage of a timestep, 0 being the first in generation (the noisiest).
+///
+/// Timesteps `0..train_timesteps` are split into `stages` equal ranges: `floor(t * stages / train_timesteps)` counted
+/// from the noisy end, as in ProSpect (arXiv 2305.16225). Fractional timesteps (Euler, Karras) are allowed.
+pub fn stage_of(timestep: f64, stages: usize, train_timesteps: usize) -> usize {
+    let from_clean_end = (timestep * stages as f64 / train_timesteps as f64).floor().max(0.0) as usize;
+    stages - 1 - from_clean_end.min(stages - 1)
+}

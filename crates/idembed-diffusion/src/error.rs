@@ -1,0 +1,139 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// What can go wrong between a model folder and a picture.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be opened, read or mapped.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A JSON file does not parse, or lacks a field.
+    #[error("`{path}` is not a valid configuration")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A configuration asks for something this crate does not build.
+    #[error("unsupported model: {what}")]
+    Unsupported {
+        /// What the file says, and what would be accepted.
+        what: String,
+        /// What to do instead, if something helps.
+        hint: Option<&'static str>,
+    },
+    /// The folder is not a model in diffusers layout.
+    #[error("`{path}` is not a model folder in diffusers layout: {what}")]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        what: String,
+    },
+    /// A weight file is damaged or does not hold what the configuration needs.
+    #[error("cannot load `{path}`")]
+    Weights {
+        /// The weight file or its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: WeightsError,
+    },
+    /// The tokenizer's files cannot be used.
+    #[error("cannot build the tokenizer: {0}")]
+    Tokenizer(String),
+    /// A tensor given to this crate has the wrong shape.
+    #[error("{what} has shape {got:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// The shape it has.
+        got: Vec<i64>,
+        /// The shape it should have, in words.
+        expected: String,
+    },
+    /// A setting is out of range.
+    #[error("{0}")]
+    Setting(String),
+    /// The network produced NaN or infinity.
+    #[error("{what} is not finite")]
+    NotFinite {
+        /// Which quantity.
+        what: String,
+    },
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// What can be wrong with a weight file.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// Not safetensors, truncated or corrupt.
+    #[error("the file is damaged or is not safetensors")]
+    Damaged(#[source] safetensors::SafeTensorError),
+    /// A tensor that the configuration needs is not there.
+    #[error("tensor `{0}` is missing")]
+    Missing(String),
+    /// Tensors that no part of the network asked for.
+    #[error("tensor `{first}` belongs to no part of the network ({count} such tensors)")]
+    Extra {
+        /// The first in alphabetical order.
+        first: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A tensor of another shape than the configuration says.
+    #[error("tensor `{name}` has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// Its name in the file.
+        name: String,
+        /// Its shape in the file.
+        got: Vec<i64>,
+        /// The shape that the configuration implies.
+        expected: Vec<i64>,
+    },
+    /// A tensor whose numbers are not f32, f16 or bf16.
+    #[error("tensor `{name}` has dtype {dtype}, expected F32, F16 or BF16")]
+    Dtype {
+        /// Its name in the file.
+        name: String,
+        /// Its dtype in the file.
+        dtype: String,
+    },
+    /// libtorch could not take the tensor.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A remedy to print below the error, where one is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Unsupported { hint, .. } => *hint,
+            Error::Layout { .. } => {
+                Some("give a folder that holds model_index.json, tokenizer/, text_encoder/, unet/, vae/ and scheduler/")
+            }
+            Error::Weights { source: WeightsError::Damaged(_), .. } => {
+                Some("the file may be cut short; fetch it again (pickled .bin and .ckpt files are not read)")
+            }
+            Error::NotFinite { .. } => Some("try --dtype f32 or bf16"),
+            _ => None,
+        }
+    }
+}
