@@ -1,1 +1,127 @@
 //! What the integration tests share: fixtures, paths, comparisons.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise and print their figures"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+use tch::{Kind, Tensor};
+
+/// The folder of one topic's fixtures: `$IDEMBED_FIXTURES/<topic>` if it exists, else `fixtures/<topic>` of this
+/// package.
+///
+/// The variable serves runs on freshly drawn fixtures.
+pub fn fixture_dir(topic: &str) -> PathBuf {
+    let fresh = std::env::var_os("IDEMBED_FIXTURES").map(|root| PathBuf::from(root).join(topic));
+    match fresh {
+        Some(folder) if folder.is_dir() => folder,
+        _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(topic),
+    }
+}
+
+/// Reads a JSON file.
+pub fn read_json(path: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Reads every tensor of a safetensors file, in the dtype that it has there.
+pub fn read_safetensors(path: &Path) -> BTreeMap<String, Tensor> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.iter()
+        .map(|(name, view)| {
+            let kind = match view.dtype() {
+                Dtype::F64 => Kind::Double,
+                Dtype::F32 => Kind::Float,
+                Dtype::F16 => Kind::Half,
+                Dtype::BF16 => Kind::BFloat16,
+                Dtype::I64 => Kind::Int64,
+                Dtype::I32 => Kind::Int,
+                Dtype::U8 => Kind::Uint8,
+                Dtype::BOOL => Kind::Bool,
+                other => panic!("{}: tensor `{name}` has dtype {other:?}", path.display()),
+            };
+            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+            (name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind))
+        })
+        .collect()
+}
+
+/// The largest difference of two tensors, relative to the largest magnitude expected.
+///
+/// Infinite if either holds NaN or infinity. Panics if the shapes differ.
+pub fn max_relative(ours: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(ours.size(), expected.size(), "shapes differ");
+    if ours.numel() == 0 {
+        return 0.0;
+    }
+    let ours = ours.to_kind(Kind::Double);
+    let expected = expected.to_kind(Kind::Double).to_device(ours.device());
+    let difference = (&ours - &expected).abs().max().double_value(&[]);
+    let scale = expected.abs().max().double_value(&[]);
+    if difference == 0.0 {
+        0.0
+    } else if difference.is_finite() && scale.is_finite() {
+        difference / scale
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// Prints one line per comparison and remembers those over their limit.
+#[derive(Debug, Default)]
+pub struct Parity {
+    failures: Vec<String>,
+}
+
+impl Parity {
+    /// Nothing compared yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes one comparison; `case` is `<topic>/<name>`.
+    pub fn check(&mut self, case: &str, max_rel: f64, limit: f64) {
+        let line = format!("parity: {case} max_rel={max_rel:.3e} limit={limit:.0e}");
+        println!("{line}");
+        let within = max_rel <= limit;
+        if !within {
+            self.failures.push(line);
+        }
+    }
+
+    /// Compares two tensors by [`max_relative`].
+    pub fn check_tensors(&mut self, case: &str, ours: &Tensor, expected: &Tensor, limit: f64) {
+        self.check(case, max_relative(ours, expected), limit);
+    }
+
+    /// Panics if any comparison was over its limit.
+    pub fn finish(self) {
+        assert!(self.failures.is_empty(), "over the limit:\n{}", self.failures.join("\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_to_the_largest() {
+        let expected = Tensor::from_slice(&[0.0f32, -4.0]);
+        assert_eq!(max_relative(&Tensor::from_slice(&[1.0f32, -4.0]), &expected), 0.25);
+        assert_eq!(max_relative(&expected, &expected), 0.0);
+    }
+
+    #[test]
+    fn not_a_number_is_never_close() {
+        let expected = Tensor::from_slice(&[1.0f32]);
+        assert_eq!(max_relative(&Tensor::from_slice(&[f32::NAN]), &expected), f64::INFINITY);
+        assert_eq!(max_relative(&Tensor::from_slice(&[1.0f32]), &Tensor::from_slice(&[0.0f32])), f64::INFINITY);
+    }
+}
