@@ -1,1 +1,66 @@
-fn main() {}
+//! Chores of the workspace: set-up, tests, the demo, parity with Python, benchmarks.
+//!
+//! One file per command. This package never links libtorch, so that it compiles in seconds and can fetch libtorch;
+//! it drives `cargo`, `python3` and the programs of the other packages.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
+
+mod bench;
+mod demo;
+mod disk;
+mod hint;
+mod manifest;
+mod parity;
+mod python;
+mod reference;
+mod setup;
+mod stamp;
+mod test;
+mod wheel;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the idembed workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch libtorch into `.libtorch`, once
+    Setup(setup::Args),
+    /// Learn the bundled portrait and draw it in new scenes
+    Demo(demo::Args),
+    /// Run all tests of the workspace
+    Test(test::Args),
+    /// Compare with diffusers on fresh random models
+    Parity(parity::Args),
+    /// Measure speed and memory side by side with diffusers
+    Bench(bench::Args),
+    /// Check `models/manifest.json` against the bundled files
+    Manifest(manifest::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Setup(args) => setup::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Parity(args) => parity::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Manifest(args) => manifest::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("{}", hint::render(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

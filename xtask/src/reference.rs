@@ -1,0 +1,119 @@
+//! The Python reference: PyTorch, diffusers and transformers at pinned versions, in `.python`.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::disk::GIB;
+use crate::hint::Hinted;
+use crate::python::Python;
+use crate::{disk, setup, stamp, workspace};
+
+/// The interpreter of the reference, installed first when it is missing. The variable `IDEMBED_PYTHON` names one of
+/// the user's own.
+///
+/// # Errors
+/// When Python, pip, the network or the disk fails.
+pub(crate) fn python() -> Result<OsString> {
+    if let Some(own) = std::env::var_os("IDEMBED_PYTHON").filter(|program| !program.is_empty()) {
+        let own = if Path::new(&own).components().count() > 1 { std::path::absolute(own)?.into() } else { own };
+        check_imports(&Python::at(own.clone()))?;
+        return Ok(own);
+    }
+    let root = workspace::root();
+    let folder = root.join(".python");
+    let program = folder.join("env/bin/python");
+    let requirements = root.join("tests/fixtures/requirements.txt");
+    let wanted =
+        fs::read_to_string(&requirements).with_context(|| format!("cannot read `{}`", requirements.display()))?;
+    let is_ready = || stamp::read(&folder.join("installed.json")).as_ref() == Some(&wanted) && program.exists();
+    if is_ready() {
+        return Ok(program.into());
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in `{}`", folder.display()))?;
+    lock.lock().context("cannot lock `.python`")?;
+    if !is_ready() {
+        install(&folder, &program, &requirements)?;
+        stamp::write(&folder.join("installed.json"), &wanted)?;
+    }
+    Ok(program.into())
+}
+
+fn install(folder: &Path, program: &Path, requirements: &Path) -> Result<()> {
+    disk::require(folder, 9 * GIB, "the Python reference")?;
+    eprintln!("installing the Python reference (about 3 GB to download, 5 GB on disk, once) in `{}`", folder.display());
+    stamp::remove(&folder.join("installed.json"))?;
+    let host = Python::find()?;
+    let version = host.version()?;
+    require_version(version)?;
+    // An environment that a cut run left behind is kept: pip goes on with what is missing.
+    let python = Python::at(program);
+    if python.version().ok() != Some(version) {
+        make_environment(&host, &folder.join("env"))?;
+    }
+    let temporary = tempfile::Builder::new().prefix("tmp-").tempdir_in(folder)?;
+    let arguments: [PathBuf; 5] = [
+        "install".into(),
+        "--requirement".into(),
+        requirements.into(),
+        // The wheel of torch that `setup` fetched need not be fetched again.
+        "--find-links".into(),
+        setup::wheel_cache()?,
+    ];
+    python.pip(&arguments, temporary.path())?;
+    check_imports(&python)
+}
+
+/// The pinned packages have wheels for these versions of Python.
+fn require_version(version: (u32, u32)) -> Result<()> {
+    let (major, minor) = version;
+    if major == 3 && (11..=14).contains(&minor) {
+        return Ok(());
+    }
+    let message = format!("the Python reference needs Python 3.11 to 3.14, this is {major}.{minor}");
+    Err(Hinted::new(message, "set PYTHON to a fitting interpreter, or IDEMBED_PYTHON to one that has the packages of `tests/fixtures/requirements.txt`").into())
+}
+
+fn make_environment(host: &Python, folder: &Path) -> Result<()> {
+    let status = workspace::status(
+        Command::new(host.program()).args(["-m", "venv", "--clear"]).arg(folder).stdin(Stdio::null()),
+    )?;
+    if !status.success() {
+        let message = format!("`{} -m venv` failed ({status})", host.program().display());
+        return Err(Hinted::new(message, "on Debian and Ubuntu: `apt install python3-venv`").into());
+    }
+    Ok(())
+}
+
+fn check_imports(python: &Python) -> Result<()> {
+    let output = Command::new(python.program())
+        .args(["-c", "import torch, diffusers, transformers"])
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{}`", python.program().display()))?;
+    ensure!(
+        output.status.success(),
+        "`{}` cannot import torch, diffusers and transformers: {}",
+        python.program().display(),
+        String::from_utf8_lossy(&output.stderr).trim_end().lines().last().unwrap_or("no message")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_without_wheels_are_refused() {
+        require_version((3, 11)).unwrap();
+        require_version((3, 14)).unwrap();
+        for version in [(2, 7), (3, 10), (3, 15)] {
+            assert!(require_version(version).is_err(), "{version:?}");
+        }
+    }
+}

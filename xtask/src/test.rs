@@ -1,0 +1,31 @@
+//! `cargo xtask test`: all tests of the workspace, with libtorch set up first.
+
+use anyhow::{Result, ensure};
+
+use crate::{reference, setup, workspace};
+
+/// Options of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Install the Python reference too and run the tests that need it, which are skipped without it
+    #[arg(long)]
+    python: bool,
+    /// Arguments of `cargo test`, after `--`
+    #[arg(last = true)]
+    cargo_test: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the set-up or a test fails.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure_libtorch()?;
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--workspace"]).args(&args.cargo_test);
+    if args.python {
+        cargo.env("IDEMBED_PYTHON", reference::python()?).env("IDEMBED_REQUIRE_PYTHON", "1");
+    }
+    ensure!(workspace::status(&mut cargo)?.success(), "`cargo test` failed");
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Python wheels as a source of shared libraries: fetched by pip by package name, kept for other clones, unpacked in
+//! part.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use zip::ZipArchive;
+
+use crate::hint::Hinted;
+use crate::python::Python;
+
+/// The wheel of one package version.
+pub(crate) struct Wheel {
+    /// Name in the package index.
+    pub(crate) package: &'static str,
+    /// Exact version.
+    pub(crate) version: &'static str,
+}
+
+impl Wheel {
+    /// `torch==2.11.0`
+    pub(crate) fn requirement(&self) -> String {
+        format!("{}=={}", self.package, self.version)
+    }
+
+    /// The finished wheel in the cache, if it is there.
+    pub(crate) fn cached(&self, cache: &Path, arch: &str) -> Option<PathBuf> {
+        let files = fs::read_dir(cache).ok()?;
+        files.flatten().map(|file| file.path()).find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.is_named(&name, arch) && open(path).is_ok()
+        })
+    }
+
+    /// Fetches the wheel into the cache unless it is there. A download appears under its own name only when complete.
+    ///
+    /// # Errors
+    /// When pip fails.
+    pub(crate) fn fetch(&self, python: &Python, cache: &Path, arch: &str) -> Result<PathBuf> {
+        if let Some(path) = self.cached(cache, arch) {
+            eprintln!("{}: from `{}`", self.requirement(), path.display());
+            return Ok(path);
+        }
+        let context = || format!("cannot write to the cache `{}`", cache.display());
+        let unfinished = tempfile::Builder::new().prefix(".fetch-").tempdir_in(cache).with_context(context)?;
+        let mut arguments = vec!["download".to_owned(), "--no-deps".to_owned(), "--no-cache-dir".to_owned()];
+        arguments.extend(["--dest".to_owned(), unfinished.path().display().to_string()]);
+        arguments.extend(target_options(arch));
+        arguments.push(self.requirement());
+        python.pip(&arguments, unfinished.path()).with_context(|| format!("cannot fetch {}", self.requirement()))?;
+        for file in fs::read_dir(unfinished.path()).with_context(context)?.flatten() {
+            let name = file.file_name();
+            if self.is_named(&name.to_string_lossy(), arch) {
+                let path = cache.join(name);
+                fs::rename(file.path(), &path).with_context(context)?;
+                return Ok(path);
+            }
+        }
+        bail!("pip left no wheel of {} for {arch}", self.requirement())
+    }
+
+    fn is_named(&self, file: &str, arch: &str) -> bool {
+        let start = format!("{}-{}-", self.package.replace('-', "_"), self.version);
+        file.starts_with(&start) && file.ends_with(&format!("_{arch}.whl"))
+    }
+}
+
+/// The options that make pip choose wheels for this kind of machine, whatever Python runs pip.
+pub(crate) fn target_options(arch: &str) -> Vec<String> {
+    let mut options: Vec<String> = [
+        "--only-binary=:all:",
+        "--implementation=cp",
+        "--python-version=3.11",
+        "--abi=cp311",
+        "--abi=abi3",
+        "--abi=none",
+    ]
+    .map(str::to_owned)
+    .into();
+    // pip takes a platform name literally, so each one that a wheel may bear is listed, the newest first.
+    options.extend((5..=28).rev().map(|minor| format!("--platform=manylinux_2_{minor}_{arch}")));
+    options.extend(["2014", "2010", "1"].map(|year| format!("--platform=manylinux{year}_{arch}")));
+    options
+}
+
+/// Unpacks the entries that `wanted` accepts below `folder`.
+///
+/// # Errors
+/// When the disk is full, or the wheel is damaged; a damaged one is removed, so that it is fetched again.
+pub(crate) fn unpack(wheel: &Path, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let started = Instant::now();
+    let name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut archive = open(wheel)?;
+    let names: Vec<String> =
+        archive.file_names().filter(|name| wanted(name) && !name.ends_with('/')).map(str::to_owned).collect();
+    let mut total = 0;
+    for name in &names {
+        total += archive.by_name(name)?.size();
+    }
+    let bar = ProgressBar::new(total);
+    bar.set_style(ProgressStyle::with_template("unpacking [{bar:40}] {bytes}/{total_bytes}")?);
+    for entry in &names {
+        if let Err(error) = unpack_entry(&mut archive, entry, folder, &bar) {
+            if error.chain().any(is_damage) {
+                let _ = fs::remove_file(wheel);
+                return Err(error.context(Hinted::new(
+                    format!("`{name}` was damaged and is removed"),
+                    "run the same command again",
+                )));
+            }
+            return Err(error);
+        }
+    }
+    bar.finish_and_clear();
+    if !io::stderr().is_terminal() || names.len() > 1 {
+        eprintln!(
+            "unpacked {} files, {} MiB of {name} in {:.1} s",
+            names.len(),
+            total >> 20,
+            started.elapsed().as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+fn open(wheel: &Path) -> Result<ZipArchive<File>> {
+    let context = || format!("cannot read the wheel `{}`", wheel.display());
+    ZipArchive::new(File::open(wheel).with_context(context)?).with_context(context)
+}
+
+fn unpack_entry(archive: &mut ZipArchive<File>, name: &str, folder: &Path, bar: &ProgressBar) -> Result<()> {
+    let mut entry = archive.by_name(name)?;
+    let relative =
+        entry.enclosed_name().with_context(|| format!("the wheel holds a path that leads outside: `{name}`"))?;
+    let path = folder.join(relative);
+    let context = || format!("cannot write `{}`", path.display());
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(context)?;
+    }
+    let mut file = File::create(&path).with_context(context)?;
+    io::copy(&mut entry, &mut bar.wrap_write(&mut file)).with_context(context)?;
+    Ok(())
+}
+
+/// Whether a cause is a broken archive: a checksum or a compressed stream that does not fit.
+fn is_damage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    cause.is::<zip::result::ZipError>()
+        || cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const WHEEL: Wheel = Wheel { package: "nvidia-cuda-cupti", version: "13.0.85" };
+    const FILE: &str = "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl";
+
+    fn write_wheel(path: &Path) {
+        let mut zip = zip::ZipWriter::new(File::create(path).unwrap());
+        for name in ["nvidia/lib/libcupti.so.13", "nvidia/include/cupti.h"] {
+            zip.start_file(name, zip::write::FileOptions::default()).unwrap();
+            zip.write_all(name.repeat(100).as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+    }
+
+    #[test]
+    fn only_a_whole_wheel_of_the_same_version_and_machine_counts_as_cached() {
+        let cache = tempfile::tempdir().unwrap();
+        assert_eq!(WHEEL.cached(cache.path(), "x86_64"), None);
+        write_wheel(&cache.path().join(FILE));
+        assert_eq!(WHEEL.cached(cache.path(), "x86_64"), Some(cache.path().join(FILE)));
+        assert_eq!(WHEEL.cached(cache.path(), "aarch64"), None);
+        let newer = Wheel { version: "13.0.8", ..WHEEL };
+        assert_eq!(newer.cached(cache.path(), "x86_64"), None);
+        let length = fs::metadata(cache.path().join(FILE)).unwrap().len();
+        File::options().write(true).open(cache.path().join(FILE)).unwrap().set_len(length - 30).unwrap();
+        assert_eq!(WHEEL.cached(cache.path(), "x86_64"), None);
+    }
+
+    #[test]
+    fn unpacking_takes_what_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let wheel = folder.path().join(FILE);
+        write_wheel(&wheel);
+        unpack(&wheel, folder.path(), |name| name.ends_with(".so.13")).unwrap();
+        let text = fs::read_to_string(folder.path().join("nvidia/lib/libcupti.so.13")).unwrap();
+        assert_eq!(text, "nvidia/lib/libcupti.so.13".repeat(100));
+        assert!(!folder.path().join("nvidia/include").exists());
+    }
+
+    #[test]
+    fn a_damaged_wheel_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let wheel = folder.path().join(FILE);
+        write_wheel(&wheel);
+        let mut bytes = fs::read(&wheel).unwrap();
+        bytes[60] ^= 0xff;
+        fs::write(&wheel, bytes).unwrap();
+        let error = unpack(&wheel, folder.path(), |_| true).unwrap_err();
+        assert_eq!(error.to_string(), format!("`{FILE}` was damaged and is removed"));
+        assert!(!wheel.exists());
+    }
+}

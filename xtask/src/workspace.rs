@@ -1,0 +1,77 @@
+//! Where things are in the repository, and how to call cargo there.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context as _, Result};
+
+/// The folder of the repository.
+pub(crate) fn root() -> PathBuf {
+    // The variable is set by `cargo run`; the constant serves a binary started by hand.
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
+}
+
+/// A cargo command in the repository with the environment of a plain shell.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    // `cargo run` put it there from `.cargo/config.toml`; the inner cargo does that again by itself.
+    if own_libtorch().is_none() {
+        command.env_remove("LIBTORCH");
+    }
+    command
+}
+
+/// Runs a command that shares this terminal.
+///
+/// # Errors
+/// When the program cannot be started; a failed run is in the status.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    command.status().with_context(|| format!("cannot start `{}`", command.get_program().display()))
+}
+
+/// What the user chose instead of the libtorch in `.libtorch`, as `NAME=value`.
+pub(crate) fn own_libtorch() -> Option<String> {
+    own_choice(std::env::var_os("LIBTORCH").as_deref(), std::env::var_os("LIBTORCH_USE_PYTORCH").as_deref(), &root())
+}
+
+/// [`own_libtorch`] of the given environment. The default that cargo sets is not a choice of the user.
+fn own_choice(libtorch: Option<&OsStr>, use_pytorch: Option<&OsStr>, root: &Path) -> Option<String> {
+    if let Some(value) = use_pytorch {
+        return Some(format!("LIBTORCH_USE_PYTORCH={}", value.display()));
+    }
+    let value = libtorch?;
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let path = Path::new(value);
+    let is_default = path.ends_with(".libtorch/torch")
+        && path.ancestors().nth(2).is_some_and(|folder| canonical(folder) == canonical(root));
+    (!is_default).then(|| format!("LIBTORCH={}", value.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_of_cargo_is_not_a_choice_of_the_user() {
+        let root = root();
+        let default = root.join(".libtorch/torch");
+        assert_eq!(own_choice(Some(default.as_os_str()), None, &root), None);
+        assert_eq!(own_choice(None, None, &root), None);
+    }
+
+    #[test]
+    fn another_folder_or_the_use_of_pytorch_is_a_choice() {
+        let root = root();
+        let elsewhere = own_choice(Some(OsStr::new("/opt/libtorch")), None, &root);
+        assert_eq!(elsewhere.as_deref(), Some("LIBTORCH=/opt/libtorch"));
+        let other_clone = own_choice(Some(OsStr::new("/opt/.libtorch/torch")), None, &root);
+        assert_eq!(other_clone.as_deref(), Some("LIBTORCH=/opt/.libtorch/torch"));
+        let default = root.join(".libtorch/torch");
+        let pytorch = own_choice(Some(default.as_os_str()), Some(OsStr::new("1")), &root);
+        assert_eq!(pytorch.as_deref(), Some("LIBTORCH_USE_PYTORCH=1"));
+    }
+}
