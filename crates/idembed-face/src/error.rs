@@ -1,0 +1,122 @@
+//! Why a photo was refused.
+
+use std::path::PathBuf;
+
+use crate::photo::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE};
+
+/// What can be wrong with a file given as a photo.
+#[derive(Debug, thiserror::Error)]
+pub enum PhotoError {
+    /// The file is not there or the system refused to read it.
+    #[error("cannot read the photo `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder was given.
+    #[error("`{path}` is a folder, not a photo")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file holds no byte.
+    #[error("`{path}` is empty")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is of no known picture format.
+    #[error("`{path}` is not a picture")]
+    NotAPicture {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture, but in a format that is not read here.
+    #[error("`{path}` is a {format} file; JPEG, PNG and WebP are read")]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: &'static str,
+    },
+    /// A JPEG for print, whose colours cannot be shown without its ink profile.
+    #[error("`{path}` is a CMYK picture (made for print); RGB or grey is needed")]
+    Cmyk {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file itself is too big to be a photo.
+    #[error("`{path}` has {bytes} bytes; a photo may have at most {MAX_FILE_BYTES}")]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// More pixels than will be decoded.
+    #[error(
+        "`{path}` is {width} x {height} pixels; a photo may have at most {MAX_SIDE} on a side and {} million in all",
+        MAX_PIXELS / 1_000_000
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its width in pixels.
+        width: u32,
+        /// Its height in pixels.
+        height: u32,
+    },
+    /// Too few pixels to show a face.
+    #[error("`{path}` is {width} x {height} pixels; a photo needs at least {MIN_SIDE} on each side")]
+    TooSmall {
+        /// The file.
+        path: PathBuf,
+        /// Its width in pixels.
+        width: u32,
+        /// Its height in pixels.
+        height: u32,
+    },
+    /// The file ends before the picture does.
+    #[error("`{path}` is cut short: the file ends before the picture does")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The decoder gave up.
+    #[error("cannot decode the photo `{path}`")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: image::ImageError,
+    },
+}
+
+impl PhotoError {
+    /// A remedy to print below the error, where one is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            PhotoError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some("check the path; a path with spaces needs quotes")
+            }
+            PhotoError::Folder { .. } => Some("name one photo inside the folder"),
+            PhotoError::Empty { .. } | PhotoError::Truncated { .. } => {
+                Some("the copy or download may have been interrupted; fetch the file again")
+            }
+            PhotoError::NotAPicture { .. } | PhotoError::OtherFormat { .. } => {
+                Some("save the photo as JPEG or PNG; the content counts, not the file's name")
+            }
+            PhotoError::Cmyk { .. } => Some("convert it to RGB (sRGB) with any image editor"),
+            PhotoError::FileTooLarge { .. } | PhotoError::TooLarge { .. } => {
+                Some("scale it down, or cut out the part with the face")
+            }
+            PhotoError::TooSmall { .. } => Some("take a photo where the face is at least a few hundred pixels wide"),
+            PhotoError::Damaged { .. } => Some("open it in an image editor and save it again as PNG"),
+            PhotoError::Read { .. } => None,
+        }
+    }
+}
