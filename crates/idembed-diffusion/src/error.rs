@@ -70,6 +70,15 @@ pub enum Error {
         /// Which quantity.
         what: String,
     },
+    /// A listener at the cross-attention hook refused what it saw.
+    #[error("the listener at the cross-attention layers refused")]
+    Hook(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A picture came out in one single colour.
+    #[error("the picture is blank: every pixel is {rgb:?}")]
+    BlankPicture {
+        /// The colour.
+        rgb: [u8; 3],
+    },
     /// The caller asked to stop.
     #[error("stopped")]
     Stopped,
@@ -132,7 +141,7 @@ impl Error {
             Error::Weights { source: WeightsError::Damaged(_), .. } => {
                 Some("the file may be cut short; fetch it again (pickled .bin and .ckpt files are not read)")
             }
-            Error::NotFinite { .. } => Some("try --dtype f32 or bf16"),
+            Error::NotFinite { .. } | Error::BlankPicture { .. } => Some("try --dtype f32 or bf16"),
             _ => None,
         }
     }

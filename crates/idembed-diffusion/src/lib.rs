@@ -4,11 +4,24 @@
 //! [`hook`] and takes its text states per timestep range ([`conditioning`]), so that others can watch and steer it.
 //! It never sees a face, an identity file, or a loss.
 
+pub mod attention;
+pub mod clip;
 pub mod conditioning;
 pub mod device;
 pub mod error;
 pub mod hook;
+mod json;
+mod layers;
 pub mod noise;
+pub mod picture;
+mod resnet;
 pub mod schedulers;
+pub mod stable_diffusion;
+pub mod text_to_image;
+pub mod unet;
+pub mod vae;
+pub mod weights;
 
 pub use error::{Error, Result};
+pub use picture::Picture;
+pub use stable_diffusion::StableDiffusion;

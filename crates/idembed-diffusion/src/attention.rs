@@ -1,0 +1,48 @@
+//! Multi-head attention, split so that the probabilities can be seen: `attend(attention_probs(q, k), v)` equals
+//! `fused_attention(q, k, v)`.
+//!
+//! All tensors are `[batch, heads, positions, head_dim]`.
+
+use tch::{Kind, Tensor};
+
+use crate::Result;
+
+/// `softmax(Q K^T / sqrt(head_dim))` in f32 whatever the format of the inputs.
+///
+/// # Shapes
+/// - `query`: `[batch, heads, n, head_dim]`
+/// - `key`: `[batch, heads, tokens, head_dim]` (a batch of 1 is broadcast)
+/// - returns: `[batch, heads, n, tokens]`, f32, rows sum to 1
+pub fn attention_probs(query: &Tensor, key: &Tensor) -> Result<Tensor> {
+    let head_dim = query.size().last().copied().unwrap_or(1);
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let scores = query.f_mul_scalar(scale)?.f_matmul(&key.f_transpose(-2, -1)?)?;
+    Ok(scores.f_softmax(-1, Kind::Float)?)
+}
+
+/// Weighs the values with explicit probabilities.
+///
+/// # Shapes
+/// - `probs`: `[batch, heads, n, tokens]`
+/// - `value`: `[batch, heads, tokens, head_dim]`
+/// - returns: `[batch, heads, n, head_dim]` in the format of `value`
+pub fn attend(probs: &Tensor, value: &Tensor) -> Result<Tensor> {
+    Ok(probs.f_to_kind(value.kind())?.f_matmul(value)?)
+}
+
+/// libtorch's fused attention; `causal` hides later positions.
+pub fn fused_attention(query: &Tensor, key: &Tensor, value: &Tensor, causal: bool) -> Result<Tensor> {
+    Ok(Tensor::f_scaled_dot_product_attention(query, key, value, None::<Tensor>, 0.0, causal, None, false)?)
+}
+
+/// `[batch, n, heads * head_dim]` to `[batch, heads, n, head_dim]`.
+pub(crate) fn split_heads(x: &Tensor, heads: i64) -> Result<Tensor> {
+    let (batch, positions, width) = x.size3()?;
+    Ok(x.f_view([batch, positions, heads, width / heads])?.f_transpose(1, 2)?)
+}
+
+/// `[batch, heads, n, head_dim]` to `[batch, n, heads * head_dim]`.
+pub(crate) fn merge_heads(x: &Tensor) -> Result<Tensor> {
+    let (batch, heads, positions, head_dim) = x.size4()?;
+    Ok(x.f_transpose(1, 2)?.f_reshape([batch, positions, heads * head_dim])?)
+}

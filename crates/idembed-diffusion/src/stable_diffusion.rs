@@ -1,0 +1,123 @@
+//! A whole model folder: tokenizer, text encoder, U-Net, autoencoder, noise schedule.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tch::Tensor;
+
+use crate::clip::{ClipTextModel, Tokenizer};
+use crate::conditioning::{Conditioning, TextStates};
+use crate::device::Compute;
+use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
+use crate::unet::UNet;
+use crate::vae::Vae;
+use crate::{Error, Result, json};
+
+/// `model_index.json`, of which only the pipeline's name matters.
+#[derive(Deserialize)]
+struct ModelIndexJson {
+    #[serde(rename = "_class_name")]
+    class_name: String,
+}
+
+/// A loaded, frozen Stable Diffusion 1.x or 2.x.
+#[derive(Debug)]
+pub struct StableDiffusion {
+    /// From text to token ids.
+    pub tokenizer: Tokenizer,
+    /// From token ids to text states.
+    pub text_encoder: ClipTextModel,
+    /// The noise predictor.
+    pub unet: UNet,
+    /// Between pictures and latents.
+    pub vae: Vae,
+    /// What `scheduler/scheduler_config.json` says; samplers are built from it.
+    pub scheduler_config: SchedulerConfigJson,
+    /// The noise schedule that the model was trained with.
+    pub noise_schedule: NoiseSchedule,
+    /// Where and in which format the networks run.
+    pub compute: Compute,
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+impl StableDiffusion {
+    /// Loads a folder in diffusers layout.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, the parts do not fit together, or the model is of another family.
+    pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
+        check_index(folder)?;
+        let scheduler_config = SchedulerConfigJson::read(&folder.join("scheduler").join("scheduler_config.json"))?;
+        let model = StableDiffusion {
+            tokenizer: Tokenizer::from_folder(&folder.join("tokenizer"))?,
+            text_encoder: ClipTextModel::load(&folder.join("text_encoder"), compute)?,
+            unet: UNet::load(&folder.join("unet"), compute)?,
+            vae: Vae::load(&folder.join("vae"), compute)?,
+            noise_schedule: NoiseSchedule::from_config(&scheduler_config)?,
+            scheduler_config,
+            compute,
+            folder: folder.to_path_buf(),
+        };
+        model.check_parts_fit()?;
+        Ok(model)
+    }
+
+    /// The text states of a plain prompt, `[1, tokens, hidden]`, without gradient.
+    pub fn text_states(&self, prompt: &str) -> Result<Tensor> {
+        let encoding = self.tokenizer.encode(prompt)?;
+        if encoding.cut > 0 {
+            tracing::warn!("the prompt is {} tokens too long; its end was cut off: {prompt:?}", encoding.cut);
+        }
+        let ids = Tensor::f_from_slice(&encoding.ids)?.f_unsqueeze(0)?;
+        tch::no_grad(|| self.text_encoder.encode(&self.text_encoder.embed_tokens(&ids)?))
+    }
+
+    /// The conditioning of a plain prompt: the same text states at every timestep.
+    pub fn condition(&self, prompt: &str) -> Result<Conditioning> {
+        Ok(Conditioning::constant(TextStates::shared(self.text_states(prompt)?)))
+    }
+
+    /// How many pixels one latent stands for, along each side.
+    pub fn pixels_per_latent(&self) -> i64 {
+        self.vae.config().downscale()
+    }
+
+    /// The side in pixels of the pictures the model was trained on (512 where the files do not say).
+    pub fn native_size(&self) -> i64 {
+        self.unet.config().sample_size.map_or(512, |latents| latents * self.pixels_per_latent())
+    }
+
+    fn check_parts_fit(&self) -> Result<()> {
+        let mismatch = |what: String| Err(Error::Layout { path: self.folder.clone(), what });
+        let (hidden, cross) = (self.text_encoder.hidden_size(), self.unet.config().cross_attention_dim);
+        if hidden != cross {
+            return mismatch(format!("the text encoder is {hidden} wide, but the U-Net expects {cross}"));
+        }
+        let (latent, unet) = (self.vae.config().latent_channels, self.unet.config().channels);
+        if latent != unet {
+            return mismatch(format!("the VAE has {latent} latent channels, but the U-Net expects {unet}"));
+        }
+        let (length, positions) = (self.tokenizer.max_length() as i64, self.text_encoder.max_positions());
+        if length > positions {
+            return mismatch(format!("the tokenizer gives {length} tokens, but the text encoder takes {positions}"));
+        }
+        Ok(())
+    }
+}
+
+fn check_index(folder: &Path) -> Result<()> {
+    let path = folder.join("model_index.json");
+    if !path.is_file() {
+        let what = "`model_index.json` is missing".to_owned();
+        return Err(Error::Layout { path: folder.to_path_buf(), what });
+    }
+    let index: ModelIndexJson = json::read(&path)?;
+    let hint = match index.class_name.as_str() {
+        "StableDiffusionPipeline" => return Ok(()),
+        name if name.contains("XL") => Some("SDXL is not supported; give a Stable Diffusion 1.x or 2.x model"),
+        name if name.contains("Inpaint") => Some("this is an inpainting model; give a text-to-image one"),
+        _ => Some("give a folder whose model_index.json names StableDiffusionPipeline"),
+    };
+    Err(Error::Unsupported { what: format!("`{}` is made for {}", folder.display(), index.class_name), hint })
+}

@@ -1,0 +1,210 @@
+//! From a conditioned prompt and seeds to pictures.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tch::{Kind, Tensor};
+
+use crate::conditioning::Conditioning;
+use crate::hook::AttentionHook;
+use crate::noise::seeded_noise;
+use crate::picture::Picture;
+use crate::schedulers::{self, Scheduler, SchedulerKind};
+use crate::stable_diffusion::StableDiffusion;
+use crate::unet::ProjectedContext;
+use crate::{Error, Result};
+
+/// Everything that decides what a picture looks like, apart from the model.
+#[derive(Debug, Clone)]
+pub struct TextToImage<'a> {
+    /// The prompt.
+    pub prompt: &'a Conditioning,
+    /// The negative prompt (usually the empty text); unused without guidance.
+    pub negative: &'a Conditioning,
+    /// Classifier-free guidance (arXiv 2207.12598); at 1 and below the negative prompt is left out.
+    pub guidance_scale: f64,
+    /// Number of denoising steps.
+    pub steps: usize,
+    /// The sampler.
+    pub scheduler: SchedulerKind,
+    /// Width in pixels.
+    pub width: i64,
+    /// Height in pixels.
+    pub height: i64,
+    /// One seed for each picture.
+    pub seeds: &'a [u64],
+    /// How many pictures are drawn at the same time.
+    pub batch: usize,
+}
+
+/// One denoising step about to be taken.
+#[derive(Debug, Clone)]
+pub struct StepInfo {
+    /// Which pictures of the request are being drawn.
+    pub pictures: Range<usize>,
+    /// The step, from 0.
+    pub step: usize,
+    /// The number of steps.
+    pub steps: usize,
+    /// The step's timestep.
+    pub timestep: f64,
+    /// Which rows of the U-Net's batch see the prompt; the others see the negative prompt.
+    pub conditional_rows: Range<i64>,
+}
+
+/// Someone who follows the drawing: progress, attention hooks, stopping.
+pub trait Observer {
+    /// Called before every step. Returns a hook for the step's forward call, if any.
+    ///
+    /// # Errors
+    /// Ends the drawing; [`Error::Stopped`] for a wish to stop.
+    fn before_step(&mut self, step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>>;
+}
+
+/// Nobody follows.
+impl Observer for () {
+    fn before_step(&mut self, _step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>> {
+        Ok(None)
+    }
+}
+
+impl TextToImage<'_> {
+    /// Draws one picture per seed, in order. Runs without gradient.
+    ///
+    /// `each` receives every picture as soon as it is there.
+    ///
+    /// # Errors
+    /// Settings out of range, numbers that overflow on the way, or what observer and `each` report.
+    pub fn run<E: From<Error>>(
+        &self,
+        model: &StableDiffusion,
+        observer: &mut dyn Observer,
+        mut each: impl FnMut(usize, Picture) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.check(model)?;
+        for (index, seeds) in self.seeds.chunks(self.batch).enumerate() {
+            let first = index * self.batch;
+            let pictures = tch::no_grad(|| self.draw(model, observer, first, seeds))?;
+            for (offset, picture) in pictures.into_iter().enumerate() {
+                each(first + offset, picture)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, model: &StableDiffusion) -> Result<()> {
+        let unit = model.pixels_per_latent();
+        for (name, side) in [("width", self.width), ("height", self.height)] {
+            if side < unit || side % unit != 0 {
+                return Err(Error::Setting(format!("the {name} is {side}, expected a multiple of {unit} pixels")));
+            }
+        }
+        if !self.guidance_scale.is_finite() || self.guidance_scale < 0.0 {
+            return Err(Error::Setting(format!("the guidance scale is {}, expected 0 or more", self.guidance_scale)));
+        }
+        if self.batch == 0 {
+            return Err(Error::Setting("the batch is 0, expected 1 or more".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn draw(
+        &self,
+        model: &StableDiffusion,
+        observer: &mut dyn Observer,
+        first: usize,
+        seeds: &[u64],
+    ) -> Result<Vec<Picture>> {
+        let mut scheduler = schedulers::build(self.scheduler, &model.scheduler_config, self.steps)?;
+        let timesteps = scheduler.timesteps().to_vec();
+        let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
+        let mut contexts = Contexts::new(self, model, seeds.len() as i64)?;
+        let mut latents = noise[0].f_mul_scalar(scheduler.init_noise_sigma())?;
+
+        for (step, &timestep) in timesteps.iter().enumerate() {
+            let rows = seeds.len() as i64;
+            let guided = self.is_guided();
+            let hook = observer.before_step(&StepInfo {
+                pictures: first..first + seeds.len(),
+                step,
+                steps: timesteps.len(),
+                timestep,
+                conditional_rows: if guided { rows..2 * rows } else { 0..rows },
+            })?;
+            let input = scheduler.scale_model_input(&latents, step)?;
+            let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
+            let times = Tensor::f_full([input.size()[0]], timestep, (Kind::Float, model.compute.device))?;
+            let output = model.unet.forward(&input, &times, contexts.at(timestep)?, hook)?.f_to_kind(Kind::Float)?;
+            let output = if guided { self.guide(&output)? } else { output };
+            latents = scheduler.step(&output, step, &latents, noise.get(step + 1))?;
+            if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                let what = format!("the latents after step {} of {}", step + 1, timesteps.len());
+                return Err(Error::NotFinite { what });
+            }
+        }
+        (0..latents.size()[0])
+            .map(|row| Picture::from_tensor(&model.vae.decode(&latents.f_narrow(0, row, 1)?)?.f_squeeze_dim(0)?))
+            .collect()
+    }
+
+    fn is_guided(&self) -> bool {
+        self.guidance_scale > 1.0
+    }
+
+    fn guide(&self, output: &Tensor) -> Result<Tensor> {
+        let halves = output.f_chunk(2, 0)?;
+        let difference = halves[1].f_sub(&halves[0])?;
+        Ok(halves[0].f_add(&difference.f_mul_scalar(self.guidance_scale)?)?)
+    }
+
+    /// The starting noise and what the sampler adds later, each `[pictures, channels, height, width]`.
+    ///
+    /// Every picture draws from its own generator, so its batch mates do not matter.
+    fn draw_noise(&self, model: &StableDiffusion, scheduler: &dyn Scheduler, seeds: &[u64]) -> Result<Vec<Tensor>> {
+        let unit = model.pixels_per_latent();
+        let shape = [1, model.unet.config().channels, self.height / unit, self.width / unit];
+        let draws = 1 + scheduler.noise_draws();
+        let per_picture =
+            seeds.iter().map(|&seed| seeded_noise(seed, &shape, draws)).collect::<Result<Vec<Vec<Tensor>>>>()?;
+        (0..draws)
+            .map(|draw| {
+                let rows: Vec<&Tensor> = per_picture.iter().map(|noise| &noise[draw]).collect();
+                Ok(Tensor::f_cat(&rows, 0)?.f_to_device(model.compute.device)?)
+            })
+            .collect()
+    }
+}
+
+/// The projected text of every timestep range, each computed once per drawing and kept.
+struct Contexts<'a> {
+    request: &'a TextToImage<'a>,
+    prompt: Vec<ProjectedContext>,
+    negative: Vec<ProjectedContext>,
+    joined: HashMap<(usize, usize), ProjectedContext>,
+    pictures: i64,
+}
+
+impl<'a> Contexts<'a> {
+    fn new(request: &'a TextToImage<'a>, model: &StableDiffusion, pictures: i64) -> Result<Self> {
+        let project = |conditioning: &Conditioning| -> Result<Vec<ProjectedContext>> {
+            conditioning.pieces().iter().map(|piece| model.unet.project(&piece.states)).collect()
+        };
+        let negative = if request.is_guided() { project(request.negative)? } else { Vec::new() };
+        Ok(Contexts { request, prompt: project(request.prompt)?, negative, joined: HashMap::new(), pictures })
+    }
+
+    fn at(&mut self, timestep: f64) -> Result<&ProjectedContext> {
+        let prompt = self.request.prompt.piece_at(timestep);
+        if self.negative.is_empty() {
+            return Ok(&self.prompt[prompt]);
+        }
+        let negative = self.request.negative.piece_at(timestep);
+        match self.joined.entry((negative, prompt)) {
+            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let rows = |context: &ProjectedContext| context.repeat_rows(self.pictures);
+                Ok(entry.insert(rows(&self.negative[negative])?.concat(&rows(&self.prompt[prompt])?)?))
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `unet/config.json`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::json::{self, OneOrMany};
+use crate::resnet::ResnetStyle;
+use crate::{Error, Result};
+
+/// The file's fields that matter, as they stand in it.
+#[derive(Debug, Deserialize)]
+struct UNetConfigJson {
+    in_channels: i64,
+    out_channels: i64,
+    block_out_channels: Vec<i64>,
+    down_block_types: Vec<String>,
+    up_block_types: Vec<String>,
+    layers_per_block: OneOrMany,
+    cross_attention_dim: i64,
+    attention_head_dim: OneOrMany,
+    num_attention_heads: Option<OneOrMany>,
+    sample_size: Option<i64>,
+    #[serde(default = "one")]
+    transformer_layers_per_block: OneOrMany,
+    #[serde(default)]
+    use_linear_projection: bool,
+    #[serde(default = "default_groups")]
+    norm_num_groups: i64,
+    #[serde(default = "default_eps")]
+    norm_eps: f64,
+    #[serde(default = "default_padding")]
+    downsample_padding: i64,
+    #[serde(default = "yes")]
+    flip_sin_to_cos: bool,
+    #[serde(default)]
+    freq_shift: f64,
+    #[serde(default)]
+    center_input_sample: bool,
+    #[serde(flatten)]
+    other: serde_json::Map<String, Value>,
+}
+
+fn one() -> OneOrMany {
+    OneOrMany::One(1)
+}
+
+fn default_groups() -> i64 {
+    32
+}
+
+fn default_eps() -> f64 {
+    1e-5
+}
+
+fn default_padding() -> i64 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What other members of the U-Net family set, and the only values that Stable Diffusion 1.x and 2.x use.
+const FIXED: [(&str, &[&str]); 17] = [
+    ("act_fn", &["\"silu\""]),
+    ("mid_block_type", &["\"UNetMidBlock2DCrossAttn\""]),
+    ("mid_block_scale_factor", &["1", "1.0"]),
+    ("only_cross_attention", &["false"]),
+    ("dual_cross_attention", &["false"]),
+    ("class_embed_type", &["null"]),
+    ("num_class_embeds", &["null"]),
+    ("addition_embed_type", &["null"]),
+    ("encoder_hid_dim", &["null"]),
+    ("encoder_hid_dim_type", &["null"]),
+    ("time_embedding_type", &["\"positional\""]),
+    ("time_embedding_act_fn", &["null"]),
+    ("time_cond_proj_dim", &["null"]),
+    ("timestep_post_act", &["null"]),
+    ("resnet_time_scale_shift", &["\"default\""]),
+    ("attention_type", &["\"default\""]),
+    ("conv_in_kernel", &["3"]),
+];
+
+/// One resolution of the U-Net, counted along the down path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockConfig {
+    /// Channels of the feature map.
+    pub channels: i64,
+    /// Residual layers on the way down (the way up has one more).
+    pub layers: i64,
+    /// Attention heads.
+    pub heads: i64,
+    /// Transformer layers per attention, on the way down.
+    pub transformer_layers: i64,
+    /// Whether the block has attention on the way down.
+    pub attention_down: bool,
+    /// Whether the block has attention on the way up.
+    pub attention_up: bool,
+}
+
+/// The shape of a U-Net.
+#[derive(Debug, Clone)]
+pub struct UNetConfig {
+    /// Channels of the latents.
+    pub channels: i64,
+    /// The resolutions, finest first.
+    pub blocks: Vec<BlockConfig>,
+    /// Width of the text states.
+    pub cross_attention_dim: i64,
+    /// Side of the latents the model was trained at, if the file says.
+    pub sample_size: Option<i64>,
+    /// Whether attention blocks enter and leave by linear layers (2.x) or 1 x 1 convolutions (1.x).
+    pub linear_projection: bool,
+    /// Groups of the group normalisations.
+    pub norm_groups: i64,
+    /// Added to the variance in the residual layers' normalisations.
+    pub norm_eps: f64,
+    /// Padding of the downsampling convolutions.
+    pub downsample_padding: i64,
+    /// Whether the cosines come first in the timestep embedding.
+    pub flip_sin_to_cos: bool,
+    /// Subtracted from the number of frequencies in the timestep embedding's exponent.
+    pub freq_shift: f64,
+    /// Whether latents are mapped by `2 x - 1` first.
+    pub center_input_sample: bool,
+}
+
+impl UNetConfig {
+    /// Reads `config.json`.
+    ///
+    /// # Errors
+    /// Not JSON, a field missing, or a network that is not of the Stable Diffusion 1.x / 2.x family.
+    pub fn read(path: &Path) -> Result<Self> {
+        let json: UNetConfigJson = json::read(path)?;
+        json.resolve()
+    }
+
+    /// Width of the timestep embedding.
+    pub(crate) fn time_width(&self) -> i64 {
+        4 * self.blocks[0].channels
+    }
+
+    /// What all residual layers have in common.
+    pub(crate) fn resnet_style(&self) -> ResnetStyle {
+        ResnetStyle { groups: self.norm_groups, eps: self.norm_eps, time_width: Some(self.time_width()) }
+    }
+}
+
+impl UNetConfigJson {
+    fn resolve(self) -> Result<UNetConfig> {
+        self.check_family()?;
+        let count = self.block_out_channels.len();
+        let list = |field: &OneOrMany, name: &str| {
+            field.per_block(count).ok_or_else(|| unsupported(format!("{name} does not have {count} entries")))
+        };
+        if count == 0 || self.down_block_types.len() != count || self.up_block_types.len() != count {
+            return Err(unsupported("block_out_channels, down_block_types and up_block_types differ in length".into()));
+        }
+        // The published files call the number of heads `attention_head_dim`; `num_attention_heads` corrects it.
+        let heads = list(self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim), "attention_head_dim")?;
+        let layers = list(&self.layers_per_block, "layers_per_block")?;
+        let transformer_layers = list(&self.transformer_layers_per_block, "transformer_layers_per_block")?;
+        let blocks = (0..count)
+            .map(|index| {
+                let channels = self.block_out_channels[index];
+                let block = BlockConfig {
+                    channels,
+                    layers: layers[index],
+                    heads: heads[index],
+                    transformer_layers: transformer_layers[index],
+                    attention_down: has_attention(
+                        &self.down_block_types[index],
+                        "CrossAttnDownBlock2D",
+                        "DownBlock2D",
+                    )?,
+                    attention_up: has_attention(
+                        &self.up_block_types[count - 1 - index],
+                        "CrossAttnUpBlock2D",
+                        "UpBlock2D",
+                    )?,
+                };
+                let divisible = |by: i64| by > 0 && channels % by == 0;
+                if !divisible(block.heads) || !divisible(self.norm_num_groups) || block.layers < 1 {
+                    return Err(unsupported(format!(
+                        "{channels} channels cannot be split into {} heads and {} groups",
+                        block.heads, self.norm_num_groups
+                    )));
+                }
+                Ok(block)
+            })
+            .collect::<Result<_>>()?;
+        Ok(UNetConfig {
+            channels: self.in_channels,
+            blocks,
+            cross_attention_dim: self.cross_attention_dim,
+            sample_size: self.sample_size,
+            linear_projection: self.use_linear_projection,
+            norm_groups: self.norm_num_groups,
+            norm_eps: self.norm_eps,
+            downsample_padding: self.downsample_padding,
+            flip_sin_to_cos: self.flip_sin_to_cos,
+            freq_shift: self.freq_shift,
+            center_input_sample: self.center_input_sample,
+        })
+    }
+
+    fn check_family(&self) -> Result<()> {
+        if self.in_channels == 9 {
+            return Err(Error::Unsupported {
+                what: "the U-Net has 9 input channels".to_owned(),
+                hint: Some("this is an inpainting model; give a text-to-image one"),
+            });
+        }
+        if self.other.get("addition_embed_type").is_some_and(|value| value == "text_time") {
+            return Err(Error::Unsupported {
+                what: "the U-Net takes SDXL's size and crop conditions".to_owned(),
+                hint: Some("SDXL is not supported; give a Stable Diffusion 1.x or 2.x model"),
+            });
+        }
+        if self.in_channels != self.out_channels {
+            return Err(unsupported(format!(
+                "it has {} input and {} output channels, expected as many",
+                self.in_channels, self.out_channels
+            )));
+        }
+        for (field, accepted) in FIXED {
+            if let Some(value) = self.other.get(field).map(Value::to_string)
+                && !accepted.contains(&value.as_str())
+            {
+                return Err(unsupported(format!("{field} is {value}, expected {}", accepted[0])));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_attention(kind: &str, with: &str, without: &str) -> Result<bool> {
+    match kind {
+        _ if kind == with => Ok(true),
+        _ if kind == without => Ok(false),
+        _ => Err(unsupported(format!("block type `{kind}`, expected {with} or {without}"))),
+    }
+}
+
+fn unsupported(what: String) -> Error {
+    Error::Unsupported { what: format!("the U-Net's configuration: {what}"), hint: None }
+}

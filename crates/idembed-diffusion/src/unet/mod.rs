@@ -1,0 +1,10 @@
+//! The conditional U-Net of Stable Diffusion. Source: arXiv 2112.10752; layout as in diffusers' `UNet2DConditionModel`.
+
+mod blocks;
+mod config;
+mod model;
+mod time_embedding;
+mod transformer;
+
+pub use config::{BlockConfig, UNetConfig};
+pub use model::{ProjectedContext, SiteInfo, UNet};

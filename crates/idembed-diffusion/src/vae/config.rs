@@ -1,0 +1,151 @@
+//! `vae/config.json`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::resnet::ResnetStyle;
+use crate::{Error, Result, json};
+
+/// The file's fields that matter, as they stand in it.
+#[derive(Debug, Deserialize)]
+struct VaeConfigJson {
+    in_channels: i64,
+    out_channels: i64,
+    latent_channels: i64,
+    block_out_channels: Vec<i64>,
+    down_block_types: Vec<String>,
+    up_block_types: Vec<String>,
+    layers_per_block: i64,
+    #[serde(default = "default_groups")]
+    norm_num_groups: i64,
+    #[serde(default = "default_scaling_factor")]
+    scaling_factor: f64,
+    shift_factor: Option<f64>,
+    latents_mean: Option<Vec<f64>>,
+    latents_std: Option<Vec<f64>>,
+    #[serde(default = "default_activation")]
+    act_fn: String,
+    #[serde(default = "yes")]
+    use_quant_conv: bool,
+    #[serde(default = "yes")]
+    use_post_quant_conv: bool,
+    #[serde(default = "yes")]
+    mid_block_add_attention: bool,
+    #[serde(default)]
+    force_upcast: bool,
+}
+
+fn default_groups() -> i64 {
+    32
+}
+
+/// Files of Stable Diffusion 1.x were written before the field existed; diffusers reads them with this value.
+fn default_scaling_factor() -> f64 {
+    0.18215
+}
+
+fn default_activation() -> String {
+    "silu".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The shape of an autoencoder.
+#[derive(Debug, Clone)]
+pub struct VaeConfig {
+    /// Channels of the pictures.
+    pub image_channels: i64,
+    /// Channels of the latents.
+    pub latent_channels: i64,
+    /// Channels per resolution, finest first.
+    pub block_channels: Vec<i64>,
+    /// Residual layers per resolution in the encoder (the decoder has one more).
+    pub layers: i64,
+    /// Groups of the group normalisations.
+    pub norm_groups: i64,
+    /// What latents are multiplied with before the U-Net sees them.
+    pub scaling_factor: f64,
+    /// Whether a 1 x 1 convolution stands behind the encoder.
+    pub quant_conv: bool,
+    /// Whether a 1 x 1 convolution stands before the decoder.
+    pub post_quant_conv: bool,
+    /// Whether the coarsest resolution has attention.
+    pub mid_attention: bool,
+    /// Whether the file says that f16 overflows in this autoencoder.
+    pub force_upcast: bool,
+}
+
+impl VaeConfig {
+    /// Reads `config.json`.
+    ///
+    /// # Errors
+    /// Not JSON, a field missing, or an autoencoder of another family.
+    pub fn read(path: &Path) -> Result<Self> {
+        let json: VaeConfigJson = json::read(path)?;
+        json.resolve()
+    }
+
+    /// How many pixels one latent stands for, along each side.
+    pub fn downscale(&self) -> i64 {
+        1 << (self.block_channels.len() - 1)
+    }
+
+    /// What all residual layers have in common. The normalisations' epsilon is in no file.
+    pub(super) fn resnet_style(&self) -> ResnetStyle {
+        ResnetStyle { groups: self.norm_groups, eps: 1e-6, time_width: None }
+    }
+}
+
+impl VaeConfigJson {
+    fn resolve(self) -> Result<VaeConfig> {
+        let unsupported =
+            |what: String| Err(Error::Unsupported { what: format!("the VAE's configuration: {what}"), hint: None });
+        let count = self.block_out_channels.len();
+        if count == 0 || self.down_block_types.len() != count || self.up_block_types.len() != count {
+            return unsupported("block_out_channels, down_block_types and up_block_types differ in length".to_owned());
+        }
+        if let Some(kind) = self.down_block_types.iter().find(|kind| *kind != "DownEncoderBlock2D") {
+            return unsupported(format!("block type `{kind}`, expected DownEncoderBlock2D"));
+        }
+        if let Some(kind) = self.up_block_types.iter().find(|kind| *kind != "UpDecoderBlock2D") {
+            return unsupported(format!("block type `{kind}`, expected UpDecoderBlock2D"));
+        }
+        if self.in_channels != 3 || self.out_channels != 3 {
+            return unsupported(format!(
+                "it has {} input and {} output channels, expected 3 (RGB)",
+                self.in_channels, self.out_channels
+            ));
+        }
+        if self.act_fn != "silu" {
+            return unsupported(format!("act_fn is `{}`, expected silu", self.act_fn));
+        }
+        if self.shift_factor.is_some_and(|shift| shift != 0.0)
+            || self.latents_mean.is_some()
+            || self.latents_std.is_some()
+        {
+            return unsupported("latents are shifted (shift_factor, latents_mean), expected only scaled".to_owned());
+        }
+        let positive = self.scaling_factor.is_finite() && self.scaling_factor > 0.0;
+        let divisible = |channels: &i64| self.norm_num_groups > 0 && channels % self.norm_num_groups == 0;
+        if !positive || self.layers_per_block < 1 || !self.block_out_channels.iter().all(divisible) {
+            return unsupported(
+                "scaling_factor, layers_per_block or norm_num_groups does not fit the channels".to_owned(),
+            );
+        }
+        Ok(VaeConfig {
+            image_channels: self.in_channels,
+            latent_channels: self.latent_channels,
+            block_channels: self.block_out_channels,
+            layers: self.layers_per_block,
+            norm_groups: self.norm_num_groups,
+            scaling_factor: self.scaling_factor,
+            quant_conv: self.use_quant_conv,
+            post_quant_conv: self.use_post_quant_conv,
+            mid_attention: self.mid_block_add_attention,
+            force_upcast: self.force_upcast,
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! The autoencoder between pictures and latents. Source: arXiv 2112.10752; layout as in diffusers' `AutoencoderKL`.
+
+mod blocks;
+mod config;
+mod model;
+
+pub use config::VaeConfig;
+pub use model::{LatentDistribution, Vae};

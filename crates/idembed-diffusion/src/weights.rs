@@ -1,0 +1,280 @@
+//! Weight files: safetensors, memory-mapped, sharded or not, checked strictly.
+//!
+//! A tensor whose format on disk is the one to compute in is used where it lies in the map; any other is converted one
+//! at a time, and the pages it was read from are given back, so that the weights are never in memory twice.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::ops::{Div, Range};
+use std::path::{Path, PathBuf};
+
+use memmap2::{Mmap, UncheckedAdvice};
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use crate::device::Compute;
+use crate::error::WeightsError;
+use crate::{Error, Result};
+
+/// Variants of a weight file's name, the preferred first.
+const VARIANTS: [&str; 2] = ["", ".fp16"];
+
+/// The weights of one network.
+///
+/// Must outlive every tensor taken from it: the networks own theirs.
+#[derive(Debug)]
+pub struct Weights {
+    path: PathBuf,
+    maps: Vec<Mmap>,
+    entries: BTreeMap<String, Entry>,
+    used: RefCell<BTreeSet<String>>,
+    compute: Compute,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    map: usize,
+    kind: Kind,
+    shape: Vec<i64>,
+    bytes: Range<usize>,
+}
+
+/// `*.safetensors.index.json`: which shard holds which tensor.
+#[derive(Deserialize)]
+struct ShardIndexJson {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Weights {
+    /// Opens `folder/stem.safetensors`, its shards, or its fp16 variant, whichever is there.
+    ///
+    /// # Errors
+    /// No such file, a damaged one, or a tensor that is not f32, f16 or bf16.
+    pub fn open(folder: &Path, stem: &str, compute: Compute) -> Result<Self> {
+        let (path, shards) = find_files(folder, stem)?;
+        let mut weights = Weights {
+            path,
+            maps: Vec::with_capacity(shards.len()),
+            entries: BTreeMap::new(),
+            used: RefCell::default(),
+            compute,
+        };
+        for shard in &shards {
+            weights.add_file(shard)?;
+        }
+        Ok(weights)
+    }
+
+    /// The file, or the index of the shards.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The root of the names.
+    pub fn root(&self) -> Scope<'_> {
+        Scope { weights: self, prefix: String::new() }
+    }
+
+    /// Whether a tensor of this name is in the file.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Fails if the file holds tensors that nothing asked for.
+    ///
+    /// Names that end in `ignored` are let pass: buffers that old exporters wrote beside the parameters.
+    pub fn check_all_used(&self, ignored: &[&str]) -> Result<()> {
+        let used = self.used.borrow();
+        let mut extra = self
+            .entries
+            .keys()
+            .filter(|name| !used.contains(*name) && !ignored.iter().any(|suffix| name.ends_with(suffix)));
+        match extra.next() {
+            None => Ok(()),
+            Some(first) => Err(self.error(WeightsError::Extra { first: first.clone(), count: 1 + extra.count() })),
+        }
+    }
+
+    /// SHA-256 over names, shapes and values of all tensors used, the values rounded to f16.
+    ///
+    /// The same weights in another file, in shards, or in their fp16 variant give the same sum. `prefix` is left out of
+    /// the names.
+    pub fn fingerprint(&self, prefix: &str) -> Result<String> {
+        let mut hasher = Sha256::new();
+        for (name, entry) in self.entries.iter().filter(|(name, _)| self.used.borrow().contains(*name)) {
+            let half = self.view(entry)?.f_to_kind(Kind::Half)?.f_contiguous()?;
+            let mut bytes = vec![0u8; half.numel() * 2];
+            half.f_copy_data_u8(&mut bytes, half.numel())?;
+            hasher.update(name.strip_prefix(prefix).unwrap_or(name).as_bytes());
+            hasher.update(format!("{:?}", entry.shape).as_bytes());
+            hasher.update(&bytes);
+            self.release(entry);
+        }
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<()> {
+        let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+        let damaged = |source| Error::Weights { path: path.to_path_buf(), source: WeightsError::Damaged(source) };
+        let file = File::open(path).map_err(read_error)?;
+        // SAFETY: the map is read-only; as everywhere with maps, nobody may shorten the file while it is in use.
+        let map = unsafe { Mmap::map(&file) }.map_err(read_error)?;
+        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(damaged)?;
+        SafeTensors::deserialize(&map).map_err(damaged)?;
+        let data_start = header + size_of::<u64>();
+        for (name, info) in metadata.tensors() {
+            let kind = match info.dtype {
+                Dtype::F32 => Kind::Float,
+                Dtype::F16 => Kind::Half,
+                Dtype::BF16 => Kind::BFloat16,
+                Dtype::I64 => Kind::Int64,
+                other => {
+                    let source = WeightsError::Dtype { name, dtype: format!("{other:?}") };
+                    return Err(Error::Weights { path: path.to_path_buf(), source });
+                }
+            };
+            let entry = Entry {
+                map: self.maps.len(),
+                kind,
+                shape: info.shape.iter().map(|&size| size as i64).collect(),
+                bytes: data_start + info.data_offsets.0..data_start + info.data_offsets.1,
+            };
+            self.entries.insert(name, entry);
+        }
+        self.maps.push(map);
+        Ok(())
+    }
+
+    /// The tensor where it lies in the map; valid as long as `self` is.
+    fn view(&self, entry: &Entry) -> std::result::Result<Tensor, tch::TchError> {
+        let bytes = &self.maps[entry.map][entry.bytes.clone()];
+        if bytes.as_ptr().align_offset(entry.kind.elt_size_in_bytes()) != 0 {
+            return Tensor::f_from_data_size(bytes, &entry.shape, entry.kind);
+        }
+        // SAFETY: the bytes are mapped as long as `self` lives, hold `shape` numbers of `kind` (safetensors checked
+        // that), and nothing writes to weights.
+        unsafe { Tensor::f_from_blob(bytes.as_ptr(), &entry.shape, &[], entry.kind, Device::Cpu) }
+    }
+
+    /// Gives the pages of a converted tensor back to the system.
+    fn release(&self, entry: &Entry) {
+        let range = &entry.bytes;
+        // SAFETY: the map is of an unmodified file, so dropped pages read the same when they are touched again.
+        let advised =
+            unsafe { self.maps[entry.map].unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        if let Err(error) = advised {
+            tracing::debug!(%error, "the system kept the pages of a converted weight");
+        }
+    }
+
+    fn take(&self, name: &str, shape: &[i64]) -> std::result::Result<Tensor, WeightsError> {
+        let entry = self.entries.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+        if entry.kind == Kind::Int64 {
+            return Err(WeightsError::Dtype { name: name.to_owned(), dtype: "I64".to_owned() });
+        }
+        if entry.shape != shape {
+            let (got, expected) = (entry.shape.clone(), shape.to_vec());
+            return Err(WeightsError::Shape { name: name.to_owned(), got, expected });
+        }
+        self.used.borrow_mut().insert(name.to_owned());
+        let view = self.view(entry)?;
+        if entry.kind == self.compute.kind && self.compute.device == Device::Cpu {
+            return Ok(view);
+        }
+        let converted = view.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?;
+        self.release(entry);
+        Ok(converted)
+    }
+
+    fn error(&self, source: WeightsError) -> Error {
+        Error::Weights { path: self.path.clone(), source }
+    }
+}
+
+/// A place in the tree of names: `weights.root() / "encoder" / "layers" / 0`.
+#[derive(Debug, Clone)]
+pub struct Scope<'a> {
+    weights: &'a Weights,
+    prefix: String,
+}
+
+impl Scope<'_> {
+    /// The tensor `name` below this place, in the format and on the device to compute with.
+    ///
+    /// # Errors
+    /// It is missing or has another shape.
+    pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        self.weights.take(&self.path_of(name), shape).map_err(|source| self.weights.error(source))
+    }
+
+    /// Whether a tensor `name` is below this place.
+    pub fn has(&self, name: &str) -> bool {
+        self.weights.contains(&self.path_of(name))
+    }
+
+    /// The shape of the tensor `name` below this place, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[i64]> {
+        self.weights.entries.get(&self.path_of(name)).map(|entry| entry.shape.as_slice())
+    }
+
+    /// The checkpoint's name of this place.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+}
+
+impl<'a, N: std::fmt::Display> Div<N> for &Scope<'a> {
+    type Output = Scope<'a>;
+
+    fn div(self, name: N) -> Scope<'a> {
+        Scope { weights: self.weights, prefix: self.path_of(&name.to_string()) }
+    }
+}
+
+impl<'a, N: std::fmt::Display> Div<N> for Scope<'a> {
+    type Output = Scope<'a>;
+
+    fn div(self, name: N) -> Scope<'a> {
+        &self / name
+    }
+}
+
+/// The file to name in errors, and the files to map.
+fn find_files(folder: &Path, stem: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
+    for variant in VARIANTS {
+        let single = folder.join(format!("{stem}{variant}.safetensors"));
+        if single.is_file() {
+            return Ok((single.clone(), vec![single]));
+        }
+        // diffusers writes `stem.safetensors.index.fp16.json`, transformers `stem.safetensors.index.json`.
+        let index = folder.join(format!("{stem}.safetensors.index{variant}.json"));
+        if index.is_file() {
+            let shards = read_shard_index(&index, folder)?;
+            return Ok((index, shards));
+        }
+    }
+    let pickled = ["bin", "ckpt", "pt"].iter().any(|end| folder.join(format!("{stem}.{end}")).is_file());
+    let what = if pickled {
+        format!("`{stem}.safetensors` is missing (there is a pickled file, which is not read)")
+    } else {
+        format!("`{stem}.safetensors` is missing")
+    };
+    Err(Error::Layout { path: folder.to_path_buf(), what })
+}
+
+fn read_shard_index(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let json: ShardIndexJson = crate::json::read(index)?;
+    let names: BTreeSet<&String> = json.weight_map.values().collect();
+    if let Some(outside) = names.iter().find(|name| Path::new(name).components().count() != 1) {
+        let what = format!("the shard `{outside}` lies outside the folder");
+        return Err(Error::Layout { path: index.to_path_buf(), what });
+    }
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
