@@ -137,6 +137,12 @@ fn explain(said: &str) -> (&'static str, &'static str) {
     if said.contains("DO NOT MATCH THE HASHES") {
         return ("a download arrived damaged", "run the same command again");
     }
+    if said.contains("(from versions: none)") {
+        return (
+            "the package index has no fitting wheel, or cannot be reached",
+            "check the network; if pip uses an index of your own (`pip config list`), see that it offers the wheels named above",
+        );
+    }
     if said.contains("No matching distribution found") {
         return (
             "the package index has no fitting wheel",
@@ -161,6 +167,9 @@ mod tests {
             explain("ERROR: No matching distribution found for torch==2.11.0").0,
             "the package index has no fitting wheel"
         );
+        let empty =
+            "ERROR: Could not find a version that satisfies the requirement torch==2.11.0 (from versions: none)";
+        assert_eq!(explain(empty).0, "the package index has no fitting wheel, or cannot be reached");
         assert_eq!(explain("no such option: --implementation").0, "this pip is too old");
         assert_eq!(explain("Killed").0, "see its message above");
     }

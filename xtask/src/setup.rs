@@ -3,6 +3,7 @@
 //! The folder has the layout of Python's site-packages, because the libraries find each other by it. For the CPU three
 //! wheels are fetched and a tenth of their files unpacked; `--cuda` lets pip install the whole set.
 
+use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,15 @@ enum Variant {
     Cuda,
 }
 
+impl Display for Variant {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Cpu => "CPU",
+            Self::Cuda => "CUDA",
+        })
+    }
+}
+
 /// What `.libtorch/setup.json` vouches for.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Installed {
@@ -58,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let folder = workspace::root().join(".libtorch");
     if let Some(installed) = installed(&folder).filter(|installed| serves(installed, args)) {
-        eprintln!("libtorch {} ({:?}) is in `{}`", installed.torch, installed.variant, folder.display());
+        eprintln!("libtorch {} ({}) is in `{}`", installed.torch, installed.variant, folder.display());
         return Ok(());
     }
     install(&folder, if args.cuda { Variant::Cuda } else { Variant::Cpu })
@@ -96,13 +106,16 @@ fn install(folder: &Path, variant: Variant) -> Result<()> {
     // Two commands at once would unpack over each other.
     let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in `{}`", folder.display()))?;
     lock.lock().context("cannot lock `.libtorch`")?;
-    let python = Python::find()?;
     let new = folder.join("unfinished");
     remove(&new)?;
     create(&new)?;
-    match variant {
-        Variant::Cpu => install_cpu(&python, arch, &new)?,
-        Variant::Cuda => install_cuda(&python, arch, &new)?,
+    let unpacked = match variant {
+        Variant::Cpu => install_cpu(arch, &new),
+        Variant::Cuda => install_cuda(arch, &new),
+    };
+    if let Err(error) = unpacked {
+        remove(&new)?;
+        return Err(error);
     }
     fs::write(new.join("torch/build-version"), TORCH.version).context("cannot write `build-version`")?;
 
@@ -119,22 +132,26 @@ fn install(folder: &Path, variant: Variant) -> Result<()> {
         relink()?;
     }
     stamp::write(&folder.join("setup.json"), &Installed { torch: TORCH.version.to_owned(), variant })?;
-    eprintln!("libtorch {} ({variant:?}) is ready in `{}`", TORCH.version, folder.display());
+    eprintln!("libtorch {} ({variant}) is ready in `{}`", TORCH.version, folder.display());
     Ok(())
 }
 
-fn install_cpu(python: &Python, arch: &str, folder: &Path) -> Result<()> {
+fn install_cpu(arch: &str, folder: &Path) -> Result<()> {
     let cache = wheel_cache()?;
     let wheels = [TORCH, CUDA_RUNTIME, CUDA_CUPTI];
-    // pip writes a download to a temporary file and then to its place.
-    let download = if wheels.iter().all(|wheel| wheel.cached(&cache, arch).is_some()) { 0 } else { 11 * GIB / 10 };
-    disk::require(&cache, download, "fetching libtorch")?;
     disk::require(folder, GIB / 2 + GIB / 10, "unpacking libtorch")?;
-    if download > 0 {
+    if wheels.iter().any(|wheel| wheel.cached(&cache, arch).is_none()) {
+        // pip writes a download to a temporary file and then to its place.
+        disk::require(&cache, GIB + GIB / 10, "fetching libtorch")?;
+        let python = Python::find()?;
         eprintln!("fetching libtorch {} (about 540 MB, once) with pip into `{}`", TORCH.version, cache.display());
+        for wheel in &wheels {
+            wheel.fetch(&python, &cache, arch)?;
+        }
     }
     for wheel in &wheels {
-        let path = wheel.fetch(python, &cache, arch)?;
+        let path =
+            wheel.cached(&cache, arch).with_context(|| format!("the wheel of {} is gone", wheel.requirement()))?;
         unpack(&path, folder, wanted).map_err(|error| disk::explain(error, folder))?;
     }
     // The wheel's own `libtorch.so` only names its parts, the CUDA part among them; this names what is there.
@@ -142,8 +159,9 @@ fn install_cpu(python: &Python, arch: &str, folder: &Path) -> Result<()> {
     fs::write(&path, "INPUT ( libtorch_cpu.so )\n").with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn install_cuda(python: &Python, arch: &str, folder: &Path) -> Result<()> {
+fn install_cuda(arch: &str, folder: &Path) -> Result<()> {
     disk::require(folder, 9 * GIB, "installing libtorch with CUDA")?;
+    let python = Python::find()?;
     eprintln!("fetching libtorch {} with CUDA (about 3 GB) with pip; this takes a while", TORCH.version);
     let cache = wheel_cache()?;
     let temporary = tempfile::tempdir_in(folder)?;

@@ -1,7 +1,6 @@
 //! The stamp of a finished installation: a small JSON file written last, so that a cut run is seen as unfinished.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -31,12 +30,10 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 /// # Errors
 /// When the folder cannot be written.
 pub(crate) fn write<T: Serialize>(path: &Path, stamp: &T) -> Result<()> {
-    let folder = path.parent().context("a stamp lies in a folder")?;
     let context = || format!("cannot write `{}`", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(context)?;
-    file.write_all(&serde_json::to_vec_pretty(stamp)?).with_context(context)?;
-    file.persist(path).with_context(context)?;
-    Ok(())
+    let unfinished = path.with_extension("unfinished");
+    fs::write(&unfinished, serde_json::to_vec_pretty(stamp)?).with_context(context)?;
+    fs::rename(&unfinished, path).with_context(context)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! part.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,6 +12,9 @@ use zip::ZipArchive;
 
 use crate::hint::Hinted;
 use crate::python::Python;
+
+/// How the folders of downloads under way are called.
+const UNFINISHED: &str = "unfinished-";
 
 /// The wheel of one package version.
 pub(crate) struct Wheel {
@@ -40,13 +43,16 @@ impl Wheel {
     ///
     /// # Errors
     /// When pip fails.
-    pub(crate) fn fetch(&self, python: &Python, cache: &Path, arch: &str) -> Result<PathBuf> {
-        if let Some(path) = self.cached(cache, arch) {
-            eprintln!("{}: from `{}`", self.requirement(), path.display());
-            return Ok(path);
-        }
+    pub(crate) fn fetch(&self, python: &Python, cache: &Path, arch: &str) -> Result<()> {
         let context = || format!("cannot write to the cache `{}`", cache.display());
-        let unfinished = tempfile::Builder::new().prefix(".fetch-").tempdir_in(cache).with_context(context)?;
+        // Clones that set up at once wait for each other, so what lies unfinished here was left by a run that was cut.
+        let lock = File::create(cache.join("lock")).with_context(context)?;
+        lock.lock().with_context(context)?;
+        if self.cached(cache, arch).is_some() {
+            return Ok(());
+        }
+        remove_unfinished(cache);
+        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(cache).with_context(context)?;
         let mut arguments = vec!["download".to_owned(), "--no-deps".to_owned(), "--no-cache-dir".to_owned()];
         arguments.extend(["--dest".to_owned(), unfinished.path().display().to_string()]);
         arguments.extend(target_options(arch));
@@ -55,9 +61,7 @@ impl Wheel {
         for file in fs::read_dir(unfinished.path()).with_context(context)?.flatten() {
             let name = file.file_name();
             if self.is_named(&name.to_string_lossy(), arch) {
-                let path = cache.join(name);
-                fs::rename(file.path(), &path).with_context(context)?;
-                return Ok(path);
+                return fs::rename(file.path(), cache.join(name)).with_context(context);
             }
         }
         bail!("pip left no wheel of {} for {arch}", self.requirement())
@@ -66,6 +70,15 @@ impl Wheel {
     fn is_named(&self, file: &str, arch: &str) -> bool {
         let start = format!("{}-{}-", self.package.replace('-', "_"), self.version);
         file.starts_with(&start) && file.ends_with(&format!("_{arch}.whl"))
+    }
+}
+
+/// Removes the downloads that a cut run left behind.
+fn remove_unfinished(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -116,14 +129,8 @@ pub(crate) fn unpack(wheel: &Path, folder: &Path, wanted: impl Fn(&str) -> bool)
         }
     }
     bar.finish_and_clear();
-    if !io::stderr().is_terminal() || names.len() > 1 {
-        eprintln!(
-            "unpacked {} files, {} MiB of {name} in {:.1} s",
-            names.len(),
-            total >> 20,
-            started.elapsed().as_secs_f64()
-        );
-    }
+    let (count, seconds) = (names.len(), started.elapsed().as_secs_f64());
+    eprintln!("unpacked {name}: files {count}, {:.1} MiB, {seconds:.1} s", total as f64 / f64::from(1 << 20));
     Ok(())
 }
 
