@@ -1,1 +1,28 @@
-//! placeholder
+//! Identity tokens: a few vectors that stand for a face at the input of a frozen text encoder.
+//!
+//! This crate learns them from one picture ([`trainer`], [`learn`]), keeps them in files ([`identity`],
+//! [`checkpoint`], [`export`]) and puts them into prompts ([`prompt`], [`contexts`]). It never finds a face, reads a
+//! photo or writes a picture: images and masks reach it as tensors.
+
+mod tensor_file;
+
+pub mod checkpoint;
+pub mod config;
+pub mod contexts;
+pub mod error;
+pub mod export;
+pub mod identity;
+pub mod learn;
+pub mod method;
+pub mod module;
+pub mod objective;
+pub mod optimizer;
+pub mod prompt;
+pub mod trainer;
+
+pub use config::LearnConfig;
+pub use error::{Result, TokensError};
+pub use identity::Identity;
+pub use learn::{LearnControl, learn};
+pub use method::Method;
+pub use trainer::{StepReport, Trainer};

@@ -1,0 +1,144 @@
+//! Checkpoints: the whole state of a run in one file, so that it can go on exactly where it was.
+//!
+//! There is no state of a random generator in it: every step draws from a seed of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+
+use crate::error::FileError;
+use crate::optimizer::{AdamW, Moments};
+use crate::tensor_file::TensorFile;
+use crate::trainer::{History, Trainer};
+use crate::{Result, TokensError};
+
+/// The format that this program writes and reads.
+pub const FORMAT: &str = "idembed-checkpoint/1";
+
+/// Far above any real checkpoint: the largest text encoders give some 100 MB.
+const SIZE_LIMIT: u64 = 4 << 30;
+
+const WHAT: &str = "checkpoint";
+
+/// Before each setting's name in the metadata.
+const RUN_PREFIX: &str = "run.";
+
+type FileResult<T> = std::result::Result<T, FileError>;
+
+/// What a checkpoint says of its run.
+#[derive(Debug, Clone)]
+pub struct CheckpointInfo {
+    /// Steps done.
+    pub step: usize,
+    /// Settings and inputs of the run, by name.
+    pub run: BTreeMap<String, String>,
+}
+
+impl CheckpointInfo {
+    /// Reads what a checkpoint says of its run.
+    ///
+    /// # Errors
+    /// Not readable, or not a checkpoint.
+    pub fn read(path: &Path) -> Result<Self> {
+        let (_, info) = read(path)?;
+        Ok(info)
+    }
+}
+
+impl Trainer<'_> {
+    /// Writes the whole state. An older file is replaced as a whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut file = TensorFile::default();
+        for ((name, parameter), moments) in self.module.parameters().iter().zip(self.optimizer.moments()) {
+            file.tensors.insert(format!("parameter.{name}"), parameter.shallow_clone());
+            file.tensors.insert(format!("mean.{name}"), moments.mean.shallow_clone());
+            file.tensors.insert(format!("square.{name}"), moments.square.shallow_clone());
+        }
+        file.tensors.insert("history.noise".to_owned(), Tensor::f_from_slice(&self.history.noise)?);
+        file.tensors.insert("history.attention".to_owned(), Tensor::f_from_slice(&self.history.attention)?);
+        file.metadata.insert("format".to_owned(), FORMAT.to_owned());
+        file.metadata.insert("step".to_owned(), self.step.to_string());
+        file.metadata.extend(self.run_fields().into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
+        file.write(path)
+    }
+
+    /// Takes over the state of a checkpoint of this very run.
+    ///
+    /// # Errors
+    /// Not a checkpoint, or one of other settings, another model or another picture; nothing has changed then.
+    pub fn resume(&mut self, path: &Path) -> Result<()> {
+        let (file, info) = read(path)?;
+        for (name, expected) in self.run_fields() {
+            let got = info.run.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
+            if got != expected {
+                return Err(TokensError::OtherRun { what: name.to_owned(), got, expected });
+            }
+        }
+        let file_error = |source| TokensError::File { path: path.to_path_buf(), what: WHAT, source };
+        let mut parameters = Vec::new();
+        let mut moments = Vec::new();
+        for (name, parameter) in self.module.parameters() {
+            let tensor = |group: &str| take(&file, &format!("{group}.{name}"), parameter).map_err(file_error);
+            parameters.push((name.clone(), tensor("parameter")?));
+            moments.push(Moments { mean: tensor("mean")?, square: tensor("square")? });
+        }
+        let history = History {
+            noise: take_history(&file, "history.noise").map_err(file_error)?,
+            attention: take_history(&file, "history.attention").map_err(file_error)?,
+        };
+        let steps = u32::try_from(info.step).map_err(|_| file_error(bad_step(&info.step.to_string())))?;
+
+        for (name, value) in parameters {
+            self.module.set_parameter(&name, &value)?;
+        }
+        self.optimizer = AdamW::restore(self.config.optimizer(), steps, moments);
+        self.step = info.step;
+        self.history = history;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<(TensorFile, CheckpointInfo)> {
+    let file = TensorFile::read(path, WHAT, SIZE_LIMIT)?;
+    let info = parse(&file).map_err(|source| TokensError::File { path: path.to_path_buf(), what: WHAT, source })?;
+    Ok((file, info))
+}
+
+fn parse(file: &TensorFile) -> FileResult<CheckpointInfo> {
+    let text = |key: &'static str| file.metadata.get(key).ok_or(FileError::MissingKey(key));
+    let format = text("format")?;
+    if format != FORMAT {
+        return Err(FileError::Format { got: format.clone(), expected: FORMAT });
+    }
+    let step = text("step")?;
+    let step = step.parse().map_err(|_| bad_step(step))?;
+    let run = file.metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(RUN_PREFIX)?, value)));
+    Ok(CheckpointInfo { step, run: run.map(|(key, value)| (key.to_owned(), value.clone())).collect() })
+}
+
+fn bad_step(got: &str) -> FileError {
+    FileError::Value { key: "step", got: got.to_owned(), expected: "a whole number".to_owned() }
+}
+
+/// A tensor of the shape and on the device of `like`.
+fn take(file: &TensorFile, name: &str, like: &Tensor) -> FileResult<Tensor> {
+    let tensor = file.tensors.get(name).ok_or_else(|| FileError::MissingTensor(name.to_owned()))?;
+    if tensor.size() != like.size() || tensor.kind() != Kind::Float {
+        let expected = format!("{:?}, f32", like.size());
+        return Err(FileError::Shape { name: name.to_owned(), got: tensor.size(), expected });
+    }
+    if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Err(FileError::NotFinite(name.to_owned()));
+    }
+    Ok(tensor.f_to_device(like.device())?)
+}
+
+fn take_history(file: &TensorFile, name: &str) -> FileResult<Vec<f32>> {
+    let tensor = file.tensors.get(name).ok_or_else(|| FileError::MissingTensor(name.to_owned()))?;
+    if tensor.dim() != 1 || tensor.kind() != Kind::Float {
+        let expected = "one dimension, f32".to_owned();
+        return Err(FileError::Shape { name: name.to_owned(), got: tensor.size(), expected });
+    }
+    Ok(Vec::try_from(tensor)?)
+}

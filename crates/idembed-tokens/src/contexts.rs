@@ -1,0 +1,275 @@
+//! Text states of prompts with identities: per-stage K and V rows through the frozen text encoder.
+
+use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::clip::ClipTextModel;
+use idembed_diffusion::conditioning::{Conditioning, Piece, TextStates, stage_of};
+use tch::{Kind, Tensor};
+
+use crate::prompt::Prompt;
+use crate::{Identity, Result};
+
+/// How many prompts go through the text encoder at the same time.
+const ENCODER_BATCH: usize = 16;
+
+/// Puts rows at token positions of one prompt's input embeddings. Gradients flow to the rows.
+///
+/// # Shapes
+/// - `embeds`: `[1, tokens, hidden]`
+/// - `placements`: token positions, each with rows `[batch, hidden]`; no position twice
+/// - returns: `[batch, tokens, hidden]` (a batch of 1 without placements)
+pub fn place_rows(embeds: &Tensor, placements: &[(i64, Tensor)]) -> Result<Tensor> {
+    let (_, tokens, hidden) = embeds.size3()?;
+    let batch = match placements.first() {
+        Some((_, rows)) => rows.size2()?.0,
+        None => return Ok(embeds.shallow_clone()),
+    };
+    let mut ordered: Vec<&(i64, Tensor)> = placements.iter().collect();
+    ordered.sort_by_key(|(position, _)| *position);
+    let mut parts = Vec::with_capacity(2 * ordered.len() + 1);
+    let mut from = 0;
+    let between = |from: i64, to: i64| embeds.f_narrow(1, from, to - from)?.f_expand([batch, to - from, hidden], false);
+    for (position, rows) in ordered {
+        parts.push(between(from, *position)?);
+        parts.push(rows.f_unsqueeze(1)?);
+        from = position + 1;
+    }
+    parts.push(between(from, tokens)?);
+    Ok(Tensor::f_cat(&parts, 1)?)
+}
+
+/// The f32 input embeddings of a prompt, `[1, tokens, hidden]`.
+pub(crate) fn embed_prompt(encoder: &ClipTextModel, ids: &[i64]) -> Result<Tensor> {
+    let ids = Tensor::f_from_slice(ids)?.f_unsqueeze(0)?;
+    Ok(tch::no_grad(|| encoder.embed_tokens(&ids))?.f_to_kind(Kind::Float)?)
+}
+
+/// One text that the encoder has to read: for each identity, the row that stands for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reading {
+    /// For each identity, the stage and whether it is the V row.
+    rows: Vec<(usize, bool)>,
+}
+
+/// The conditioning of a prompt with identities, without gradient.
+///
+/// `identities` stand in the order of the names that `prompt` was parsed with. Where identities have different numbers
+/// of stages, the timesteps are split wherever any of them changes. Texts that are the same (an identity whose K and V
+/// rows agree, two stages that agree) are encoded once.
+///
+/// # Errors
+/// Rows that do not have the text encoder's width.
+pub fn condition(model: &StableDiffusion, prompt: &Prompt, identities: &[&Identity]) -> Result<Conditioning> {
+    let used: Vec<usize> = (0..identities.len()).filter(|&index| !prompt.positions[index].is_empty()).collect();
+    for &index in &used {
+        let (got, expected) = (identities[index].hidden(), model.text_encoder.hidden_size());
+        if got != expected {
+            return Err(crate::TokensError::OtherHidden { name: identities[index].name.clone(), got, expected });
+        }
+    }
+    let used: Vec<(&Identity, &[i64])> =
+        used.into_iter().map(|index| (identities[index], prompt.positions[index].as_slice())).collect();
+
+    let starts = piece_starts(used.iter().map(|(identity, _)| (identity.stages(), identity.train_timesteps)));
+    let mut readings: Vec<Reading> = Vec::new();
+    let mut index_of = |reading: Reading| {
+        readings.iter().position(|known| *known == reading).unwrap_or_else(|| {
+            readings.push(reading);
+            readings.len() - 1
+        })
+    };
+    let mut pieces: Vec<(f64, usize, usize)> = Vec::with_capacity(starts.len());
+    for (index, &from) in starts.iter().enumerate() {
+        let inside = match starts.get(index + 1) {
+            Some(next) => (from + next) / 2.0,
+            None => from + 0.5,
+        };
+        let mut reading = |value: bool| -> Result<usize> {
+            let rows = used.iter().map(|(identity, _)| canonical_row(identity, inside, value));
+            Ok(index_of(Reading { rows: rows.collect::<Result<_>>()? }))
+        };
+        pieces.push((from, reading(false)?, reading(true)?));
+    }
+
+    let states = tch::no_grad(|| encode_readings(model, prompt, &used, &readings))?;
+    if readings.len() == 1 {
+        return Ok(Conditioning::constant(TextStates::shared(states[0].shallow_clone())));
+    }
+    let pieces = pieces.into_iter().map(|(from_timestep, key, value)| {
+        let states = TextStates { key: states[key].shallow_clone(), value: states[value].shallow_clone() };
+        Piece { from_timestep, states }
+    });
+    // There is always the piece that begins at timestep 0.
+    Ok(Conditioning::staged(pieces.collect())
+        .unwrap_or_else(|| Conditioning::constant(TextStates::shared(states[0].shallow_clone()))))
+}
+
+/// Where the pieces of a conditioning begin: 0 and every timestep at which some identity changes its stage, ascending.
+///
+/// Takes each identity's number of stages and of training timesteps.
+fn piece_starts(identities: impl Iterator<Item = (usize, usize)>) -> Vec<f64> {
+    let mut starts = vec![0.0];
+    for (stages, train_timesteps) in identities {
+        // Stage `stages - 1 - i` begins where `floor(t * stages / train_timesteps)` becomes `i`.
+        starts.extend((1..stages).map(|index| (index * train_timesteps) as f64 / stages as f64));
+    }
+    starts.sort_by(f64::total_cmp);
+    starts.dedup();
+    starts
+}
+
+/// The first row of an identity that equals the one it has at a timestep, K rows before V rows.
+fn canonical_row(identity: &Identity, timestep: f64, value: bool) -> Result<(usize, bool)> {
+    let stage = stage_of(timestep, identity.stages(), identity.train_timesteps);
+    let row = |stage: usize, value: bool| {
+        let rows = if value { &identity.v } else { &identity.k };
+        rows.f_select(0, stage as i64)
+    };
+    let own = row(stage, value)?;
+    for value in [false, true] {
+        for stage in 0..identity.stages() {
+            if row(stage, value)?.f_equal(&own)? {
+                return Ok((stage, value));
+            }
+        }
+    }
+    Ok((stage, value))
+}
+
+/// The text states of every reading, each `[1, tokens, hidden]`.
+fn encode_readings(
+    model: &StableDiffusion,
+    prompt: &Prompt,
+    used: &[(&Identity, &[i64])],
+    readings: &[Reading],
+) -> Result<Vec<Tensor>> {
+    let embeds = embed_prompt(&model.text_encoder, &prompt.ids)?;
+    let mut states = Vec::with_capacity(readings.len());
+    for chunk in readings.chunks(ENCODER_BATCH) {
+        let mut placements = Vec::new();
+        for (index, (identity, positions)) in used.iter().enumerate() {
+            let rows = chunk.iter().map(|reading| {
+                let (stage, value) = reading.rows[index];
+                let rows = if value { &identity.v } else { &identity.k };
+                rows.f_select(0, stage as i64)
+            });
+            let rows: Vec<Tensor> = rows.collect::<std::result::Result<_, _>>()?;
+            let rows = Tensor::f_stack(&rows, 0)?.f_to_device(embeds.device())?;
+            placements.extend(positions.iter().map(|&position| (position, rows.shallow_clone())));
+        }
+        let encoded = model.text_encoder.encode(&place_rows(&embeds, &placements)?)?;
+        for row in 0..chunk.len() as i64 {
+            states.push(encoded.f_narrow(0, row, 1)?);
+        }
+    }
+    Ok(states)
+}
+
+/// The training prompt, ready to take the tokens being learned.
+#[derive(Debug)]
+pub struct TrainingPrompt {
+    embeds: Tensor,
+    position: i64,
+    stages: usize,
+    train_timesteps: usize,
+    split_kv: bool,
+}
+
+impl TrainingPrompt {
+    /// A prompt with one placeholder at `position`, for tokens in `stages` stages.
+    ///
+    /// # Shapes
+    /// - `embeds`: `[1, tokens, hidden]`, f32
+    pub fn new(embeds: Tensor, position: i64, stages: usize, train_timesteps: usize, split_kv: bool) -> Self {
+        TrainingPrompt { embeds, position, stages, train_timesteps, split_kv }
+    }
+
+    /// The token position of the placeholder.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// The text states of every sample of a batch; gradients flow to the tokens.
+    ///
+    /// Only the stages that occur in the batch are encoded, each once, K and V in one call of the encoder.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[2 * stages, hidden]`, K rows and then V rows
+    /// - `timesteps`: one for each sample
+    /// - returns: K and V states, each `[batch, tokens, hidden]`
+    pub fn states(&self, encoder: &ClipTextModel, tokens: &Tensor, timesteps: &[i64]) -> Result<TextStates> {
+        let stages = timesteps.iter().map(|&timestep| stage_of(timestep as f64, self.stages, self.train_timesteps));
+        let stages: Vec<usize> = stages.collect();
+        let mut distinct = stages.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let mut rows: Vec<i64> = distinct.iter().map(|&stage| stage as i64).collect();
+        if self.split_kv {
+            rows.extend(distinct.iter().map(|&stage| (self.stages + stage) as i64));
+        }
+        let index =
+            |values: &[i64]| -> Result<Tensor> { Ok(Tensor::f_from_slice(values)?.f_to_device(tokens.device())?) };
+        let rows = tokens.f_index_select(0, &index(&rows)?)?;
+        let encoded = encoder.encode(&place_rows(&self.embeds, &[(self.position, rows)])?)?;
+
+        let places = stages.iter().map(|stage| distinct.iter().position(|other| other == stage).unwrap_or(0) as i64);
+        let places: Vec<i64> = places.collect();
+        let key = encoded.f_index_select(0, &index(&places)?)?;
+        if !self.split_kv {
+            return Ok(TextStates::shared(key));
+        }
+        let places: Vec<i64> = places.iter().map(|place| place + distinct.len() as i64).collect();
+        Ok(TextStates { key, value: encoded.f_index_select(0, &index(&places)?)? })
+    }
+
+    /// The text states of the prompt with one fixed vector at the placeholder, without gradient.
+    ///
+    /// # Shapes
+    /// - `row`: `[hidden]`
+    /// - returns: `[1, tokens, hidden]`
+    pub fn fixed_states(&self, encoder: &ClipTextModel, row: &Tensor) -> Result<Tensor> {
+        let placed = place_rows(&self.embeds, &[(self.position, row.f_unsqueeze(0)?)])?;
+        Ok(tch::no_grad(|| encoder.encode(&placed))?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_where_they_belong() {
+        let embeds = Tensor::arange(10, (Kind::Float, tch::Device::Cpu)).view([1, 5, 2]);
+        let rows = Tensor::from_slice(&[-1.0f32, -2.0, -3.0, -4.0]).view([2, 2]);
+        let placed = place_rows(&embeds, &[(4, rows.shallow_clone()), (0, rows.neg()), (1, &rows * 2.0)]).unwrap();
+        assert_eq!(placed.size(), [2, 5, 2]);
+        let second: Vec<f32> = placed.get(1).flatten(0, -1).try_into().unwrap();
+        assert_eq!(second, [3.0, 4.0, -6.0, -8.0, 4.0, 5.0, 6.0, 7.0, -3.0, -4.0]);
+        assert!(place_rows(&embeds, &[]).unwrap().equal(&embeds));
+    }
+
+    #[test]
+    fn pieces_agree_with_the_stages() {
+        let empty = || TextStates::shared(Tensor::new());
+        for stages in [1, 2, 3, 5, 6, 7, 9, 10, 31] {
+            let starts = piece_starts([(stages, 1000)].into_iter());
+            assert_eq!(starts.len(), stages);
+            let pieces = starts.into_iter().map(|from_timestep| Piece { from_timestep, states: empty() });
+            let conditioning = Conditioning::staged(pieces.collect()).unwrap();
+            for timestep in 0..1000 {
+                let timestep = f64::from(timestep);
+                assert_eq!(conditioning.piece_at(timestep), stage_of(timestep, stages, 1000), "{stages} {timestep}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_identities_split_at_every_change() {
+        assert_eq!(
+            piece_starts([(2, 1000), (5, 1000), (1, 1000)].into_iter()),
+            [0.0, 200.0, 400.0, 500.0, 600.0, 800.0]
+        );
+        assert_eq!(piece_starts([(3, 1000), (6, 1000)].into_iter()).len(), 6);
+        assert_eq!(piece_starts(std::iter::empty()), [0.0]);
+    }
+}

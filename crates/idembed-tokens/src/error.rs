@@ -1,0 +1,251 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, TokensError>;
+
+/// What can go wrong between a photo's tensor and an identity in a prompt.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The model refused something.
+    #[error(transparent)]
+    Diffusion(#[from] idembed_diffusion::Error),
+    /// The attention loss or a recorder refused something.
+    #[error(transparent)]
+    Attention(#[from] idembed_attention::AttentionError),
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// A file could not be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file could not be written; what was there before is untouched.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file was read but is not what it should be.
+    #[error("`{path}` is not a usable {what}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it should be: an identity file or a checkpoint.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: FileError,
+    },
+    /// A setting is out of range.
+    #[error("{what} is {got}, expected {expected}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// Its value.
+        got: String,
+        /// The values allowed, in words.
+        expected: String,
+    },
+    /// A tensor given to this crate has the wrong shape.
+    #[error("{what} has shape {got:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        got: Vec<i64>,
+        /// The shape it should have, in words.
+        expected: String,
+    },
+    /// A prompt names an identity that was not given.
+    #[error("the prompt names <{name}>, but {}", given_names(given))]
+    UnknownIdentity {
+        /// The name in the prompt.
+        name: String,
+        /// The names given.
+        given: Vec<String>,
+    },
+    /// A prompt is so long that a placeholder lies beyond its end.
+    #[error("the prompt is cut after {limit} tokens, and <{name}> comes after that")]
+    PlaceholderCutOff {
+        /// The identity's name.
+        name: String,
+        /// Number of tokens that fit.
+        limit: usize,
+    },
+    /// A word whose attention was asked for is not in the prompt.
+    #[error("`{word}` is not in the prompt `{prompt}`")]
+    WordNotInPrompt {
+        /// The word or phrase.
+        word: String,
+        /// The prompt.
+        prompt: String,
+    },
+    /// An identity was learned for another model.
+    #[error("identity `{name}` was learned for the text encoder {got}, this model has {expected}")]
+    OtherBase {
+        /// The identity's name.
+        name: String,
+        /// The fingerprint in the identity file.
+        got: String,
+        /// The fingerprint of the model at hand.
+        expected: String,
+    },
+    /// An identity's vectors do not fit the model.
+    #[error("identity `{name}` has vectors of {got} numbers, this model needs {expected}")]
+    OtherHidden {
+        /// The identity's name.
+        name: String,
+        /// The width of its vectors.
+        got: i64,
+        /// The width of the model's token embeddings.
+        expected: i64,
+    },
+    /// A checkpoint belongs to another run.
+    #[error("the checkpoint was made with {what} {got}, this run has {expected}")]
+    OtherRun {
+        /// Which setting or input differs.
+        what: String,
+        /// Its value in the checkpoint.
+        got: String,
+        /// Its value in this run.
+        expected: String,
+    },
+    /// A loss or a gradient became NaN or infinite.
+    #[error("{what} is not finite at step {step}")]
+    NotFinite {
+        /// Which quantity.
+        what: &'static str,
+        /// The step, counted from 1.
+        step: usize,
+        /// Where the state before that step was saved.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The user asked to stop.
+    #[error("stopped after {step} of {steps} steps{}", saved_at(checkpoint.as_deref()))]
+    Stopped {
+        /// Steps done.
+        step: usize,
+        /// Steps asked for.
+        steps: usize,
+        /// Where the state was saved.
+        checkpoint: Option<PathBuf>,
+    },
+}
+
+/// What can be wrong with an identity file or a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Not safetensors, truncated or corrupt.
+    #[error("the file is damaged or is not safetensors")]
+    Damaged(#[source] safetensors::SafeTensorError),
+    /// Far larger than such a file can be.
+    #[error("the file has {got} bytes, expected at most {limit}")]
+    TooLarge {
+        /// Its size.
+        got: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// It says it is something else, or a later version.
+    #[error("its format is `{got}`, expected `{expected}`")]
+    Format {
+        /// What the file says.
+        got: String,
+        /// What this program reads.
+        expected: &'static str,
+    },
+    /// A tensor is not there.
+    #[error("tensor `{0}` is missing")]
+    MissingTensor(String),
+    /// A tensor has the wrong shape.
+    #[error("tensor `{name}` has shape {got:?}, expected {expected}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        got: Vec<i64>,
+        /// The shape it should have, in words.
+        expected: String,
+    },
+    /// A tensor has the wrong number format.
+    #[error("tensor `{name}` has dtype {got}, expected {expected}")]
+    Dtype {
+        /// The tensor.
+        name: String,
+        /// Its number format.
+        got: String,
+        /// The number format it should have.
+        expected: &'static str,
+    },
+    /// A tensor holds NaN or infinity.
+    #[error("tensor `{0}` holds NaN or infinity")]
+    NotFinite(String),
+    /// A metadata entry is not there.
+    #[error("the metadata lack `{0}`")]
+    MissingKey(&'static str),
+    /// A metadata entry cannot be understood.
+    #[error("the metadata say {key} = `{got}`, expected {expected}")]
+    Value {
+        /// The entry.
+        key: &'static str,
+        /// What it holds.
+        got: String,
+        /// What it should hold, in words.
+        expected: String,
+    },
+    /// libtorch could not take a tensor.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl TokensError {
+    /// A remedy to print below the error, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            TokensError::Diffusion(error) => error.hint().map(str::to_owned),
+            TokensError::UnknownIdentity { name, .. } => Some(format!("give it with --identity {name}=FILE")),
+            TokensError::PlaceholderCutOff { .. } => {
+                Some("shorten the prompt, or name the identity earlier".to_owned())
+            }
+            TokensError::OtherBase { .. } => {
+                Some("give the model it was learned for with --model, or use --force to try it anyway".to_owned())
+            }
+            TokensError::OtherHidden { .. } => Some("give the model it was learned for with --model".to_owned()),
+            TokensError::OtherRun { .. } => Some("resume with the settings, model and photo of that run".to_owned()),
+            TokensError::NotFinite { checkpoint, .. } => {
+                let kept = checkpoint.as_ref().map(|path| format!("; the state before it is in `{}`", path.display()));
+                Some(format!("try a lower --lr, or --dtype f32{}", kept.unwrap_or_default()))
+            }
+            TokensError::Stopped { checkpoint: Some(path), .. } => {
+                Some(format!("the same command with --resume {} goes on from here", path.display()))
+            }
+            TokensError::File { source: FileError::Format { .. }, .. } => {
+                Some("it may have been made by another program, or by a later version of this one".to_owned())
+            }
+            TokensError::File { source: FileError::Damaged(_), .. } => Some("the file may be cut short".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn given_names(given: &[String]) -> String {
+    if given.is_empty() {
+        return "no identity was given".to_owned();
+    }
+    let names: Vec<String> = given.iter().map(|name| format!("<{name}>")).collect();
+    format!("only {} was given", names.join(", "))
+}
+
+fn saved_at(checkpoint: Option<&std::path::Path>) -> String {
+    checkpoint.map(|path| format!("; the state is in `{}`", path.display())).unwrap_or_default()
+}

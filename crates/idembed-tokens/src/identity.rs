@@ -1,0 +1,265 @@
+//! The identity file: what is learned, as one small safetensors file.
+//!
+//! Tensors `k` and `v`, f32 `[stages, hidden]`: the rows to put at the placeholder's position at the text encoder's
+//! input, row 0 for the noisiest stage. Metadata say what they were learned from. No photo and no path is in it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use idembed_diffusion::StableDiffusion;
+use tch::{Kind, Tensor};
+
+use crate::error::FileError;
+use crate::prompt::is_identity_name;
+use crate::tensor_file::TensorFile;
+use crate::{Result, TokensError};
+
+/// The format that this program writes and reads.
+pub const FORMAT: &str = "idembed-identity/1";
+
+/// The largest file that is read: far above any real identity.
+const SIZE_LIMIT: u64 = 64 << 20;
+
+const WHAT: &str = "identity file";
+
+/// A learned identity.
+#[derive(Debug)]
+pub struct Identity {
+    /// The name it was learned under; a prompt may call it otherwise.
+    pub name: String,
+    /// The class word, such as `person`.
+    pub class: String,
+    /// The method that learned it.
+    pub method: String,
+    /// Vectors for the keys, `[stages, hidden]`, f32 on the CPU, row 0 for the noisiest stage.
+    pub k: Tensor,
+    /// Vectors for the values, likewise.
+    pub v: Tensor,
+    /// Number of training timesteps that the stages divide.
+    pub train_timesteps: usize,
+    /// The name of the model it was learned for.
+    pub base_model: String,
+    /// Fingerprint of that model's text encoder.
+    pub text_encoder_sha256: String,
+    /// `epsilon` or `v_prediction`.
+    pub prediction_type: String,
+    /// Weight of the attention loss; 0 if there was none.
+    pub lambda: f64,
+    /// Training steps.
+    pub steps: usize,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The program and version that wrote it.
+    pub created_by: String,
+}
+
+impl Identity {
+    /// Number of stages.
+    pub fn stages(&self) -> usize {
+        self.k.size().first().map_or(0, |&stages| stages as usize)
+    }
+
+    /// Width of the vectors.
+    pub fn hidden(&self) -> i64 {
+        self.k.size().last().copied().unwrap_or(0)
+    }
+
+    /// Reads and checks an identity file.
+    ///
+    /// # Errors
+    /// Not readable, not safetensors, another format or version, tensors or metadata missing, misshapen, of another
+    /// dtype or not finite, or metadata that contradict the tensors.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = TensorFile::read(path, WHAT, SIZE_LIMIT)?;
+        Self::parse(file).map_err(|source| TokensError::File { path: path.to_path_buf(), what: WHAT, source })
+    }
+
+    /// Writes the identity file; an existing one is replaced as a whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let tensors = [("k", &self.k), ("v", &self.v)];
+        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value));
+        TensorFile { tensors: tensors.into(), metadata: metadata.into() }.write(path)
+    }
+
+    /// The metadata of the file.
+    pub fn metadata(&self) -> [(&'static str, String); 14] {
+        [
+            ("format", FORMAT.to_owned()),
+            ("name", self.name.clone()),
+            ("class", self.class.clone()),
+            ("method", self.method.clone()),
+            ("stages", self.stages().to_string()),
+            ("train_timesteps", self.train_timesteps.to_string()),
+            ("hidden", self.hidden().to_string()),
+            ("base_model", self.base_model.clone()),
+            ("text_encoder_sha256", self.text_encoder_sha256.clone()),
+            ("prediction_type", self.prediction_type.clone()),
+            ("lambda", self.lambda.to_string()),
+            ("steps", self.steps.to_string()),
+            ("seed", self.seed.to_string()),
+            ("created_by", self.created_by.clone()),
+        ]
+    }
+
+    /// Whether the identity can be used with this model.
+    ///
+    /// `force` lets a model with another text encoder pass where the shapes allow.
+    ///
+    /// # Errors
+    /// The model's text encoder is another one, or is of another width.
+    pub fn check_base(&self, model: &StableDiffusion, force: bool) -> Result<()> {
+        let (got, expected) = (self.hidden(), model.text_encoder.hidden_size());
+        if got != expected {
+            return Err(TokensError::OtherHidden { name: self.name.clone(), got, expected });
+        }
+        let expected = model.text_encoder.fingerprint()?;
+        if self.text_encoder_sha256 != expected && !force {
+            let got = self.text_encoder_sha256.clone();
+            return Err(TokensError::OtherBase { name: self.name.clone(), got, expected });
+        }
+        Ok(())
+    }
+
+    fn parse(file: TensorFile) -> std::result::Result<Self, FileError> {
+        let fields = Fields(&file.metadata);
+        let format = fields.text("format")?;
+        if format != FORMAT {
+            return Err(FileError::Format { got: format, expected: FORMAT });
+        }
+        let stages: i64 = fields.parse("stages", "a whole number from 1", |&stages| stages >= 1)?;
+        let hidden: i64 = fields.parse("hidden", "a whole number from 1", |&hidden| hidden >= 1)?;
+        let rows = |name: &str| -> std::result::Result<Tensor, FileError> {
+            let rows = file.tensors.get(name).ok_or_else(|| FileError::MissingTensor(name.to_owned()))?;
+            let name = name.to_owned();
+            if rows.kind() != Kind::Float {
+                return Err(FileError::Dtype { name, got: format!("{:?}", rows.kind()), expected: "F32" });
+            }
+            if rows.size() != [stages, hidden] {
+                let expected = format!("[{stages}, {hidden}] (stages and hidden of the metadata)");
+                return Err(FileError::Shape { name, got: rows.size(), expected });
+            }
+            if rows.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                return Err(FileError::NotFinite(name));
+            }
+            Ok(rows.shallow_clone())
+        };
+        let name = fields.text("name")?;
+        if !is_identity_name(&name) {
+            let expected = "letters, digits, - and _".to_owned();
+            return Err(FileError::Value { key: "name", got: name, expected });
+        }
+        Ok(Identity {
+            name,
+            class: fields.text("class")?,
+            method: fields.text("method")?,
+            k: rows("k")?,
+            v: rows("v")?,
+            train_timesteps: fields.parse("train_timesteps", "a whole number from 1", |&steps| steps >= 1)?,
+            base_model: fields.text("base_model")?,
+            text_encoder_sha256: fields.text("text_encoder_sha256")?,
+            prediction_type: fields.text("prediction_type")?,
+            lambda: fields.parse("lambda", "a number", |lambda: &f64| lambda.is_finite())?,
+            steps: fields.parse("steps", "a whole number", |_| true)?,
+            seed: fields.parse("seed", "a whole number", |_| true)?,
+            created_by: fields.text("created_by")?,
+        })
+    }
+}
+
+/// Metadata being read.
+struct Fields<'a>(&'a BTreeMap<String, String>);
+
+impl Fields<'_> {
+    fn text(&self, key: &'static str) -> std::result::Result<String, FileError> {
+        self.0.get(key).cloned().ok_or(FileError::MissingKey(key))
+    }
+
+    fn parse<T: std::str::FromStr>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        allowed: impl Fn(&T) -> bool,
+    ) -> std::result::Result<T, FileError> {
+        let got = self.text(key)?;
+        let value = got.parse().ok().filter(allowed);
+        value.ok_or_else(|| FileError::Value { key, got, expected: expected.to_owned() })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    pub(crate) fn example() -> Identity {
+        Identity {
+            name: "me".to_owned(),
+            class: "person".to_owned(),
+            method: "sefi".to_owned(),
+            k: Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]),
+            v: Tensor::from_slice(&[6.0f32, 5.0, 4.0, 3.0, 2.0, 1.0]).view([2, 3]),
+            train_timesteps: 1000,
+            base_model: "mini".to_owned(),
+            text_encoder_sha256: "00ff".to_owned(),
+            prediction_type: "epsilon".to_owned(),
+            lambda: 0.003,
+            steps: 7,
+            seed: u64::MAX,
+            created_by: "idembed 0.1.0".to_owned(),
+        }
+    }
+
+    /// The error of reading the example after `change`.
+    fn refused(change: impl FnOnce(&mut TensorFile)) -> FileError {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        example().write(&path).unwrap();
+        let mut file = TensorFile::read(&path, WHAT, SIZE_LIMIT).unwrap();
+        change(&mut file);
+        file.write(&path).unwrap();
+        match Identity::read(&path) {
+            Err(TokensError::File { source, .. }) => source,
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        example().write(&path).unwrap();
+        let read = Identity::read(&path).unwrap();
+        assert_eq!(read.metadata(), example().metadata());
+        assert!(read.k.equal(&example().k) && read.v.equal(&example().v));
+    }
+
+    #[test]
+    fn refuses_each_kind_of_damage() {
+        let set = |key: &'static str, value: &'static str| {
+            refused(move |file| drop(file.metadata.insert(key.to_owned(), value.to_owned())))
+        };
+        assert!(matches!(set("format", "idembed-identity/2"), FileError::Format { .. }));
+        assert!(matches!(set("stages", "3"), FileError::Shape { .. }));
+        assert!(matches!(set("stages", "0"), FileError::Value { key: "stages", .. }));
+        assert!(matches!(set("lambda", "inf"), FileError::Value { key: "lambda", .. }));
+        assert!(matches!(set("name", "a b"), FileError::Value { key: "name", .. }));
+        assert!(matches!(refused(|file| drop(file.metadata.remove("seed"))), FileError::MissingKey("seed")));
+        assert!(matches!(refused(|file| drop(file.tensors.remove("v"))), FileError::MissingTensor(_)));
+        let put = |value: Tensor| refused(move |file| drop(file.tensors.insert("v".to_owned(), value)));
+        assert!(matches!(put(Tensor::from_slice(&[f32::NAN; 6]).view([2, 3])), FileError::NotFinite(_)));
+        assert!(matches!(put(Tensor::from_slice(&[1.0f32; 6]).view([3, 2])), FileError::Shape { .. }));
+        assert!(matches!(put(Tensor::from_slice(&[1i64; 6]).view([2, 3])), FileError::Dtype { .. }));
+    }
+
+    #[test]
+    fn refuses_what_is_no_file_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Identity::read(folder.path()), Err(TokensError::Read { .. })));
+        assert!(matches!(Identity::read(&folder.path().join("none")), Err(TokensError::Read { .. })));
+        let path = folder.path().join("text");
+        std::fs::write(&path, "hello, this is no tensor at all").unwrap();
+        let error = Identity::read(&path).unwrap_err();
+        assert!(matches!(error, TokensError::File { source: FileError::Damaged(_), .. }));
+    }
+}

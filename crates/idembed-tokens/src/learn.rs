@@ -1,0 +1,60 @@
+//! The loop: steps until done or stopped, with checkpoints on the way.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::trainer::{StepReport, Trainer};
+use crate::{Identity, Result, TokensError};
+
+/// How a run is kept safe and stopped.
+#[derive(Debug)]
+pub struct LearnControl<'a> {
+    /// Where to write checkpoints; nowhere if `None`. The caller removes the file when it no longer needs it.
+    pub checkpoint: Option<PathBuf>,
+    /// How long a kill may cost at most.
+    pub checkpoint_every: Duration,
+    /// Stops the run after the current step once it is true.
+    pub stop: &'a AtomicBool,
+}
+
+/// Trains to the end and returns what was learned.
+///
+/// A checkpoint is written before the first step, from time to time, and when the run stops early.
+///
+/// # Errors
+/// [`TokensError::Stopped`] if asked to stop, [`TokensError::NotFinite`] if training breaks down (both name the
+/// checkpoint that was just written), a checkpoint that cannot be written, or whatever a step reports.
+pub fn learn(
+    trainer: &mut Trainer<'_>,
+    control: &LearnControl<'_>,
+    observer: &mut dyn FnMut(&StepReport),
+) -> Result<Identity> {
+    let checkpoint = control.checkpoint.as_deref();
+    let mut saved = Instant::now();
+    save(trainer, checkpoint)?;
+    while !trainer.is_done() {
+        if control.stop.load(Ordering::Relaxed) {
+            save(trainer, checkpoint)?;
+            let (step, steps) = (trainer.steps_done(), trainer.config().steps);
+            return Err(TokensError::Stopped { step, steps, checkpoint: control.checkpoint.clone() });
+        }
+        match trainer.step() {
+            Ok(report) => observer(&report),
+            Err(TokensError::NotFinite { what, step, .. }) => {
+                save(trainer, checkpoint)?;
+                return Err(TokensError::NotFinite { what, step, checkpoint: control.checkpoint.clone() });
+            }
+            Err(other) => return Err(other),
+        }
+        if saved.elapsed() >= control.checkpoint_every && !trainer.is_done() {
+            save(trainer, checkpoint)?;
+            saved = Instant::now();
+        }
+    }
+    trainer.identity()
+}
+
+fn save(trainer: &Trainer<'_>, checkpoint: Option<&Path>) -> Result<()> {
+    checkpoint.map_or(Ok(()), |path| trainer.save(path))
+}
