@@ -1,0 +1,80 @@
+//! Several listeners at the hook of one forward pass.
+
+use idembed_diffusion::hook::{AttentionHook, Site};
+use tch::Tensor;
+
+/// Passes what the hook receives to each listener that wants it, in order.
+#[derive(Default)]
+pub struct Listeners<'a> {
+    listeners: Vec<&'a mut dyn AttentionHook>,
+}
+
+impl std::fmt::Debug for Listeners<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listeners").field("count", &self.listeners.len()).finish()
+    }
+}
+
+impl<'a> Listeners<'a> {
+    /// Nobody listens yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a listener.
+    pub fn with(mut self, listener: &'a mut dyn AttentionHook) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+}
+
+impl AttentionHook for Listeners<'_> {
+    fn wants(&self, site: &Site<'_>) -> bool {
+        self.listeners.iter().any(|listener| listener.wants(site))
+    }
+
+    fn observe(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
+        for listener in &mut self.listeners {
+            if listener.wants(site) {
+                listener.observe(site, query, probs)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    struct Only {
+        layer: usize,
+        seen: usize,
+    }
+
+    impl AttentionHook for Only {
+        fn wants(&self, site: &Site<'_>) -> bool {
+            site.index == self.layer
+        }
+
+        fn observe(&mut self, _: &Site<'_>, _: &Tensor, _: &Tensor) -> idembed_diffusion::Result<()> {
+            self.seen += 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_hears_only_what_it_wants() {
+        let (mut first, mut second) = (Only { layer: 0, seen: 0 }, Only { layer: 1, seen: 0 });
+        let mut both = Listeners::new().with(&mut first).with(&mut second);
+        let nothing = Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu));
+        let site = |index| Site { index, name: "attn2", heads: 1, height: 1, width: 1 };
+        assert!(both.wants(&site(0)) && both.wants(&site(1)) && !both.wants(&site(2)));
+        both.observe(&site(0), &nothing, &nothing).unwrap();
+        both.observe(&site(0), &nothing, &nothing).unwrap();
+        both.observe(&site(1), &nothing, &nothing).unwrap();
+        assert_eq!((first.seen, second.seen), (2, 1));
+    }
+}
