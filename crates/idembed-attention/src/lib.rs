@@ -26,6 +26,7 @@ pub mod resize;
 pub mod word;
 
 mod check;
+mod distance;
 
 pub use error::{AttentionError, Result};
 pub use heat_map::{HeatMap, Scale, overlay};

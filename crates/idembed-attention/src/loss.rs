@@ -13,12 +13,12 @@ use idembed_diffusion::hook::{AttentionHook, Site};
 use tch::{Kind, Tensor};
 
 use crate::check::{self, Observed};
+use crate::distance::{map_distance, mask_distance};
 use crate::error::{AttentionError, Result};
 use crate::layers::Layers;
 use crate::mask::Mask;
 use crate::options::{LossOptions, Norm, Reduction, TargetKind};
 use crate::reference_keys::ReferenceKeys;
-use crate::word::membership;
 
 /// What the maps of one forward pass are pulled to.
 #[derive(Debug, Clone, Copy)]
@@ -162,9 +162,9 @@ impl<'a> FaceWiseLoss<'a> {
             Target::Reference(keys) => {
                 let key = keys.get(site.index)?;
                 let reference = tch::no_grad(|| probabilities("the reference key tensor", site, query, key, observed))?;
-                self.map_distance(&learned, &reference)?
+                map_distance(&learned, &reference, self.norm, self.reduction)?
             }
-            Target::Mask { mask, positions } => mask_distance(site, &learned, mask, positions)?,
+            Target::Mask { mask, positions } => mask_distance((site.height, site.width), &learned, mask, positions)?,
             Target::None => return Ok(()),
         };
         self.seen[site.index] = Some(loss.f_detach()?);
@@ -173,28 +173,6 @@ impl<'a> FaceWiseLoss<'a> {
             None => loss,
         });
         Ok(())
-    }
-
-    /// Distance of two stacks of maps.
-    ///
-    /// # Shapes
-    /// - `learned`, `reference`: `[batch, heads, pixels, tokens]`, rows sum to 1
-    /// - returns: scalar
-    ///
-    /// # Source
-    /// arXiv 2402.00631, face-wise attention loss.
-    fn map_distance(&self, learned: &Tensor, reference: &Tensor) -> Result<Tensor> {
-        let (batch, heads, pixels, tokens) = learned.size4()?;
-        let sum = match self.norm {
-            Norm::Squared => learned.f_mse_loss(reference, tch::Reduction::Sum)?,
-            Norm::Absolute => learned.f_l1_loss(reference, tch::Reduction::Sum)?,
-        };
-        let averaged = match self.reduction {
-            Reduction::Sum => batch * heads,
-            Reduction::PixelMean => batch * heads * pixels,
-            Reduction::Mean => batch * heads * pixels * tokens,
-        };
-        Ok(sum.f_div_scalar(averaged as f64)?)
     }
 }
 
@@ -231,36 +209,6 @@ fn probabilities(
         _ => return Err(check::shape_error(what, key, format!("[1 or {batch}, {}, {tokens}, {dim}]", site.heads))),
     }
     Ok(attention_probs(query, &key.f_to_kind(query.kind())?)?)
-}
-
-/// Distance of the learned word's map from the mask.
-///
-/// The word's attention, averaged over heads, is divided by its maximum over the pixels (with gradient) and compared
-/// with the area-resized mask: mean square over pixels and batch.
-///
-/// # Shapes
-/// - `probs`: `[batch, heads, height * width, tokens]`, f32
-/// - returns: scalar
-///
-/// # Source
-/// arXiv 2305.16311, cross-attention loss; its published code divides by the maximum.
-fn mask_distance(site: &Site<'_>, probs: &Tensor, mask: &Mask, positions: &[Vec<i64>]) -> Result<Tensor> {
-    let (batch, _, pixels, tokens) = probs.size4()?;
-    for (what, count) in [("masks", mask.batch()), ("position lists", positions.len() as i64)] {
-        if count != 1 && count != batch {
-            return Err(AttentionError::Setting(format!(
-                "{count} {what} for a batch of {batch}, expected 1 or {batch}"
-            )));
-        }
-    }
-    let words: Vec<&[i64]> = positions.iter().map(Vec::as_slice).collect();
-    // `[tokens, words]` to `[words, 1, tokens, 1]`: each sample picks its own word's tokens.
-    let pick = membership(&words, tokens, probs.device())?.f_transpose(0, 1)?.f_unsqueeze(1)?.f_unsqueeze(-1)?;
-    let map = probs.f_matmul(&pick)?.f_squeeze_dim(-1)?.f_mean_dim(1i64, false, Kind::Float)?;
-    let peak = map.f_amax(-1i64, true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-    let wanted =
-        mask.resized(site.height, site.width, probs.device())?.f_flatten(1, -1)?.f_expand([batch, pixels], false)?;
-    Ok(map.f_div(&peak)?.f_mse_loss(&wanted, tch::Reduction::Mean)?)
 }
 
 #[cfg(test)]
