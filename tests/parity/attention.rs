@@ -1,0 +1,194 @@
+//! The attention loss, its gradients, leakage, resized maps and recorded maps against PyTorch autograd.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use idembed_attention::{
+    FaceWiseLoss, LossOptions, MapRecorder, Mask, ReferenceKeys, Selection, Target, TargetKind, Word, leakage_each,
+    to_picture_size,
+};
+use idembed_diffusion::attention::attention_probs;
+use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_integration_tests::{Parity, fixture_dir, read_json, read_safetensors};
+use serde_json::Value;
+use tch::Tensor;
+
+/// f32 against f64, relative to the largest expected value; gradients pass through two softmaxes.
+const LOSS_LIMIT: f64 = 1e-4;
+/// Plain sums and interpolation.
+const MAP_LIMIT: f64 = 1e-5;
+
+struct Fixture {
+    cases: Value,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Fixture {
+    fn open() -> Self {
+        let folder: PathBuf = fixture_dir("attention");
+        Fixture {
+            cases: read_json(&folder.join("cases.json")),
+            tensors: read_safetensors(&folder.join("tensors.safetensors")),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> &Tensor {
+        self.tensors.get(name).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
+    }
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap()
+}
+
+fn integers(value: &Value) -> Vec<i64> {
+    value.as_array().unwrap().iter().map(|item| item.as_i64().unwrap()).collect()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+fn site(index: usize, value: &Value) -> Site<'static> {
+    let number = |key: &str| value[key].as_i64().unwrap();
+    Site { index, name: "attn2", heads: number("heads"), height: number("height"), width: number("width") }
+}
+
+fn options(value: &Value) -> LossOptions {
+    LossOptions {
+        target: text(value, "target").parse().unwrap(),
+        norm: text(value, "norm").parse().unwrap(),
+        reduction: text(value, "reduction").parse().unwrap(),
+        layers: text(value, "layers").parse().unwrap(),
+        detach_query: value["detach_query"].as_bool().unwrap(),
+    }
+}
+
+fn scalar(value: f64) -> Tensor {
+    Tensor::from_slice(&[value])
+}
+
+#[test]
+fn loss_and_gradients() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for network in items(&fixture.cases, "networks") {
+        for variant in items(network, "variants") {
+            compare_loss(&fixture, network, variant, &mut parity);
+        }
+    }
+    parity.finish();
+}
+
+fn compare_loss(fixture: &Fixture, network: &Value, variant: &Value, parity: &mut Parity) {
+    let (network_name, variant_name) = (text(network, "name"), text(variant, "name"));
+    let case = format!("attention/{network_name}.{variant_name}");
+    let sites = items(network, "sites");
+    let inputs = |part: &str| -> Vec<Tensor> {
+        (0..sites.len()).map(|index| fixture.tensor(&format!("{network_name}.{index}.{part}")).copy()).collect()
+    };
+    let leaves =
+        |part: &str| -> Vec<Tensor> { inputs(part).into_iter().map(|tensor| tensor.set_requires_grad(true)).collect() };
+
+    let options = options(&variant["options"]);
+    let downscales: Vec<i64> = sites.iter().map(|site| site["downscale"].as_i64().unwrap()).collect();
+    let layers = options.layers.resolve(&downscales).unwrap();
+    let reference = ReferenceKeys::new(inputs("reference")).unwrap();
+    let mask = Mask::new(fixture.tensor(&format!("{network_name}.mask"))).unwrap();
+    let positions: Vec<Vec<i64>> = items(network, "positions").iter().map(integers).collect();
+    let target = match options.target {
+        TargetKind::Reference => Target::Reference(&reference),
+        TargetKind::Mask => Target::Mask { mask: &mask, positions: &positions },
+        TargetKind::None => Target::None,
+    };
+    let (queries, keys) = (leaves("query"), leaves("key"));
+
+    let mut loss = FaceWiseLoss::new(&options, &layers, target, Some(&keys)).unwrap();
+    for (index, value) in sites.iter().enumerate() {
+        let site = site(index, value);
+        if loss.wants(&site) {
+            let probs = attention_probs(&queries[index], &keys[index]).unwrap();
+            loss.observe(&site, &queries[index], &probs).unwrap();
+        }
+    }
+    let value = loss.finish().unwrap().unwrap();
+    value.backward();
+
+    let expected = scalar(variant["loss"].as_f64().unwrap());
+    parity.check_tensors(&format!("{case}.loss"), &value.detach().reshape([1]), &expected, LOSS_LIMIT);
+    let parts = variant["layers"].as_object().unwrap();
+    let ours = loss.layer_losses().unwrap();
+    assert_eq!(ours.len(), parts.len(), "{case}: number of layers");
+    for part in ours {
+        let expected = scalar(parts[&part.index.to_string()].as_f64().unwrap());
+        parity.check_tensors(&format!("{case}.layer.{}", part.index), &scalar(part.value), &expected, LOSS_LIMIT);
+    }
+    for (part, leaves) in [("query", &queries), ("key", &keys)] {
+        for (index, leaf) in leaves.iter().enumerate() {
+            let expected = fixture.tensor(&format!("{network_name}.{variant_name}.grad.{index}.{part}"));
+            let gradient = leaf.grad();
+            let gradient = if gradient.defined() { gradient } else { leaf.zeros_like() };
+            parity.check_tensors(&format!("{case}.grad.{index}.{part}"), &gradient, expected, LOSS_LIMIT);
+        }
+    }
+}
+
+#[test]
+fn leakage_shares() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for case in items(&fixture.cases, "leakages") {
+        let name = text(case, "name");
+        let mask = Mask::new(fixture.tensor(&format!("leakage.{name}.mask"))).unwrap();
+        let ours = leakage_each(fixture.tensor(&format!("leakage.{name}.maps")), &mask).unwrap();
+        let ours: Vec<f64> = ours.into_iter().map(Option::unwrap).collect();
+        let expected: Vec<f64> = items(case, "shares").iter().map(|share| share.as_f64().unwrap()).collect();
+        let (ours, expected) = (Tensor::from_slice(&ours), Tensor::from_slice(&expected));
+        parity.check_tensors(&format!("attention/leakage.{name}"), &ours, &expected, MAP_LIMIT);
+    }
+    parity.finish();
+}
+
+#[test]
+fn maps_at_another_size() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for case in items(&fixture.cases, "resizes") {
+        let name = text(case, "name");
+        let (width, height) = (case["width"].as_i64().unwrap(), case["height"].as_i64().unwrap());
+        let ours = to_picture_size(fixture.tensor(&format!("resize.{name}.map")), width, height).unwrap();
+        let expected = fixture.tensor(&format!("resize.{name}.expected"));
+        parity.check_tensors(&format!("attention/resize.{name}"), &ours, expected, MAP_LIMIT);
+    }
+    parity.finish();
+}
+
+#[test]
+fn recorded_maps() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    let record = &fixture.cases["record"];
+    let sites = items(record, "layers");
+    let words = items(record, "words").iter().enumerate();
+    let words = words.map(|(index, positions)| Word::new(format!("word {index}"), integers(positions))).collect();
+    let layers = "all".parse::<idembed_attention::LayerChoice>().unwrap().resolve(&vec![1; sites.len()]).unwrap();
+    let rows = integers(&record["rows"]);
+    let mut recorder = MapRecorder::new(words, layers).unwrap().watching(rows[0]..rows[1]).unwrap();
+    for (step, stage) in integers(&record["steps"]).into_iter().enumerate() {
+        recorder.begin_step(stage as usize);
+        for (index, value) in sites.iter().enumerate() {
+            let probs = fixture.tensor(&format!("record.{step}.{index}.probs"));
+            // The recorder needs no query; its shape must fit.
+            recorder.observe(&site(index, value), &probs.zeros_like(), probs).unwrap();
+        }
+    }
+    let maps = recorder.finish().unwrap();
+    for (number, case) in items(record, "cases").iter().enumerate() {
+        let chosen = |key: &str| case.get(key).map(|value| value.as_u64().unwrap() as usize);
+        let selection = Selection { layer: chosen("layer"), stage: chosen("stage"), row: chosen("row") };
+        let ours = maps.word_map(chosen("word").unwrap(), &selection).unwrap();
+        let expected = fixture.tensor(text(case, "map"));
+        parity.check_tensors(&format!("attention/record.{number}"), &ours, expected, MAP_LIMIT);
+    }
+    parity.finish();
+}
