@@ -9,8 +9,9 @@ use tch::{Kind, Tensor};
 
 use crate::error::FileError;
 use crate::optimizer::{AdamW, Moments};
+use crate::report::History;
 use crate::tensor_file::TensorFile;
-use crate::trainer::{History, Trainer};
+use crate::trainer::Trainer;
 use crate::{Result, TokensError};
 
 /// The format that this program writes and reads.

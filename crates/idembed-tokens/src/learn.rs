@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::trainer::{StepReport, Trainer};
+use crate::report::StepReport;
+use crate::trainer::Trainer;
 use crate::{Identity, Result, TokensError};
 
 /// How a run is kept safe and stopped.

@@ -5,6 +5,7 @@
 //! photo or writes a picture: images and masks reach it as tensors.
 
 mod tensor_file;
+mod training_picture;
 
 pub mod checkpoint;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod module;
 pub mod objective;
 pub mod optimizer;
 pub mod prompt;
+pub mod report;
 pub mod trainer;
 
 pub use config::LearnConfig;
@@ -25,4 +27,5 @@ pub use error::{Result, TokensError};
 pub use identity::Identity;
 pub use learn::{LearnControl, learn};
 pub use method::Method;
-pub use trainer::{StepReport, Trainer};
+pub use report::{History, Measured, StepReport};
+pub use trainer::Trainer;

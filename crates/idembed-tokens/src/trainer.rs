@@ -5,9 +5,7 @@
 
 use idembed_attention::{LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Word};
 use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::noise::with_seed;
 use idembed_diffusion::schedulers::PredictionType;
-use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::LearnConfig;
@@ -17,61 +15,22 @@ use crate::module::TokenModule;
 use crate::objective::{AttentionTerm, Batch, Losses, losses, predict};
 use crate::optimizer::{AdamW, clip_by_global_norm, global_norm};
 use crate::prompt::Prompt;
+use crate::report::{History, Measured, StepReport};
+use crate::training_picture::TrainingPicture;
 use crate::{Result, TokensError};
 
 /// f16 cannot hold the small gradients deep in the networks; they are computed this many times too large.
 const HALF_LOSS_SCALE: f64 = 1024.0;
-
-/// What one step did.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepReport {
-    /// The step, counted from 1.
-    pub step: usize,
-    /// The noise loss.
-    pub noise_loss: f64,
-    /// The attention loss before lambda, if there is one.
-    pub attention_loss: Option<f64>,
-    /// The weight of the attention loss.
-    pub lambda: f64,
-    /// The learning rate of this step.
-    pub learning_rate: f64,
-    /// What was measured, at every [`LearnConfig::log_every`]-th step.
-    pub measured: Option<Measured>,
-}
-
-/// What costs extra to know about a step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
-    /// Norm of the noise loss's gradient with respect to the `[2 * stages, hidden]` tokens.
-    pub grad_norm_noise: f64,
-    /// Norm of the gradient of lambda times the attention loss; 0 without one.
-    pub grad_norm_attention: f64,
-    /// Share of the identity's attention outside the mask, averaged over layers and samples, if there is a mask.
-    pub leakage: Option<f64>,
-}
-
-/// The losses of every step so far.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct History {
-    /// Noise losses.
-    pub noise: Vec<f32>,
-    /// Attention losses before lambda; empty if there is none.
-    pub attention: Vec<f32>,
-}
 
 /// A learning run: the frozen model, the encoded picture, and everything that changes.
 #[derive(Debug)]
 pub struct Trainer<'a> {
     model: &'a StableDiffusion,
     pub(crate) config: LearnConfig,
-    /// `[1 or 2, channels, height, width]`, f32: the picture and, if asked for, its mirror image.
-    latents: Tensor,
-    /// `[as latents, 1, H, W]`, f32.
-    masks: Option<Tensor>,
+    picture: TrainingPicture,
     prompt: TrainingPrompt,
     attention: Option<AttentionTerm>,
     text_encoder_sha256: String,
-    image_sha256: String,
     pub(crate) module: TokenModule,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
@@ -99,27 +58,8 @@ impl<'a> Trainer<'a> {
             let expected = "a mask of the face, because the objective needs it".to_owned();
             return Err(TokensError::Setting { what: "mask", got: "missing".to_owned(), expected });
         }
-        check_picture(image, mask)?;
         let spec = config.method.spec();
-
-        let image = image.f_to_kind(Kind::Float)?;
-        let masks = mask.map(|mask| -> Result<Tensor> {
-            let mask = mask.f_to_kind(Kind::Float)?.f_to_device(model.compute.device)?;
-            // Checks the values; one mask may not be empty.
-            Mask::new(&mask)?;
-            with_mirrored(&mask, config.mirror)
-        });
-        let masks = masks.transpose()?;
-        let latents = tch::no_grad(|| -> Result<Tensor> {
-            let images = with_mirrored(&image, config.mirror)?;
-            // One at a time: the autoencoder needs far more memory than what it gives.
-            let encoded = (0..images.size()[0]).map(|row| Ok(model.vae.encode(&images.f_narrow(0, row, 1)?)?.mean));
-            let encoded: Vec<Tensor> = encoded.collect::<Result<_>>()?;
-            Ok(Tensor::f_cat(&encoded, 0)?.f_to_kind(Kind::Float)?)
-        })?;
-        if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-            return Err(idembed_diffusion::Error::NotFinite { what: "the picture's latents".to_owned() }.into());
-        }
+        let picture = TrainingPicture::encode(model, image, mask, config.mirror)?;
 
         let start = start_embedding(model, &config.class)?;
         let (before, after) = config.template_parts()?;
@@ -137,11 +77,9 @@ impl<'a> Trainer<'a> {
         let optimizer = AdamW::new(config.optimizer(), &parameters)?;
         Ok(Trainer {
             text_encoder_sha256: model.text_encoder.fingerprint()?,
-            image_sha256: fingerprint(&[Some(&image), mask])?,
             model,
             config,
-            latents,
-            masks,
+            picture,
             prompt,
             attention,
             module,
@@ -176,7 +114,7 @@ impl<'a> Trainer<'a> {
         let mut fields = self.config.fields();
         fields.push(("text encoder", self.text_encoder_sha256.clone()));
         fields.push(("prediction type", prediction_type_name(self.model).to_owned()));
-        fields.push(("picture", self.image_sha256.clone()));
+        fields.push(("picture", self.picture.sha256().to_owned()));
         fields.push(("device and dtype", self.model.compute.to_string()));
         fields
     }
@@ -187,7 +125,8 @@ impl<'a> Trainer<'a> {
     /// [`TokensError::NotFinite`] if a loss or gradient is NaN or infinite; the step is then not done, and the state is
     /// that before it.
     pub fn step(&mut self) -> Result<StepReport> {
-        let batch = self.draw(self.step)?;
+        let train_timesteps = self.model.noise_schedule.train_timesteps;
+        let batch = self.picture.draw(self.config.seed, self.step, self.config.batch, train_timesteps)?;
         let made = self.module.forward()?;
         let tokens = made.f_detach()?.f_set_requires_grad(true)?;
         let states = self.prompt.states(&self.model.text_encoder, &tokens, &batch.timesteps)?;
@@ -259,32 +198,6 @@ impl<'a> Trainer<'a> {
             steps: self.step,
             seed: self.config.seed,
             created_by: concat!("idembed ", env!("CARGO_PKG_VERSION")).to_owned(),
-        })
-    }
-
-    /// Everything random of one step.
-    fn draw(&self, step: usize) -> Result<Batch> {
-        let count = self.config.batch as i64;
-        let mut shape = self.latents.size();
-        shape[0] = count;
-        let train_timesteps = self.model.noise_schedule.train_timesteps as i64;
-        let cpu = |kind| (kind, Device::Cpu);
-        let (timesteps, noise, mirrored) = with_seed(step_seed(self.config.seed, step as u64), || {
-            let timesteps = Tensor::f_randint(train_timesteps, [count], cpu(Kind::Int64))?;
-            let noise = Tensor::f_randn(&shape, cpu(Kind::Float))?;
-            Ok((timesteps, noise, Tensor::f_randint(2, [count], cpu(Kind::Int64))?))
-        })?;
-        let device = self.latents.device();
-        let mirrored = mirrored.f_to_device(device)?;
-        let pick = |both: &Tensor| -> Result<Tensor> {
-            let which = if both.size()[0] == 2 { mirrored.shallow_clone() } else { mirrored.f_zeros_like()? };
-            Ok(both.f_index_select(0, &which)?)
-        };
-        Ok(Batch {
-            latents: pick(&self.latents)?,
-            noise: noise.f_to_device(device)?,
-            timesteps: Vec::<i64>::try_from(&timesteps)?,
-            mask: self.masks.as_ref().map(pick).transpose()?,
         })
     }
 
@@ -362,57 +275,4 @@ fn attention_term(
     let options = config.objective.attention.clone();
     let layers = options.layers.resolve(&downscales)?;
     Ok(AttentionTerm { options, layers, reference: Some(reference), position: prompt.position() })
-}
-
-fn check_picture(image: &Tensor, mask: Option<&Tensor>) -> Result<()> {
-    let (height, width) = match image.size()[..] {
-        [1, 3, height, width] => (height, width),
-        _ => {
-            let expected = "[1, 3, height, width]".to_owned();
-            return Err(TokensError::Shape { what: "picture", got: image.size(), expected });
-        }
-    };
-    match mask.map(Tensor::size) {
-        Some(got) if got != [1, 1, height, width] => {
-            let expected = format!("[1, 1, {height}, {width}], as the picture");
-            Err(TokensError::Shape { what: "mask", got, expected })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A picture and, if asked for, its mirror image below it in the batch.
-fn with_mirrored(image: &Tensor, mirror: bool) -> Result<Tensor> {
-    if !mirror {
-        return Ok(image.shallow_clone());
-    }
-    Ok(Tensor::f_cat(&[image, &image.f_flip([3])?], 0)?)
-}
-
-fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
-    let mut hasher = Sha256::new();
-    for tensor in tensors {
-        let Some(tensor) = tensor else {
-            hasher.update("none");
-            continue;
-        };
-        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
-        let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
-        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        hasher.update(format!("{:?}", tensor.size()));
-        hasher.update(&bytes);
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// A seed for one step: SplitMix64 (Steele, Lea and Flood 2014), so that neighbouring steps and seeds share nothing.
-fn step_seed(seed: u64, step: u64) -> u64 {
-    split_mix(split_mix(seed).wrapping_add(step))
-}
-
-fn split_mix(state: u64) -> u64 {
-    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -1,0 +1,142 @@
+//! The one picture that is learned from, encoded once, and what every step draws from it.
+
+use idembed_attention::Mask;
+use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::noise::with_seed;
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+use crate::objective::Batch;
+use crate::{Result, TokensError};
+
+/// A picture as latents.
+#[derive(Debug)]
+pub(crate) struct TrainingPicture {
+    /// `[1 or 2, channels, height, width]`, f32: the picture and, if asked for, its mirror image.
+    latents: Tensor,
+    /// `[as latents, 1, H, W]`, f32.
+    masks: Option<Tensor>,
+    sha256: String,
+}
+
+impl TrainingPicture {
+    /// Encodes a picture: the mean of its latents.
+    ///
+    /// # Shapes
+    /// - `image`: `[1, 3, H, W]` in -1..1
+    /// - `mask`: `[1, 1, H, W]` in 0..1
+    pub(crate) fn encode(model: &StableDiffusion, image: &Tensor, mask: Option<&Tensor>, mirror: bool) -> Result<Self> {
+        check_shapes(image, mask)?;
+        let image = image.f_to_kind(Kind::Float)?;
+        let masks = mask.map(|mask| -> Result<Tensor> {
+            let mask = mask.f_to_kind(Kind::Float)?.f_to_device(model.compute.device)?;
+            // Checks the values.
+            Mask::new(&mask)?;
+            with_mirrored(&mask, mirror)
+        });
+        let latents = tch::no_grad(|| -> Result<Tensor> {
+            let images = with_mirrored(&image, mirror)?;
+            // One at a time: the autoencoder needs far more memory than what it gives.
+            let encoded = (0..images.size()[0]).map(|row| Ok(model.vae.encode(&images.f_narrow(0, row, 1)?)?.mean));
+            let encoded: Vec<Tensor> = encoded.collect::<Result<_>>()?;
+            Ok(Tensor::f_cat(&encoded, 0)?.f_to_kind(Kind::Float)?)
+        })?;
+        if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            return Err(idembed_diffusion::Error::NotFinite { what: "the picture's latents".to_owned() }.into());
+        }
+        Ok(TrainingPicture { latents, masks: masks.transpose()?, sha256: fingerprint(&[Some(&image), mask])? })
+    }
+
+    /// SHA-256 of picture and mask.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Everything random of one step: timesteps, noise, and which samples are mirrored.
+    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, train_timesteps: usize) -> Result<Batch> {
+        let count = samples as i64;
+        let mut shape = self.latents.size();
+        shape[0] = count;
+        let cpu = |kind| (kind, Device::Cpu);
+        let (timesteps, noise, mirrored) = with_seed(step_seed(seed, step as u64), || {
+            let timesteps = Tensor::f_randint(train_timesteps as i64, [count], cpu(Kind::Int64))?;
+            let noise = Tensor::f_randn(&shape, cpu(Kind::Float))?;
+            Ok((timesteps, noise, Tensor::f_randint(2, [count], cpu(Kind::Int64))?))
+        })?;
+        let device = self.latents.device();
+        let mirrored = mirrored.f_to_device(device)?;
+        let pick = |both: &Tensor| -> Result<Tensor> {
+            let which = if both.size()[0] == 2 { mirrored.shallow_clone() } else { mirrored.f_zeros_like()? };
+            Ok(both.f_index_select(0, &which)?)
+        };
+        Ok(Batch {
+            latents: pick(&self.latents)?,
+            noise: noise.f_to_device(device)?,
+            timesteps: Vec::<i64>::try_from(&timesteps)?,
+            mask: self.masks.as_ref().map(pick).transpose()?,
+        })
+    }
+}
+
+fn check_shapes(image: &Tensor, mask: Option<&Tensor>) -> Result<()> {
+    let [1, 3, height, width] = image.size()[..] else {
+        let expected = "[1, 3, height, width]".to_owned();
+        return Err(TokensError::Shape { what: "picture", got: image.size(), expected });
+    };
+    match mask.map(Tensor::size) {
+        Some(got) if got != [1, 1, height, width] => {
+            let expected = format!("[1, 1, {height}, {width}], as the picture");
+            Err(TokensError::Shape { what: "mask", got, expected })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A picture and, if asked for, its mirror image below it in the batch.
+fn with_mirrored(image: &Tensor, mirror: bool) -> Result<Tensor> {
+    if !mirror {
+        return Ok(image.shallow_clone());
+    }
+    Ok(Tensor::f_cat(&[image, &image.f_flip([3])?], 0)?)
+}
+
+fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for tensor in tensors {
+        let Some(tensor) = tensor else {
+            hasher.update("none");
+            continue;
+        };
+        let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        hasher.update(format!("{:?}", tensor.size()));
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A seed for one step: SplitMix64 (Steele, Lea and Flood 2014), so that neighbouring steps and seeds share nothing.
+fn step_seed(seed: u64, step: u64) -> u64 {
+    split_mix(split_mix(seed).wrapping_add(step))
+}
+
+fn split_mix(state: u64) -> u64 {
+    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_are_those_of_splitmix64() {
+        // The first outputs of the reference implementation from state 1234567.
+        assert_eq!(split_mix(1_234_567), 6_457_827_717_110_365_317);
+        assert_eq!(split_mix(1_234_567u64.wrapping_add(0x9e37_79b9_7f4a_7c15)), 3_203_168_211_198_807_973);
+        assert_ne!(step_seed(0, 1), step_seed(1, 0));
+    }
+}

@@ -1,0 +1,251 @@
+//! Learning on the bundled miniature model: exact resume, stopping, what breaks and how.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use idembed_attention::TargetKind;
+use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::device::Compute;
+use idembed_diffusion::noise::seeded_noise;
+use idembed_tokens::checkpoint::CheckpointInfo;
+use idembed_tokens::contexts::condition;
+use idembed_tokens::export::Embedding;
+use idembed_tokens::prompt::Prompt;
+use idembed_tokens::{Identity, LearnConfig, LearnControl, Method, TokensError, Trainer, learn};
+use tch::{Device, Kind, Tensor};
+
+fn mini_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini")
+}
+
+fn mini() -> StableDiffusion {
+    StableDiffusion::load(&mini_folder(), Compute::CPU_F32).unwrap()
+}
+
+/// A smooth random picture; small, because these tests are about bookkeeping.
+fn picture(seed: u64) -> Tensor {
+    let coarse = seeded_noise(seed, &[1, 3, 4, 4], 1).unwrap().remove(0);
+    coarse.upsample_bilinear2d([64, 64], false, None, None).tanh()
+}
+
+fn mask() -> Tensor {
+    let mask = Tensor::zeros([1, 1, 64, 64], (Kind::Float, Device::Cpu));
+    let _ = mask.narrow(2, 16, 32).narrow(3, 10, 30).fill_(1.0);
+    mask
+}
+
+fn config(method: Method, steps: usize) -> LearnConfig {
+    LearnConfig { steps, batch: 2, warm_up: 3, mirror: true, log_every: 3, ..LearnConfig::new("me", "person", method) }
+}
+
+fn never() -> AtomicBool {
+    AtomicBool::new(false)
+}
+
+#[test]
+fn a_stopped_run_ends_where_an_unbroken_one_does() {
+    let model = mini();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    for method in Method::ALL {
+        let config = config(method, 7);
+        let mut whole = Trainer::new(&model, &picture(1), Some(&mask()), config.clone()).unwrap();
+        while !whole.is_done() {
+            whole.step().unwrap();
+        }
+
+        let stop = never();
+        let mut first = Trainer::new(&model, &picture(1), Some(&mask()), config.clone()).unwrap();
+        let control = LearnControl {
+            checkpoint: Some(checkpoint.clone()),
+            checkpoint_every: Duration::from_secs(3600),
+            stop: &stop,
+        };
+        let stopped = learn(&mut first, &control, &mut |report| stop.store(report.step == 4, Ordering::Relaxed));
+        assert!(matches!(stopped, Err(TokensError::Stopped { step: 4, steps: 7, .. })));
+        assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 4);
+
+        let mut second = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
+        second.resume(&checkpoint).unwrap();
+        let control = LearnControl { stop: &never(), ..control };
+        let identity = learn(&mut second, &control, &mut |_| ()).unwrap();
+        let expected = whole.identity().unwrap();
+        assert!(identity.k.equal(&expected.k) && identity.v.equal(&expected.v), "{method}");
+        assert_eq!(second.history(), whole.history());
+        assert_eq!(identity.metadata(), expected.metadata());
+    }
+}
+
+#[test]
+fn measuring_changes_nothing() {
+    let model = mini();
+    let run = |log_every: usize| {
+        let config = LearnConfig { log_every, ..config(Method::Sefi, 3) };
+        let mut trainer = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
+        let reports: Vec<_> = (0..3).map(|_| trainer.step().unwrap()).collect();
+        (trainer.tokens().unwrap(), reports)
+    };
+    let ((quiet, quiet_reports), (tokens, reports)) = (run(0), run(2));
+    assert!(quiet.equal(&tokens));
+    assert!(quiet_reports.iter().all(|report| report.measured.is_none()));
+    let measured = [0, 2].map(|index| reports[index].measured.clone().unwrap());
+    assert!(reports[1].measured.is_none());
+    assert!(measured.iter().all(|measured| (0.0..=1.0).contains(&measured.leakage.unwrap())));
+    assert!(measured.iter().all(|measured| measured.grad_norm_noise > 0.0));
+    // At the first step the learned words are the class word, so that nothing pulls yet.
+    assert_eq!(reports[0].attention_loss, Some(0.0));
+    assert_eq!(measured[0].grad_norm_attention, 0.0);
+    assert!(reports[2].attention_loss.unwrap() > 0.0 && measured[1].grad_norm_attention > 0.0);
+}
+
+#[test]
+fn every_objective_trains() {
+    let model = mini();
+    for target in [TargetKind::Reference, TargetKind::Mask, TargetKind::None] {
+        for detach_query in [false, true] {
+            let mut config = config(Method::Sefi, 2);
+            config.objective.attention.target = target;
+            config.objective.attention.detach_query = detach_query;
+            config.objective.masked_noise = target == TargetKind::Mask;
+            let mut trainer = Trainer::new(&model, &picture(2), Some(&mask()), config).unwrap();
+            let before = trainer.tokens().unwrap();
+            let reports = [trainer.step().unwrap(), trainer.step().unwrap()];
+            assert!(!trainer.tokens().unwrap().equal(&before));
+            assert_eq!(reports[1].attention_loss.is_some(), target != TargetKind::None);
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let model = mini();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    let trainer = |image: &Tensor, config| Trainer::new(&model, image, None, config).unwrap();
+    trainer(&picture(1), config(Method::Sefi, 5)).save(&checkpoint).unwrap();
+
+    let mut longer = trainer(&picture(1), config(Method::Sefi, 6));
+    let error = longer.resume(&checkpoint).unwrap_err();
+    assert_eq!(error.to_string(), "the checkpoint was made with steps 5, this run has 6");
+    let mut other = trainer(&picture(2), config(Method::Sefi, 5));
+    assert!(other.resume(&checkpoint).unwrap_err().to_string().contains("made with picture"));
+
+    std::fs::write(&checkpoint, &std::fs::read(&checkpoint).unwrap()[..1000]).unwrap();
+    let mut same = trainer(&picture(1), config(Method::Sefi, 5));
+    assert!(matches!(same.resume(&checkpoint), Err(TokensError::File { .. })));
+    let mut identity = same.identity().unwrap();
+    identity.write(&checkpoint).unwrap();
+    assert!(same.resume(&checkpoint).is_err());
+    identity = Identity::read(&checkpoint).unwrap();
+    assert_eq!(identity.base_model, "mini");
+    assert!(!std::fs::read(&checkpoint).unwrap().windows(6).any(|bytes| bytes == b"models"), "no path");
+}
+
+#[test]
+fn a_run_that_breaks_down_keeps_its_last_good_state() {
+    let model = mini();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    // The second step's tokens are beyond what f32 can hold.
+    let config = LearnConfig { learning_rate: 1e38, warm_up: 0, ..config(Method::TextualInversion, 4) };
+    let mut trainer = Trainer::new(&model, &picture(1), None, config.clone()).unwrap();
+    let control =
+        LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every: Duration::ZERO, stop: &never() };
+    let error = learn(&mut trainer, &control, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, TokensError::NotFinite { step: 2, checkpoint: Some(_), .. }), "{error}");
+    assert!(error.hint().unwrap().contains("--lr"));
+    assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 1);
+}
+
+#[test]
+fn what_cannot_be_learned_is_refused() {
+    let model = mini();
+    let refused = |image: &Tensor, mask: Option<&Tensor>, config: LearnConfig| {
+        Trainer::new(&model, image, mask, config).unwrap_err().to_string()
+    };
+    let good = config(Method::Sefi, 1);
+    assert!(refused(&picture(1).squeeze(), None, good.clone()).contains("picture has shape [3, 64, 64]"));
+    assert!(refused(&picture(1), Some(&mask().narrow(3, 0, 9)), good.clone()).contains("mask has shape"));
+    assert!(refused(&picture(1), Some(&(mask() * 0.0)), good.clone()).contains("empty"));
+    let mut masked = good.clone();
+    masked.objective.masked_noise = true;
+    assert!(refused(&picture(1), None, masked).contains("mask is missing"));
+    assert!(refused(&picture(1), None, LearnConfig { stages: 2000, ..good.clone() }).contains("at most 1000"));
+    assert!(refused(&picture(1), None, LearnConfig { class: " ".to_owned(), ..good.clone() }).contains("class"));
+    assert!(refused(&(picture(1) * f64::NAN), None, good).contains("not finite"));
+}
+
+#[test]
+fn a_class_of_several_tokens_starts_at_their_mean() {
+    let model = mini();
+    let config = LearnConfig { class: "red car".to_owned(), ..config(Method::Sefi, 1) };
+    let tokens = Trainer::new(&model, &picture(1), None, config).unwrap().tokens().unwrap();
+    let ids = model.tokenizer.token_ids("red car").unwrap();
+    assert!(ids.len() > 1);
+    let table = model.text_encoder.embed_tokens(&Tensor::from_slice(&ids)).unwrap();
+    let mean = table.mean_dim(0, true, Kind::Float).expand([10, -1], false);
+    assert!(f64::try_from((tokens - mean).abs().max()).unwrap() < 1e-6);
+}
+
+#[test]
+fn an_untrained_identity_is_the_class_word() {
+    let model = mini();
+    let trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
+    let identity = trainer.identity().unwrap();
+    identity.check_base(&model, false).unwrap();
+    let text = "<me> and a cup and <me>";
+    let prompt = Prompt::parse(text, &["me"], &model.tokenizer).unwrap();
+    let conditioning = condition(&model, &prompt, &[&identity]).unwrap();
+    // All rows are equal, so that one text is encoded and serves every timestep.
+    assert_eq!(conditioning.pieces().len(), 1);
+    let plain = model.text_states("person and a cup and person").unwrap();
+    let states = &conditioning.pieces()[0].states;
+    assert!(f64::try_from((&states.key - &plain).abs().max()).unwrap() < 1e-5);
+    assert!(states.key.equal(&states.value));
+    assert_eq!(Embedding::of(&identity).unwrap().spread, 0.0);
+
+    let mut other = trainer.identity().unwrap();
+    other.text_encoder_sha256 = "0".repeat(64);
+    assert!(matches!(other.check_base(&model, false), Err(TokensError::OtherBase { .. })));
+    other.check_base(&model, true).unwrap();
+    other.k = other.k.narrow(1, 0, 100);
+    other.v = other.v.narrow(1, 0, 100);
+    assert!(matches!(other.check_base(&model, true), Err(TokensError::OtherHidden { got: 100, expected: 192, .. })));
+}
+
+#[test]
+fn two_identities_get_their_own_stages() {
+    let model = mini();
+    let hidden = model.text_encoder.hidden_size();
+    let mut rows = seeded_noise(3, &[3, hidden], 4).unwrap().into_iter().map(|rows| rows * 0.02);
+    let mut identity = |stages: i64| {
+        let mut identity =
+            Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap().identity().unwrap();
+        identity.k = rows.next().unwrap().narrow(0, 0, stages);
+        identity.v = rows.next().unwrap().narrow(0, 0, stages);
+        identity
+    };
+    let (a, b) = (identity(2), identity(3));
+    let prompt = Prompt::parse("<b> with <a> and <b>", &["a", "b"], &model.tokenizer).unwrap();
+    let conditioning = condition(&model, &prompt, &[&a, &b]).unwrap();
+    assert_eq!(conditioning.pieces().len(), 4);
+
+    // Each timestep against the same prompt put together by hand.
+    let ids = Tensor::from_slice(&prompt.ids).unsqueeze(0);
+    for (timestep, stage_a, stage_b) in [(999.0, 0, 0), (600.0, 0, 1), (400.0, 1, 1), (0.0, 1, 2)] {
+        let expected = |a: &Tensor, b: &Tensor| {
+            let embeds = model.text_encoder.embed_tokens(&ids).unwrap().copy();
+            for (position, row) in [(1, b.get(stage_b)), (3, a.get(stage_a)), (5, b.get(stage_b))] {
+                embeds.get(0).get(position).copy_(&row);
+            }
+            model.text_encoder.encode(&embeds).unwrap()
+        };
+        let states = &conditioning.pieces()[conditioning.piece_at(timestep)].states;
+        for (got, expected) in [(&states.key, expected(&a.k, &b.k)), (&states.value, expected(&a.v, &b.v))] {
+            let difference = f64::try_from((got - expected).abs().max()).unwrap();
+            assert!(difference < 1e-5, "{timestep}: {difference}");
+        }
+    }
+}
