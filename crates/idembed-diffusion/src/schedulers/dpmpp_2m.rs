@@ -74,7 +74,7 @@ impl DpmPp2m {
         let last = FinalSigma::resolve(config)?;
 
         let karras = karras || config.use_karras_sigmas == Some(true);
-        let trained = schedule.sigmas();
+        let trained = schedule.sigmas()?;
         let (timesteps, sigmas) = if karras {
             karras_levels(config, &trained, steps)
         } else {
@@ -114,7 +114,7 @@ fn timesteps(config: &SchedulerConfigJson, schedule: &NoiseSchedule, steps: usiz
     let train_timesteps = schedule.train_timesteps;
     let used = match config.lambda_min_clipped {
         None => train_timesteps,
-        Some(lambda_min) => schedule.sigmas().iter().filter(|&&ratio| f64::from(-ratio.ln()) >= lambda_min).count(),
+        Some(lambda_min) => schedule.sigmas()?.iter().filter(|&&ratio| f64::from(-ratio.ln()) >= lambda_min).count(),
     };
     if used == 0 {
         let given = config.lambda_min_clipped.unwrap_or_default();
@@ -134,7 +134,10 @@ fn timesteps(config: &SchedulerConfigJson, schedule: &NoiseSchedule, steps: usiz
 }
 
 fn karras_levels(config: &SchedulerConfigJson, trained: &[f32], steps: usize) -> (Vec<f64>, Vec<f64>) {
-    let sigmas = karras(f64::from(trained[0]), f64::from(trained[trained.len() - 1]), steps);
+    // Not parameters of this class, but diffusers keeps them in its configuration and finds them there.
+    let sigma_min = config.sigma_min.unwrap_or(f64::from(trained[0]));
+    let sigma_max = config.sigma_max.unwrap_or(f64::from(trained[trained.len() - 1]));
+    let sigmas = karras(sigma_min, sigma_max, steps);
     let whole: fn(f64) -> f64 = match config.beta_schedule.as_deref() {
         Some("squaredcos_cap_v2") => f64::trunc,
         _ => f64::round_ties_even,

@@ -26,7 +26,7 @@ impl Levels {
     pub(super) fn at_timesteps(config: &SchedulerConfigJson, schedule: &NoiseSchedule, steps: usize) -> Result<Self> {
         let spacing = TimestepSpacing::resolve(config, TimestepSpacing::Linspace)?;
         let timesteps = timesteps(spacing, config.steps_offset.unwrap_or(0), schedule.train_timesteps, steps);
-        let sigmas = interpolate(&timesteps, &schedule.sigmas());
+        let sigmas = interpolate(&timesteps, &schedule.sigmas()?);
         Self::new(spacing, timesteps, &sigmas, FinalSigma::Zero, schedule)
     }
 
@@ -37,7 +37,7 @@ impl Levels {
         last: FinalSigma,
         schedule: &NoiseSchedule,
     ) -> Result<Self> {
-        let sigmas = with_final(sigmas, last, &schedule.sigmas())?;
+        let sigmas = with_final(sigmas, last, &schedule.sigmas()?)?;
         let max = sigmas.iter().copied().fold(0.0, f32::max);
         let init = match spacing {
             TimestepSpacing::Linspace | TimestepSpacing::Trailing => max,
@@ -115,7 +115,7 @@ impl Euler {
         let last = FinalSigma::resolve(config)?;
         let spacing = TimestepSpacing::resolve(config, TimestepSpacing::Linspace)?;
         let mut timesteps = timesteps(spacing, config.steps_offset.unwrap_or(0), schedule.train_timesteps, steps);
-        let trained = schedule.sigmas();
+        let trained = schedule.sigmas()?;
         let mut sigmas = interpolate(&timesteps, &trained);
         if config.use_karras_sigmas == Some(true) {
             let sigma_min = config.sigma_min.unwrap_or(sigmas[sigmas.len() - 1]);

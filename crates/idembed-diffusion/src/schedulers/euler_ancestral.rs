@@ -14,12 +14,29 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(super) struct EulerAncestral {
     levels: Levels,
+    /// The level that each step goes down to, and the amplitude of the noise added there.
+    down_up: Vec<(f32, f32)>,
 }
 
 impl EulerAncestral {
     pub(super) fn new(config: &SchedulerConfigJson, schedule: &NoiseSchedule, steps: usize) -> Result<Self> {
-        Ok(Self { levels: Levels::at_timesteps(config, schedule, steps)? })
+        let levels = Levels::at_timesteps(config, schedule, steps)?;
+        let down_up = down_up(&levels.sigmas)?;
+        Ok(Self { levels, down_up })
     }
+}
+
+/// Splits each next level into what is kept and what is drawn anew: `down^2 + up^2 = to^2`.
+///
+/// After a long step the difference of squares has few digits left, hence libtorch's roots, as in the reference.
+fn down_up(sigmas: &[f32]) -> Result<Vec<(f32, f32)>> {
+    let from = Tensor::f_from_slice(&sigmas[..sigmas.len() - 1])?.f_square()?;
+    let to = Tensor::f_from_slice(&sigmas[1..])?.f_square()?;
+    let up = to.f_mul(&from.f_sub(&to)?)?.f_div(&from)?.f_clamp_min(0.0)?.f_pow_tensor_scalar(0.5)?;
+    // Rounding can put `up` above `to`.
+    let down = to.f_sub(&up.f_square()?)?.f_clamp_min(0.0)?.f_pow_tensor_scalar(0.5)?;
+    let (down, up) = (Vec::<f32>::try_from(&down)?, Vec::<f32>::try_from(&up)?);
+    Ok(down.into_iter().zip(up).collect())
 }
 
 impl Scheduler for EulerAncestral {
@@ -55,14 +72,9 @@ impl Scheduler for EulerAncestral {
             let expected = format!("{:?}", latents.size());
             return Err(Error::Shape { what: "the step's noise", got: noise.size(), expected });
         }
-        let (from, to) = (self.levels.sigmas[index], self.levels.sigmas[index + 1]);
-        let (from2, to2) = (from * from, to * to);
-        let up = (to2 * (from2 - to2) / from2).max(0.0).sqrt();
-        // Rounding can put `up` above `to`.
-        let down = (to2 - up * up).max(0.0).sqrt();
-
+        let (down, up) = self.down_up[index];
         let derivative = self.levels.derivative(&output, index, &latents)?;
-        let lowered = weighted_sum(1.0, &latents, down - from, &derivative)?;
+        let lowered = weighted_sum(1.0, &latents, down - self.levels.sigmas[index], &derivative)?;
         weighted_sum(1.0, &lowered, up, &noise.f_to_device(latents.device())?.f_to_kind(Kind::Float)?)
     }
 }

@@ -110,11 +110,17 @@ impl NoiseSchedule {
     }
 
     /// The noise level of each timestep relative to the signal, `sqrt((1 - alpha) / alpha)`.
-    pub(super) fn sigmas(&self) -> Vec<f32> {
+    ///
+    /// The root is libtorch's power of 0.5, as in the reference: near 4096, where a run starts under
+    /// `rescale_betas_zero_snr`, its last digit shows in the picture.
+    pub(super) fn sigmas(&self) -> Result<Vec<f32>> {
         // Zero signal would be an infinite level; diffusers puts f16's smallest number in its place.
-        let smallest = 2f32.powi(-24);
-        let alphas = self.alphas_cumprod.iter().map(|&alpha| if alpha == 0.0 { smallest } else { alpha as f32 });
-        alphas.map(|alpha| ((1.0 - alpha) / alpha).sqrt()).collect()
+        let smallest = 2f64.powi(-24);
+        let alphas: Vec<f64> =
+            self.alphas_cumprod.iter().map(|&alpha| if alpha == 0.0 { smallest } else { alpha }).collect();
+        let alphas = from_f64(&alphas)?;
+        let sigmas = one_minus(&alphas)?.f_div(&alphas)?.f_pow_tensor_scalar(0.5)?;
+        Ok(Vec::try_from(&sigmas)?)
     }
 
     /// `sqrt(alpha)` and `sqrt(1 - alpha)` of each sample, as `[batch, 1, ..]`.
@@ -260,6 +266,6 @@ mod tests {
         let config = SchedulerConfigJson { rescale_betas_zero_snr: Some(true), ..Default::default() };
         let schedule = NoiseSchedule::from_config(&config).unwrap();
         assert_eq!(schedule.alphas_cumprod.last(), Some(&0.0));
-        assert!(schedule.sigmas().iter().all(|sigma| sigma.is_finite()));
+        assert!(schedule.sigmas().unwrap().iter().all(|sigma| sigma.is_finite()));
     }
 }
