@@ -1,8 +1,8 @@
 //! The Python reference: PyTorch, diffusers and transformers at pinned versions, in `.python`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::disk::GIB;
 use crate::hint::Hinted;
 use crate::python::Python;
-use crate::{disk, setup, stamp, workspace};
+use crate::{disk, stamp, workspace};
 
 /// The interpreter of the reference, installed first when it is missing. The variable `IDEMBED_PYTHON` names one of
 /// the user's own.
@@ -56,15 +56,7 @@ fn install(folder: &Path, program: &Path, requirements: &Path) -> Result<()> {
         make_environment(&host, &folder.join("env"))?;
     }
     let temporary = tempfile::Builder::new().prefix("tmp-").tempdir_in(folder)?;
-    let arguments: [PathBuf; 5] = [
-        "install".into(),
-        "--requirement".into(),
-        requirements.into(),
-        // The wheel of torch that `setup` fetched need not be fetched again.
-        "--find-links".into(),
-        setup::wheel_cache()?,
-    ];
-    python.pip(&arguments, temporary.path())?;
+    python.pip(&[OsStr::new("install"), OsStr::new("--requirement"), requirements.as_os_str()], temporary.path())?;
     check_imports(&python)
 }
 

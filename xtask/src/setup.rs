@@ -163,10 +163,8 @@ fn install_cuda(arch: &str, folder: &Path) -> Result<()> {
     disk::require(folder, 9 * GIB, "installing libtorch with CUDA")?;
     let python = Python::find()?;
     eprintln!("fetching libtorch {} with CUDA (about 3 GB) with pip; this takes a while", TORCH.version);
-    let cache = wheel_cache()?;
     let temporary = tempfile::tempdir_in(folder)?;
     let mut arguments = vec!["install".to_owned(), "--target".to_owned(), folder.display().to_string()];
-    arguments.extend(["--find-links".to_owned(), cache.display().to_string()]);
     arguments.extend(target_options(arch));
     arguments.push(TORCH.requirement());
     python.pip(&arguments, temporary.path())?;
@@ -209,10 +207,7 @@ fn supported_arch(os: &str, arch: &'static str, gnu: bool) -> Result<&'static st
 }
 
 /// Where wheels are kept for other clones: `$XDG_CACHE_HOME/idembed/wheels` or `~/.cache/idembed/wheels`.
-///
-/// # Errors
-/// When there is no home, or the folder cannot be made.
-pub(crate) fn wheel_cache() -> Result<PathBuf> {
+fn wheel_cache() -> Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
