@@ -160,7 +160,7 @@ impl Figure {
 }
 
 fn table(figures: &[Figure]) -> String {
-    let width = |of: fn(&Figure) -> usize| figures.iter().map(of).max().unwrap_or(0);
+    let width = |of: fn(&Figure) -> usize| figures.iter().map(of).fold("compared".len(), usize::max);
     let (name, value) = (width(|figure| figure.name.len()), width(|figure| figure.value.len()));
     let mut text = format!("\n{:name$}  {:value$}  limit\n", "compared", "figure");
     for figure in figures {
