@@ -1,0 +1,297 @@
+//! PNG files that say how they were made.
+//!
+//! A picture carries two text chunks: `parameters`, in the form that other Stable Diffusion tools write and read, and
+//! `idembed`, the whole [`PictureRecord`] as JSON.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use image::RgbImage;
+use png::text_metadata::{ITXtChunk, TEXtChunk};
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+
+const PARAMETERS: &str = "parameters";
+const RECORD: &str = "idembed";
+
+/// Everything needed to make a picture again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PictureRecord {
+    /// The prompt as typed, with `<NAME>` for identities.
+    pub(crate) prompt: String,
+    /// The negative prompt; empty if there was none.
+    pub(crate) negative: String,
+    /// Denoising steps.
+    pub(crate) steps: usize,
+    /// Guidance scale.
+    pub(crate) guidance: f64,
+    /// The scheduler's name on the command line, such as `dpmpp-2m`.
+    pub(crate) scheduler: String,
+    /// This picture's own seed.
+    pub(crate) seed: u64,
+    /// Width and height in pixels.
+    pub(crate) size: [u32; 2],
+    /// The model's name (not its path: pictures are passed on).
+    pub(crate) model: String,
+    /// The identities in the prompt.
+    #[serde(default)]
+    pub(crate) identities: Vec<IdentityRecord>,
+    /// Version of the software.
+    pub(crate) version: String,
+}
+
+/// An identity that a picture was made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct IdentityRecord {
+    /// Its name in the prompt.
+    pub(crate) name: String,
+    /// Hash of the identity file.
+    pub(crate) sha256: String,
+    /// The method that learned it.
+    pub(crate) method: String,
+}
+
+impl PictureRecord {
+    /// The record in the form of the widespread web interfaces: the prompt, the negative prompt, one line of settings.
+    ///
+    /// A setting with a comma, colon or line break in it is quoted as a JSON string, which is how those tools do it.
+    pub(crate) fn parameters(&self) -> String {
+        let mut text = self.prompt.clone();
+        if !self.negative.is_empty() {
+            let _ = write!(text, "\nNegative prompt: {}", self.negative);
+        }
+        let (sampler, schedule) = sampler(&self.scheduler);
+        let [width, height] = self.size;
+        let _ = write!(text, "\nSteps: {}, Sampler: {}", self.steps, quoted(sampler));
+        if let Some(schedule) = schedule {
+            let _ = write!(text, ", Schedule type: {schedule}");
+        }
+        let _ = write!(text, ", CFG scale: {}, Seed: {}", self.guidance, self.seed);
+        let _ = write!(text, ", Size: {width}x{height}, Model: {}", quoted(&self.model));
+        for identity in &self.identities {
+            let hash = identity.sha256.get(..12).unwrap_or(&identity.sha256);
+            let _ = write!(text, ", Identity {}: {} {hash}", identity.name, identity.method);
+        }
+        let _ = write!(text, ", Version: idembed {}", self.version);
+        text
+    }
+}
+
+/// The name that other tools know a scheduler by, and the noise schedule that they list apart.
+fn sampler(scheduler: &str) -> (&str, Option<&'static str>) {
+    match scheduler {
+        "ddim" => ("DDIM", None),
+        "dpmpp-2m" => ("DPM++ 2M", None),
+        "dpmpp-2m-karras" => ("DPM++ 2M", Some("Karras")),
+        "euler" => ("Euler", None),
+        "euler-a" => ("Euler a", None),
+        other => (other, None),
+    }
+}
+
+fn quoted(value: &str) -> Cow<'_, str> {
+    if value.contains([',', ':', '\n', '"']) { serde_json::Value::from(value).to_string().into() } else { value.into() }
+}
+
+/// The bytes of a PNG file.
+///
+/// # Errors
+/// A picture without pixels, or a text with a zero character.
+pub(crate) fn encode(picture: &RgbImage, record: Option<&PictureRecord>) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    if let Some(record) = record {
+        write_text(&mut writer, PARAMETERS, record.parameters())?;
+        write_text(&mut writer, RECORD, serde_json::to_string(record)?)?;
+    }
+    writer.write_image_data(picture)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Writes a `tEXt` chunk, which every tool reads, or `iTXt` where the text has letters beyond Latin-1.
+fn write_text<W: std::io::Write>(writer: &mut png::Writer<W>, keyword: &str, text: String) -> anyhow::Result<()> {
+    if text.contains('\0') {
+        bail!("the `{keyword}` text has a zero character, which a PNG cannot hold");
+    }
+    if text.chars().all(|letter| u32::from(letter) < 256) {
+        writer.write_text_chunk(&TEXtChunk::new(keyword, text))?;
+    } else {
+        writer.write_text_chunk(&ITXtChunk::new(keyword, text))?;
+    }
+    Ok(())
+}
+
+/// Writes a PNG file, whole or not at all.
+///
+/// # Errors
+/// What the system said, with the path; then no file is left, and an older one stays.
+pub(crate) fn write(path: &Path, picture: &RgbImage, record: Option<&PictureRecord>) -> anyhow::Result<()> {
+    let bytes = encode(picture, record).with_context(|| format!("cannot make the picture `{}`", path.display()))?;
+    atomic::write(path, &bytes)
+}
+
+/// What a PNG file says about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PictureText {
+    /// Width and height in pixels.
+    pub(crate) size: (u32, u32),
+    /// The record, if the picture was made here.
+    pub(crate) record: Option<PictureRecord>,
+    /// The `parameters` text, which other tools write, too.
+    pub(crate) parameters: Option<String>,
+}
+
+/// Reads the texts of a PNG file, not its pixels.
+///
+/// # Errors
+/// A file that cannot be read, is no PNG, or has an `idembed` text that is not a record.
+pub(crate) fn read(path: &Path) -> anyhow::Result<PictureText> {
+    read_text(path).with_context(|| format!("cannot read the picture `{}`", path.display()))
+}
+
+fn read_text(path: &Path) -> anyhow::Result<PictureText> {
+    let reader = png::Decoder::new(BufReader::new(File::open(path)?)).read_info()?;
+    let info = reader.info();
+    let record = match find_text(info, RECORD)? {
+        Some(text) => Some(serde_json::from_str(&text).context("its `idembed` text is not a picture record")?),
+        None => None,
+    };
+    Ok(PictureText { size: info.size(), record, parameters: find_text(info, PARAMETERS)? })
+}
+
+/// The text under `keyword`, whichever of the three kinds of text chunks holds it.
+fn find_text(info: &png::Info<'_>, keyword: &str) -> anyhow::Result<Option<String>> {
+    if let Some(chunk) = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword) {
+        return Ok(Some(chunk.text.clone()));
+    }
+    if let Some(chunk) = info.utf8_text.iter().find(|chunk| chunk.keyword == keyword) {
+        return Ok(Some(chunk.get_text()?));
+    }
+    match info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword) {
+        Some(chunk) => Ok(Some(chunk.get_text()?)),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use image::Rgb;
+
+    use super::*;
+
+    fn record() -> PictureRecord {
+        PictureRecord {
+            prompt: "a photo of <me> in a forest".to_owned(),
+            negative: "blurry, dark".to_owned(),
+            steps: 25,
+            guidance: 4.0,
+            scheduler: "ddim".to_owned(),
+            seed: 1,
+            size: [128, 128],
+            model: "mini".to_owned(),
+            identities: vec![IdentityRecord {
+                name: "me".to_owned(),
+                sha256: "0123456789abcdef".repeat(4),
+                method: "sefi".to_owned(),
+            }],
+            version: "0.1.0".to_owned(),
+        }
+    }
+
+    fn gradient() -> RgbImage {
+        RgbImage::from_fn(37, 23, |x, y| Rgb([x as u8 * 6, y as u8 * 11, 128]))
+    }
+
+    #[test]
+    fn other_tools_find_their_settings() {
+        assert_eq!(
+            record().parameters(),
+            "a photo of <me> in a forest\nNegative prompt: blurry, dark\nSteps: 25, Sampler: DDIM, CFG scale: 4, Seed: 1, \
+             Size: 128x128, Model: mini, Identity me: sefi 0123456789ab, Version: idembed 0.1.0"
+        );
+        let plain = PictureRecord {
+            negative: String::new(),
+            guidance: 7.5,
+            scheduler: "dpmpp-2m-karras".to_owned(),
+            model: "a, b".to_owned(),
+            identities: Vec::new(),
+            ..record()
+        };
+        assert_eq!(
+            plain.parameters(),
+            "a photo of <me> in a forest\nSteps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 1, \
+             Size: 128x128, Model: \"a, b\", Version: idembed 0.1.0"
+        );
+    }
+
+    #[test]
+    fn a_picture_and_its_record_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.png");
+        for prompt in ["plain", "caf\u{e9} \u{fc}ber", "\u{732b}\u{1f600} \"quoted\"\nnext line", ""] {
+            let record = PictureRecord { prompt: prompt.to_owned(), seed: u64::MAX, ..record() };
+            write(&path, &gradient(), Some(&record)).unwrap();
+            let text = read(&path).unwrap();
+            assert_eq!(text.size, (37, 23));
+            assert_eq!(text.parameters, Some(record.parameters()));
+            assert_eq!(text.record, Some(record));
+            assert_eq!(image::open(&path).unwrap().into_rgb8(), gradient());
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn letters_beyond_latin_1_take_an_international_chunk() {
+        let kinds = |prompt: &str| {
+            let record = PictureRecord { prompt: prompt.to_owned(), ..record() };
+            let bytes = encode(&gradient(), Some(&record)).unwrap();
+            let count = |kind: &[u8]| bytes.windows(4).filter(|window| *window == kind).count();
+            (count(b"tEXt"), count(b"iTXt"))
+        };
+        assert_eq!(kinds("caf\u{e9}"), (2, 0));
+        assert_eq!(kinds("\u{732b}"), (0, 2));
+    }
+
+    #[test]
+    fn a_picture_without_a_record_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sheet.png");
+        write(&path, &gradient(), None).unwrap();
+        assert_eq!(read(&path).unwrap(), PictureText { size: (37, 23), record: None, parameters: None });
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_read_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.png");
+        let zero = PictureRecord { prompt: "a\0b".to_owned(), ..record() };
+        assert!(write(&path, &gradient(), Some(&zero)).is_err());
+        assert!(!path.exists());
+
+        for content in [b"".as_slice(), b"not a picture", &encode(&gradient(), Some(&record())).unwrap()[..60]] {
+            fs::write(&path, content).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains("cannot read the picture"), "{error}");
+        }
+
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+        encoder.add_text_chunk(RECORD.to_owned(), "{}".to_owned()).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
+        fs::write(&path, bytes).unwrap();
+        let error = format!("{:#}", read(&path).unwrap_err());
+        assert!(error.contains("not a picture record: missing field `prompt`"), "{error}");
+    }
+}
