@@ -13,6 +13,7 @@ mod manifest;
 mod parity;
 mod python;
 mod reference;
+mod report;
 mod setup;
 mod stamp;
 mod test;

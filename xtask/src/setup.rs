@@ -86,6 +86,12 @@ pub(crate) fn ensure_libtorch() -> Result<()> {
     install(&folder, Variant::Cpu)
 }
 
+/// Whether the libtorch in use may know CUDA; one of the user's own may.
+pub(crate) fn has_cuda() -> bool {
+    let cpu_only = installed(&workspace::root().join(".libtorch")).is_some_and(|it| it.variant == Variant::Cpu);
+    workspace::own_libtorch().is_some() || !cpu_only
+}
+
 /// The finished installation of the wanted version in `folder`.
 fn installed(folder: &Path) -> Option<Installed> {
     let installed: Installed = stamp::read(&folder.join("setup.json"))?;

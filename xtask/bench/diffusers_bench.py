@@ -1,0 +1,128 @@
+"""One measurement of diffusers, printed as one JSON object: the Python half of `cargo xtask bench`.
+
+    python diffusers_bench.py MODEL load|unet_step|train_step f32|bf16 RUNS THREADS [contiguous|channels_last]
+
+Every measurement is a process of its own, so that its peak memory is its own too. The leanest known way is taken:
+fused attention (the default of diffusers), frozen weights, a gradient of one token's embedding only.
+"""
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+LEARNED_POSITION = 5
+
+
+# What loading a pipeline would import by itself: imports are no part of what is measured.
+IMPORTED = AutoencoderKL, DDIMScheduler, CLIPTokenizer
+
+
+def load(model, dtype, layout, device, runs):
+    start = time.perf_counter()
+    StableDiffusionPipeline.from_pretrained(model, dtype=dtype, local_files_only=True).to(device)
+    return [time.perf_counter() - start]
+
+
+def unet_step(model, dtype, layout, device, runs):
+    """One guided denoising step: the U-Net at batch 2 on the model's own size, without gradient."""
+    unet = frozen_unet(model, dtype, layout, device)
+    latents, times = inputs(unet, 2, dtype, layout, device)
+    states = torch.randn(2, 77, unet.config.cross_attention_dim).to(device, dtype)
+
+    @torch.no_grad()
+    def step():
+        unet(latents, times, states).sample
+
+    return measure(step, runs, device)
+
+
+def train_step(model, dtype, layout, device, runs):
+    """One step of learning an embedding at batch 1: the gradient of the noise loss with respect to one token."""
+    unet = frozen_unet(model, dtype, layout, device)
+    text_encoder = CLIPTextModel.from_pretrained(Path(model) / "text_encoder", dtype=dtype).to(device)
+    text_encoder.requires_grad_(False)
+    latents, times = inputs(unet, 1, dtype, layout, device)
+    target = latents.float()
+    ids = torch.arange(77, device=device)[None]
+    table = text_encoder.get_input_embeddings()
+    token = table.weight[LEARNED_POSITION].detach().float().clone().requires_grad_(True)
+
+    def replace(_module, _inputs, embeds):
+        learned = token.to(dtype)[None, None]
+        return torch.cat([embeds[:, :LEARNED_POSITION], learned, embeds[:, LEARNED_POSITION + 1 :]], 1)
+
+    table.register_forward_hook(replace)
+
+    def step():
+        states = text_encoder(ids)[0]
+        noise = unet(latents, times, states).sample.float()
+        torch.autograd.grad(torch.nn.functional.mse_loss(noise, target), [token])
+
+    return measure(step, runs, device)
+
+
+def frozen_unet(model, dtype, layout, device):
+    unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet", dtype=dtype, local_files_only=True)
+    return unet.requires_grad_(False).to(device, memory_format=layout)
+
+
+def inputs(unet, batch, dtype, layout, device):
+    side = unet.config.sample_size
+    latents = torch.randn(batch, unet.config.in_channels, side, side)
+    times = torch.full((batch,), 500, device=device)
+    return latents.to(device, dtype, memory_format=layout), times
+
+
+def measure(step, runs, device):
+    """One run to warm up, then the timed ones."""
+    step()
+    seconds = []
+    for _ in range(runs):
+        synchronize(device)
+        start = time.perf_counter()
+        step()
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def synchronize(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_rss_mb():
+    """The most memory this process ever had resident, as the kernel counts it."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+def main():
+    model, what, dtype, runs, threads, *layout = sys.argv[1:]
+    torch.manual_seed(0)
+    torch.set_num_threads(int(threads))
+    layout = torch.channels_last if layout == ["channels_last"] else torch.contiguous_format
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    measurement = {"load": load, "unet_step": unet_step, "train_step": train_step}[what]
+    seconds = measurement(model, DTYPES[dtype], layout, device, int(runs))
+    result = {
+        "what": what,
+        "dtype": dtype,
+        "device": f"{device} {dtype}",
+        "seconds": statistics.median(seconds),
+        "runs": len(seconds),
+        "peak_rss_mb": peak_rss_mb(),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
