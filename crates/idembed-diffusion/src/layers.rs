@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::Result;
-use crate::weights::Scope;
+use crate::weights::{ConvWeight, Scope};
 
 /// `y = x W^T + b` over the last dimension.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Linear {
 /// A two-dimensional convolution with square kernels.
 #[derive(Debug)]
 pub(crate) struct Conv2d {
-    weight: Tensor,
+    weight: ConvWeight,
     bias: Tensor,
     stride: i64,
     padding: i64,
@@ -62,12 +62,12 @@ impl Conv2d {
         stride: i64,
         padding: i64,
     ) -> Result<Self> {
-        let weight = scope.tensor("weight", &[outputs, inputs, kernel, kernel])?;
+        let weight = scope.conv_weight("weight", &[outputs, inputs, kernel, kernel])?;
         Ok(Conv2d { weight, bias: scope.tensor("bias", &[outputs])?, stride, padding })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_conv2d(&self.weight, Some(&self.bias), self.stride, self.padding, 1, 1)?)
+        Ok(x.f_conv2d(self.weight.get()?, Some(&self.bias), self.stride, self.padding, 1, 1)?)
     }
 }
 

@@ -3,11 +3,12 @@
 //! A tensor whose format on disk is the one to compute in is used where it lies in the map; any other is converted one
 //! at a time, and the pages it was read from are given back, so that the weights are never in memory twice.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::{Div, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
@@ -28,7 +29,7 @@ const VARIANTS: [&str; 2] = ["", ".fp16"];
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
-    maps: Vec<Mmap>,
+    maps: Vec<Arc<Mmap>>,
     entries: BTreeMap<String, Entry>,
     used: RefCell<BTreeSet<String>>,
     compute: Compute,
@@ -144,7 +145,7 @@ impl Weights {
             };
             self.entries.insert(name, entry);
         }
-        self.maps.push(map);
+        self.maps.push(Arc::new(map));
         Ok(())
     }
 
@@ -161,16 +162,10 @@ impl Weights {
 
     /// Gives the pages of a converted tensor back to the system.
     fn release(&self, entry: &Entry) {
-        let range = &entry.bytes;
-        // SAFETY: the map is of an unmodified file, so dropped pages read the same when they are touched again.
-        let advised =
-            unsafe { self.maps[entry.map].unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
-        if let Err(error) = advised {
-            tracing::debug!(%error, "the system kept the pages of a converted weight");
-        }
+        release_pages(&self.maps[entry.map], &entry.bytes);
     }
 
-    fn take(&self, name: &str, shape: &[i64]) -> std::result::Result<Tensor, WeightsError> {
+    fn checked(&self, name: &str, shape: &[i64]) -> std::result::Result<&Entry, WeightsError> {
         let entry = self.entries.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
         if entry.kind == Kind::Int64 {
             return Err(WeightsError::Dtype { name: name.to_owned(), dtype: "I64".to_owned() });
@@ -180,13 +175,28 @@ impl Weights {
             return Err(WeightsError::Shape { name: name.to_owned(), got, expected });
         }
         self.used.borrow_mut().insert(name.to_owned());
+        Ok(entry)
+    }
+
+    fn take(&self, name: &str, shape: &[i64]) -> std::result::Result<Tensor, WeightsError> {
+        let entry = self.checked(name, shape)?;
         let view = self.view(entry)?;
-        if entry.kind == self.compute.kind && self.compute.device == Device::Cpu {
-            return Ok(view);
+        let tensor = view.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?;
+        if tensor.data_ptr() != view.data_ptr() {
+            self.release(entry);
         }
-        let converted = view.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?;
-        self.release(entry);
-        Ok(converted)
+        Ok(tensor)
+    }
+
+    fn take_conv(&self, name: &str, shape: &[i64]) -> std::result::Result<ConvWeight, WeightsError> {
+        let stored = self.take(name, shape)?;
+        let entry = self.checked(name, shape)?;
+        let mapped = stored.data_ptr().cast_const().cast::<u8>() == self.maps[entry.map][entry.bytes.clone()].as_ptr();
+        if mapped {
+            let source = Some((Arc::clone(&self.maps[entry.map]), entry.bytes.clone()));
+            return Ok(ConvWeight { stored, source, ordered: OnceCell::new() });
+        }
+        Ok(ConvWeight { stored: channels_last(&stored)?, source: None, ordered: OnceCell::new() })
     }
 
     fn error(&self, source: WeightsError) -> Error {
@@ -208,6 +218,14 @@ impl Scope<'_> {
     /// It is missing or has another shape.
     pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
         self.weights.take(&self.path_of(name), shape).map_err(|source| self.weights.error(source))
+    }
+
+    /// The weight `name` of a convolution.
+    ///
+    /// # Errors
+    /// As [`Scope::tensor`].
+    pub fn conv_weight(&self, name: &str, shape: &[i64]) -> Result<ConvWeight> {
+        self.weights.take_conv(&self.path_of(name), shape).map_err(|source| self.weights.error(source))
     }
 
     /// Whether a tensor `name` is below this place.
@@ -244,6 +262,51 @@ impl<'a, N: std::fmt::Display> Div<N> for Scope<'a> {
     fn div(self, name: N) -> Scope<'a> {
         &self / name
     }
+}
+
+/// The weight of a convolution, in the order of [`channels_last`].
+///
+/// A weight that lies in the map as it is needed but for the order is reordered when it is first used, not at loading:
+/// then loading reads nothing that is not drawn with.
+#[derive(Debug)]
+pub struct ConvWeight {
+    stored: Tensor,
+    source: Option<(Arc<Mmap>, Range<usize>)>,
+    ordered: OnceCell<Tensor>,
+}
+
+impl ConvWeight {
+    /// The weight, `[outputs, inputs, kernel, kernel]`.
+    pub fn get(&self) -> std::result::Result<&Tensor, tch::TchError> {
+        let Some((map, bytes)) = &self.source else { return Ok(&self.stored) };
+        if let Some(ordered) = self.ordered.get() {
+            return Ok(ordered);
+        }
+        let ordered = channels_last(&self.stored)?;
+        if ordered.data_ptr() != self.stored.data_ptr() {
+            release_pages(map, bytes);
+        }
+        Ok(self.ordered.get_or_init(|| ordered))
+    }
+}
+
+/// Gives pages that were read once back to the system.
+fn release_pages(map: &Mmap, bytes: &Range<usize>) {
+    // SAFETY: the map is of an unmodified file, so dropped pages read the same when they are touched again.
+    let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+    if let Err(error) = advised {
+        tracing::debug!(%error, "the system kept the pages of a converted weight");
+    }
+}
+
+/// The same numbers with the channels of each pixel side by side in memory.
+///
+/// libtorch's convolutions and normalisations are fastest in this order, and keep the order of their input.
+///
+/// # Shapes
+/// - `x`, returns: `[batch, channels, height, width]`
+pub fn channels_last(x: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
+    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
 /// The file to name in errors, and the files to map.

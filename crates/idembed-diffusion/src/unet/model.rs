@@ -12,7 +12,7 @@ use crate::conditioning::TextStates;
 use crate::device::Compute;
 use crate::hook::AttentionHook;
 use crate::layers::{Conv2d, GroupNorm};
-use crate::weights::Weights;
+use crate::weights::{Weights, channels_last};
 use crate::{Error, Result};
 
 /// A frozen noise predictor.
@@ -162,7 +162,7 @@ impl UNet {
         let time = self.time_embedding.forward(&timesteps.f_to_device(self.compute.device)?)?.f_silu()?;
         let mut context = CrossContext { layers: &context.layers, hook };
 
-        let mut x = self.conv_in.forward(&latents)?;
+        let mut x = self.conv_in.forward(&channels_last(&latents)?)?;
         let mut skips = vec![x.shallow_clone()];
         for block in &self.down_blocks {
             x = block.forward(x, &time, &mut context, &mut skips)?;

@@ -8,7 +8,7 @@ use super::blocks::{Decoder, Encoder};
 use super::config::VaeConfig;
 use crate::device::Compute;
 use crate::layers::Conv2d;
-use crate::weights::Weights;
+use crate::weights::{Weights, channels_last};
 use crate::{Error, Result};
 
 /// A frozen autoencoder.
@@ -115,6 +115,6 @@ impl Vae {
     }
 
     fn to_compute(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?)
+        Ok(channels_last(&x.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?)?)
     }
 }
