@@ -4,3 +4,4 @@
 
 mod attention;
 mod schedulers;
+mod tokenizer;

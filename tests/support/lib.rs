@@ -24,6 +24,11 @@ pub fn fixture_dir(topic: &str) -> PathBuf {
     }
 }
 
+/// The bundled miniature model.
+pub fn mini_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mini")
+}
+
 /// Reads a JSON file.
 pub fn read_json(path: &Path) -> serde_json::Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -43,6 +48,7 @@ pub fn read_safetensors(path: &Path) -> BTreeMap<String, Tensor> {
                 Dtype::BF16 => Kind::BFloat16,
                 Dtype::I64 => Kind::Int64,
                 Dtype::I32 => Kind::Int,
+                Dtype::I16 => Kind::Int16,
                 Dtype::U8 => Kind::Uint8,
                 Dtype::BOOL => Kind::Bool,
                 other => panic!("{}: tensor `{name}` has dtype {other:?}", path.display()),
@@ -86,11 +92,16 @@ impl Parity {
         Self::default()
     }
 
-    /// Notes one comparison; `case` is `<topic>/<name>`.
+    /// Notes one comparison by [`max_relative`]; `case` is `<topic>/<name>`.
     pub fn check(&mut self, case: &str, max_rel: f64, limit: f64) {
-        let line = format!("parity: {case} max_rel={max_rel:.3e} limit={limit:.0e}");
+        self.check_metric(case, "max_rel", max_rel, limit);
+    }
+
+    /// Notes one comparison by any measure that should not exceed its limit; `case` is `<topic>/<name>`.
+    pub fn check_metric(&mut self, case: &str, metric: &str, value: f64, limit: f64) {
+        let line = format!("parity: {case} {metric}={value:.3e} limit={limit:.0e}");
         println!("{line}");
-        let within = max_rel <= limit;
+        let within = value <= limit;
         if !within {
             self.failures.push(line);
         }

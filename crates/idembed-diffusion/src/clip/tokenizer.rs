@@ -1,9 +1,9 @@
 //! CLIP's byte-pair tokenizer, on the `tokenizers` crate.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -20,11 +20,48 @@ const WORD_PATTERN: &str =
 /// The fields of `tokenizer_config.json` and `special_tokens_map.json` that matter.
 #[derive(Debug, Default, Deserialize)]
 struct TokenizerConfigJson {
-    bos_token: Option<Value>,
-    eos_token: Option<Value>,
-    pad_token: Option<Value>,
-    unk_token: Option<Value>,
+    bos_token: Option<TokenJson>,
+    eos_token: Option<TokenJson>,
+    pad_token: Option<TokenJson>,
+    unk_token: Option<TokenJson>,
     model_max_length: Option<f64>,
+    added_tokens_decoder: Option<BTreeMap<String, TokenJson>>,
+}
+
+/// A token written as its text alone, or with how it is found in a prompt.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum TokenJson {
+    Text(String),
+    Object {
+        content: String,
+        #[serde(default)]
+        single_word: bool,
+        #[serde(default)]
+        lstrip: bool,
+        #[serde(default)]
+        rstrip: bool,
+        #[serde(default)]
+        normalized: bool,
+    },
+}
+
+impl TokenJson {
+    fn content(&self) -> &str {
+        match self {
+            TokenJson::Text(content) | TokenJson::Object { content, .. } => content,
+        }
+    }
+
+    fn to_added_token(&self) -> AddedToken {
+        let token = AddedToken::from(self.content(), true);
+        match *self {
+            TokenJson::Text(_) => token,
+            TokenJson::Object { single_word, lstrip, rstrip, normalized, .. } => {
+                token.single_word(single_word).lstrip(lstrip).rstrip(rstrip).normalized(normalized)
+            }
+        }
+    }
 }
 
 /// A prompt as token ids, framed and padded to the encoder's length.
@@ -55,30 +92,29 @@ impl Tokenizer {
     /// None of the files is there, one does not parse, or a special token is not in the vocabulary.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let config = read_config(folder)?;
-        let special = |token: &Option<Value>, default: &str| token_content(token).unwrap_or(default).to_owned();
-        let bos = special(&config.bos_token, "<|startoftext|>");
-        let eos = special(&config.eos_token, "<|endoftext|>");
-        let pad = special(&config.pad_token, &eos);
-        let unk = special(&config.unk_token, &eos);
+        let special = |token: Option<TokenJson>, default: &str| token.unwrap_or(TokenJson::Text(default.to_owned()));
+        let bos = special(config.bos_token, "<|startoftext|>");
+        let eos = special(config.eos_token, "<|endoftext|>");
+        let pad = special(config.pad_token, eos.content());
+        let unk = special(config.unk_token, eos.content());
 
         let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
         let whole = folder.join("tokenizer.json");
         let mut inner = if vocab.is_file() && merges.is_file() {
-            from_vocab_and_merges(&vocab, &merges, &unk)?
+            from_vocab_and_merges(&vocab, &merges, unk.content())?
         } else if whole.is_file() {
             tokenizers::Tokenizer::from_file(&whole).map_err(|error| bad_file(&whole, &*error))?
         } else {
             let what = "the tokenizer needs vocab.json and merges.txt, or tokenizer.json".to_owned();
             return Err(Error::Layout { path: folder.to_path_buf(), what });
         };
-        inner
-            .add_special_tokens([&bos, &eos, &pad, &unk].map(|token| AddedToken::from(token.clone(), true)))
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .map(i64::from)
-                .ok_or_else(|| Error::Tokenizer(format!("special token `{token}` is not in the vocabulary")))
+        // Where several of them share their text, the last one says how it is found; what the files list is left alone.
+        let listed = config.added_tokens_decoder.unwrap_or_default();
+        add_special_tokens(&mut inner, listed.values())?;
+        add_special_tokens(&mut inner, [&bos, &eos, &unk, &pad])?;
+        let id = |token: &TokenJson| {
+            let missing = || Error::Tokenizer(format!("special token `{}` is not in the vocabulary", token.content()));
+            inner.token_to_id(token.content()).map(i64::from).ok_or_else(missing)
         };
         let (bos, eos, pad) = (id(&bos)?, id(&eos)?, id(&pad)?);
         // Files without a limit write a huge number; CLIP has 77 positions.
@@ -163,27 +199,38 @@ fn from_vocab_and_merges(vocab: &Path, merges: &Path, unk: &str) -> Result<token
     Ok(tokenizer)
 }
 
-/// `tokenizer_config.json`, completed by `special_tokens_map.json`; both may be missing.
-fn read_config(folder: &Path) -> Result<TokenizerConfigJson> {
-    let mut merged = TokenizerConfigJson::default();
-    for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-        let path = folder.join(name);
-        if path.is_file() {
-            let read: TokenizerConfigJson = json::read(&path)?;
-            merged.bos_token = merged.bos_token.or(read.bos_token);
-            merged.eos_token = merged.eos_token.or(read.eos_token);
-            merged.pad_token = merged.pad_token.or(read.pad_token);
-            merged.unk_token = merged.unk_token.or(read.unk_token);
-            merged.model_max_length = merged.model_max_length.or(read.model_max_length);
-        }
-    }
-    Ok(merged)
+/// Adds those tokens that are not added yet.
+fn add_special_tokens<'a>(
+    tokenizer: &mut tokenizers::Tokenizer,
+    tokens: impl IntoIterator<Item = &'a TokenJson>,
+) -> Result<()> {
+    let known = tokenizer.get_added_vocabulary().get_vocab();
+    let new = tokens.into_iter().filter(|token| !known.contains_key(token.content()));
+    let new: Vec<AddedToken> = new.map(TokenJson::to_added_token).collect();
+    tokenizer.add_special_tokens(new).map_err(|error| Error::Tokenizer(error.to_string()))?;
+    Ok(())
 }
 
-/// A token written as a string or as an object with a `content`.
-fn token_content(token: &Option<Value>) -> Option<&str> {
-    let token = token.as_ref()?;
-    token.as_str().or_else(|| token.get("content")?.as_str())
+/// `tokenizer_config.json`, in which `special_tokens_map.json` replaces what it names (Stable Diffusion 2's padding is
+/// right only there); both may be missing. A configuration that lists its added tokens was written without need of the
+/// other file.
+fn read_config(folder: &Path) -> Result<TokenizerConfigJson> {
+    let read = |name: &str| -> Result<TokenizerConfigJson> {
+        let path = folder.join(name);
+        if path.is_file() { json::read(&path) } else { Ok(TokenizerConfigJson::default()) }
+    };
+    let config = read("tokenizer_config.json")?;
+    if config.added_tokens_decoder.is_some() {
+        return Ok(config);
+    }
+    let map = read("special_tokens_map.json")?;
+    Ok(TokenizerConfigJson {
+        bos_token: map.bos_token.or(config.bos_token),
+        eos_token: map.eos_token.or(config.eos_token),
+        pad_token: map.pad_token.or(config.pad_token),
+        unk_token: map.unk_token.or(config.unk_token),
+        ..config
+    })
 }
 
 fn bad_file(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
