@@ -8,7 +8,11 @@ use idembed_attention::{
     to_picture_size,
 };
 use idembed_diffusion::attention::attention_probs;
+use idembed_diffusion::clip::ClipTextModel;
+use idembed_diffusion::conditioning::TextStates;
+use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_diffusion::unet::UNet;
 use idembed_integration_tests::{Parity, fixture_dir, read_json, read_safetensors};
 use serde_json::Value;
 use tch::Tensor;
@@ -19,6 +23,7 @@ const LOSS_LIMIT: f64 = 1e-4;
 const MAP_LIMIT: f64 = 1e-5;
 
 struct Fixture {
+    folder: PathBuf,
     cases: Value,
     tensors: BTreeMap<String, Tensor>,
 }
@@ -29,6 +34,7 @@ impl Fixture {
         Fixture {
             cases: read_json(&folder.join("cases.json")),
             tensors: read_safetensors(&folder.join("tensors.safetensors")),
+            folder,
         }
     }
 
@@ -72,7 +78,7 @@ fn scalar(value: f64) -> Tensor {
 fn loss_and_gradients() {
     let fixture = Fixture::open();
     let mut parity = Parity::new();
-    for network in items(&fixture.cases, "networks") {
+    for network in items(&fixture.cases, "layers") {
         for variant in items(network, "variants") {
             compare_loss(&fixture, network, variant, &mut parity);
         }
@@ -114,6 +120,18 @@ fn compare_loss(fixture: &Fixture, network: &Value, variant: &Value, parity: &mu
     let value = loss.finish().unwrap().unwrap();
     value.backward();
 
+    check_values(&case, variant, &loss, &value, parity);
+    for (part, leaves) in [("query", &queries), ("key", &keys)] {
+        for (index, leaf) in leaves.iter().enumerate() {
+            let expected = fixture.tensor(&format!("{network_name}.{variant_name}.grad.{index}.{part}"));
+            let gradient = leaf.grad();
+            let gradient = if gradient.defined() { gradient } else { leaf.zeros_like() };
+            parity.check_tensors(&format!("{case}.grad.{index}.{part}"), &gradient, expected, LOSS_LIMIT);
+        }
+    }
+}
+
+fn check_values(case: &str, variant: &Value, loss: &FaceWiseLoss<'_>, value: &Tensor, parity: &mut Parity) {
     let expected = scalar(variant["loss"].as_f64().unwrap());
     parity.check_tensors(&format!("{case}.loss"), &value.detach().reshape([1]), &expected, LOSS_LIMIT);
     let parts = variant["layers"].as_object().unwrap();
@@ -123,14 +141,66 @@ fn compare_loss(fixture: &Fixture, network: &Value, variant: &Value, parity: &mu
         let expected = scalar(parts[&part.index.to_string()].as_f64().unwrap());
         parity.check_tensors(&format!("{case}.layer.{}", part.index), &scalar(part.value), &expected, LOSS_LIMIT);
     }
-    for (part, leaves) in [("query", &queries), ("key", &keys)] {
-        for (index, leaf) in leaves.iter().enumerate() {
-            let expected = fixture.tensor(&format!("{network_name}.{variant_name}.grad.{index}.{part}"));
-            let gradient = leaf.grad();
-            let gradient = if gradient.defined() { gradient } else { leaf.zeros_like() };
-            parity.check_tensors(&format!("{case}.grad.{index}.{part}"), &gradient, expected, LOSS_LIMIT);
+}
+
+/// Text encoder, key projections and all layers of a whole U-Net: the gradient of the vectors that are learned.
+#[test]
+fn gradient_through_the_networks() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    let cases = &fixture.cases["networks"];
+    let text_encoder = ClipTextModel::load(&fixture.folder.join("text_encoder"), Compute::CPU_F32).unwrap();
+    let unet = UNet::load(&fixture.folder.join("unet"), Compute::CPU_F32).unwrap();
+    let downscales: Vec<i64> = unet.sites().iter().map(|site| site.downscale).collect();
+    let expected: Vec<i64> = items(cases, "sites").iter().map(|site| site["downscale"].as_i64().unwrap()).collect();
+    assert_eq!(downscales, expected);
+
+    let position = cases["position"].as_i64().unwrap();
+    let embedded = text_encoder.embed_tokens(&fixture.tensor("networks.ids").unsqueeze(0)).unwrap();
+    let tokens = embedded.size()[1];
+    let reference_states = text_encoder.encode(&embedded).unwrap();
+    let reference = ReferenceKeys::new(unet.project_keys(&reference_states).unwrap()).unwrap();
+    let mask = Mask::new(fixture.tensor("networks.mask")).unwrap();
+    let positions = [vec![position]];
+
+    for variant in items(cases, "variants") {
+        let case = format!("attention/networks.{}", text(variant, "name"));
+        let options = options(&variant["options"]);
+        let layers = options.layers.resolve(&downscales).unwrap();
+        let target = match options.target {
+            TargetKind::Reference => Target::Reference(&reference),
+            TargetKind::Mask => Target::Mask { mask: &mask, positions: &positions },
+            TargetKind::None => Target::None,
+        };
+        let vectors = fixture.tensor("networks.vectors").copy().set_requires_grad(true);
+        let states = |row: i64| {
+            let (before, after) =
+                (embedded.narrow(1, 0, position), embedded.narrow(1, position + 1, tokens - position - 1));
+            let placed = Tensor::cat(&[before, vectors.select(0, row).reshape([1, 1, -1]), after], 1);
+            text_encoder.encode(&placed).unwrap()
+        };
+        let states = TextStates { key: states(0), value: states(1) };
+        let learned_keys = unet.project_keys(&states.key).unwrap();
+        let context = unet.project(&states).unwrap();
+
+        let mut loss = FaceWiseLoss::new(&options, &layers, target, Some(&learned_keys)).unwrap();
+        let (latents, timesteps) = (fixture.tensor("networks.latents"), fixture.tensor("networks.timesteps"));
+        let _ = unet.forward(latents, timesteps, &context, Some(&mut loss)).unwrap();
+        let value = loss.finish().unwrap().unwrap();
+        value.backward();
+
+        check_values(&case, variant, &loss, &value, &mut parity);
+        let expected = fixture.tensor(&format!("networks.{}.grad", text(variant, "name")));
+        for (row, part) in [(0, "key"), (1, "value")] {
+            let (ours, expected) = (vectors.grad().select(0, row), expected.select(0, row));
+            parity.check_tensors(&format!("{case}.grad.{part}_vector"), &ours, &expected, LOSS_LIMIT);
         }
+        assert!(
+            vectors.grad().select(0, 0).abs().max().double_value(&[]) > 0.0,
+            "{case}: no gradient at the keys' vector"
+        );
     }
+    parity.finish();
 }
 
 #[test]
