@@ -3,7 +3,7 @@
 //! - [`FaceWiseLoss`] pulls the attention of the learned words to a reference prompt's, or into a mask, during one
 //!   forward pass of training.
 //! - [`MapRecorder`] averages the attention of chosen words over steps, heads and layers; [`AttentionMaps`] answers with
-//!   maps, [`leakage`] and [`heat_map`]s.
+//!   maps, [`leakage()`] and [`heat_map`]s.
 //! - [`Listeners`] puts several listeners at the hook of one pass.
 //!
 //! This crate never sees a photo, a face or a file: a mask reaches it as a tensor, pictures are tensors too. It does not
