@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod attention;
+mod components;
 mod schedulers;
 mod tokenizer;
+mod tokens;

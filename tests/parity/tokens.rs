@@ -1,0 +1,273 @@
+//! Token module, optimizer, the whole objective with its gradients, and pictures of identities, against PyTorch,
+//! diffusers and transformers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use idembed_attention::{LayerChoice, LossOptions, ReferenceKeys};
+use idembed_diffusion::conditioning::Conditioning;
+use idembed_diffusion::device::Compute;
+use idembed_diffusion::text_to_image::TextToImage;
+use idembed_diffusion::{Picture, StableDiffusion};
+use idembed_integration_tests::{Parity, fixture_dir, read_json, read_safetensors};
+use idembed_tokens::Identity;
+use idembed_tokens::contexts::{TrainingPrompt, condition};
+use idembed_tokens::export::Embedding;
+use idembed_tokens::module::{ModuleConfig, TokenModule};
+use idembed_tokens::objective::{AttentionTerm, Batch, losses};
+use idembed_tokens::optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
+use idembed_tokens::prompt::Prompt;
+use serde_json::Value;
+use tch::{Kind, Tensor};
+
+/// Relative to the largest expected value.
+const LIMIT: f64 = 1e-4;
+
+struct Fixture {
+    folder: PathBuf,
+    cases: Value,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Fixture {
+    fn open() -> Self {
+        let folder = fixture_dir("tokens");
+        let cases = read_json(&folder.join("cases.json"));
+        let tensors = read_safetensors(&folder.join("tensors.safetensors"));
+        Fixture { folder, cases, tensors }
+    }
+
+    fn tensor(&self, name: &str) -> &Tensor {
+        self.tensors.get(name).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
+    }
+
+    fn list(&self, key: &str) -> &[Value] {
+        self.cases[key].as_array().unwrap()
+    }
+
+    fn model(&self, name: &str) -> StableDiffusion {
+        StableDiffusion::load(&self.folder.join(name), Compute::CPU_F32).unwrap()
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+fn integer(value: &Value, key: &str) -> i64 {
+    value[key].as_i64().unwrap()
+}
+
+fn number(value: &Value, key: &str) -> f64 {
+    value[key].as_f64().unwrap()
+}
+
+fn flag(value: &Value, key: &str) -> bool {
+    value[key].as_bool().unwrap()
+}
+
+#[test]
+fn token_module() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for case in fixture.list("modules") {
+        let prefix = format!("module.{}", text(case, "name"));
+        let body = ModuleConfig { heads: integer(case, "heads"), expansion: integer(case, "expansion") };
+        let start = fixture.tensor(&format!("{prefix}.start"));
+        let mut module = TokenModule::new(start, integer(case, "rows"), Some(body), 0).unwrap();
+        let names: Vec<String> = module.parameters().iter().map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            module.set_parameter(name, fixture.tensor(&format!("{prefix}.weights.{name}"))).unwrap();
+        }
+        let tokens = module.forward().unwrap();
+        (&tokens * fixture.tensor(&format!("{prefix}.weighting"))).sum(Kind::Float).backward();
+        let expected = fixture.tensor(&format!("{prefix}.tokens"));
+        parity.check_tensors(&format!("tokens/{prefix}"), &tokens.detach(), expected, LIMIT);
+        for (name, parameter) in module.parameters() {
+            // Adding the same to all keys leaves the softmax as it is: this gradient is zero but for rounding.
+            if name != "to_k.bias" {
+                let expected = fixture.tensor(&format!("{prefix}.gradients.{name}"));
+                parity.check_tensors(&format!("tokens/{prefix}.gradient.{name}"), &parameter.grad(), expected, LIMIT);
+            }
+        }
+    }
+    parity.finish();
+}
+
+#[test]
+fn optimizer() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for case in fixture.list("optimizers") {
+        let name = text(case, "name");
+        let list = |key: &str| -> Vec<f64> {
+            case[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+        };
+        let (betas, rates, norms) = (list("betas"), list("rates"), list("norms"));
+        let (eps, weight_decay) = (number(case, "eps"), number(case, "weight_decay"));
+        let config = AdamWConfig { beta1: betas[0], beta2: betas[1], eps, weight_decay };
+        let parameters =
+            [0, 1].map(|index| fixture.tensor(&format!("optimizer.first.{index}")).copy().set_requires_grad(true));
+        let parameters: Vec<&Tensor> = parameters.iter().collect();
+        let mut optimizer = AdamW::new(config, &parameters).unwrap();
+        for (step, (&rate, &expected_norm)) in rates.iter().zip(&norms).enumerate() {
+            let mut gradients =
+                [0, 1].map(|index| fixture.tensor(&format!("optimizer.gradients.{step}.{index}")).copy());
+            let norm = clip_by_global_norm(&mut gradients, number(case, "clip_norm")).unwrap();
+            parity.check(&format!("tokens/optimizer.{name}.{step}.norm"), (norm / expected_norm - 1.0).abs(), LIMIT);
+            optimizer.update(&parameters, &gradients, rate).unwrap();
+            for (index, parameter) in parameters.iter().enumerate() {
+                let expected = fixture.tensor(&format!("optimizer.{name}.{step}.{index}"));
+                parity.check_tensors(&format!("tokens/optimizer.{name}.{step}.{index}"), parameter, expected, LIMIT);
+            }
+        }
+    }
+    parity.finish();
+}
+
+#[test]
+fn objective() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for name in ["epsilon", "v_prediction"] {
+        let model = fixture.model(name);
+        for case in fixture.list("objectives").iter().filter(|case| text(case, "model") == name) {
+            compare_objective(&fixture, &model, case, &mut parity);
+        }
+    }
+    parity.finish();
+}
+
+fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, parity: &mut Parity) {
+    let prefix = format!("objective.{}.{}", text(case, "model"), text(case, "name"));
+    let tensor = |name: &str| fixture.tensor(&format!("{prefix}.{name}"));
+    let template = text(&fixture.cases, "template");
+    let prompt = Prompt::parse(&template.replace("{}", "<me>"), &["me"], &model.tokenizer).unwrap();
+    let position = prompt.positions[0][0];
+    let embed = |ids: &[i64]| model.text_encoder.embed_tokens(&Tensor::from_slice(ids).unsqueeze(0)).unwrap();
+    let stages = integer(case, "stages") as usize;
+    let training = TrainingPrompt::new(embed(&prompt.ids), position, stages, 1000, flag(case, "split_kv"));
+    let class = model.tokenizer.token_ids(text(&fixture.cases, "class")).unwrap();
+    let reference = training.fixed_states(&model.text_encoder, &embed(&class).reshape([-1])).unwrap();
+
+    let downscales: Vec<i64> = model.unet.sites().iter().map(|site| site.downscale).collect();
+    assert_eq!(downscales.len() as i64, integer(case, "layers"));
+    let term = AttentionTerm {
+        options: LossOptions { detach_query: flag(case, "detach_query"), ..LossOptions::default() },
+        layers: LayerChoice::All.resolve(&downscales).unwrap(),
+        reference: Some(ReferenceKeys::new(model.unet.project_keys(&reference).unwrap()).unwrap()),
+        position,
+    };
+    let timesteps = case["timesteps"].as_array().unwrap().iter().map(|value| value.as_i64().unwrap());
+    let batch = Batch {
+        latents: tensor("latents").copy(),
+        noise: tensor("noise").copy(),
+        timesteps: timesteps.collect(),
+        mask: Some(tensor("mask").copy()),
+    };
+    let tokens = tensor("tokens").copy().set_requires_grad(true);
+    let states = training.states(&model.text_encoder, &tokens, &batch.timesteps).unwrap();
+    let losses = losses(model, &states, &batch, Some(&term), flag(case, "masked_noise")).unwrap();
+    for (name, loss) in [("noise", losses.noise), ("attention", losses.attention.unwrap())] {
+        let gradient = &Tensor::run_backward(&[&loss], &[&tokens], true, false)[0];
+        let value = loss.detach().reshape([1]);
+        let case = format!("tokens/{prefix}.{name}");
+        parity.check_tensors(&format!("{case}_loss"), &value, tensor(&format!("{name}_loss")), LIMIT);
+        parity.check_tensors(&format!("{case}_gradient"), gradient, tensor(&format!("{name}_gradient")), LIMIT);
+    }
+}
+
+fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Identity {
+    Identity {
+        name: name.to_owned(),
+        class: "person".to_owned(),
+        method: "sefi".to_owned(),
+        k: k.copy(),
+        v: v.copy(),
+        train_timesteps: 1000,
+        base_model: "tiny".to_owned(),
+        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
+        prediction_type: "epsilon".to_owned(),
+        lambda: 0.0,
+        steps: 1,
+        seed: 0,
+        created_by: "test".to_owned(),
+    }
+}
+
+fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> Picture {
+    let negative = model.condition("").unwrap();
+    let size = case["size"].as_array().unwrap();
+    let request = TextToImage {
+        prompt,
+        negative: &negative,
+        guidance_scale: number(case, "guidance"),
+        steps: integer(case, "steps") as usize,
+        scheduler: text(case, "scheduler").parse().unwrap(),
+        width: size[1].as_i64().unwrap(),
+        height: size[0].as_i64().unwrap(),
+        seeds: &[integer(case, "seed") as u64],
+        batch: 1,
+    };
+    let mut pictures = Vec::new();
+    let drawn = request.run(model, &mut (), |_, picture| {
+        pictures.push(picture);
+        Ok::<(), idembed_diffusion::Error>(())
+    });
+    drawn.unwrap();
+    pictures.remove(0)
+}
+
+/// Notes the share of values that differ by more than one grey level.
+fn compare_pictures(parity: &mut Parity, case: &str, ours: &Picture, expected: &Tensor) {
+    let expected: Vec<u8> = Vec::try_from(expected.permute([1, 2, 0]).contiguous().view([-1])).unwrap();
+    assert_eq!(ours.rgb.len(), expected.len());
+    let off = ours.rgb.iter().zip(&expected).filter(|(ours, expected)| ours.abs_diff(**expected) > 1).count();
+    parity.check(&format!("{case}.share_off_by_more_than_one"), off as f64 / expected.len() as f64, 1e-3);
+}
+
+#[test]
+fn pictures_of_two_identities() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    for name in ["epsilon", "v_prediction"] {
+        let model = fixture.model(name);
+        let [a, b] = ["a", "b"].map(|name| {
+            let rows = |half: &str| fixture.tensor(&format!("identity.{name}.{half}"));
+            identity(&model, name, rows("k"), rows("v"))
+        });
+        for case in fixture.list("pictures").iter().filter(|case| text(case, "model") == name) {
+            let prompt = Prompt::parse(text(case, "prompt"), &["a", "b"], &model.tokenizer).unwrap();
+            let conditioning = condition(&model, &prompt, &[&a, &b]).unwrap();
+            let scheduler = text(case, "scheduler");
+            let expected = fixture.tensor(&format!("picture.{name}.{scheduler}"));
+            let picture = draw(&model, &conditioning, case);
+            compare_pictures(&mut parity, &format!("tokens/picture.{name}.{scheduler}"), &picture, expected);
+        }
+    }
+    parity.finish();
+}
+
+/// The exported file is the very one that diffusers' `load_textual_inversion` drew the expected picture with.
+#[test]
+fn exported_embedding() {
+    let fixture = Fixture::open();
+    let mut parity = Parity::new();
+    let case = &fixture.cases["embedding"];
+    let model = fixture.model(text(case, "model"));
+    let vector = fixture.tensor("embedding.vector");
+    let me = identity(&model, "me", vector, vector);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("me.safetensors");
+    Embedding::of(&me).unwrap().write(&path).unwrap();
+    let exported = read_safetensors(&path);
+    assert_eq!(exported.keys().collect::<Vec<_>>(), ["emb_params"]);
+    assert!(exported["emb_params"].equal(vector) && exported["emb_params"].kind() == Kind::Float);
+
+    let prompt = Prompt::parse(text(case, "prompt"), &["me"], &model.tokenizer).unwrap();
+    let conditioning = condition(&model, &prompt, &[&me]).unwrap();
+    let picture = draw(&model, &conditioning, case);
+    compare_pictures(&mut parity, "tokens/embedding", &picture, fixture.tensor("embedding.picture"));
+    parity.finish();
+}
