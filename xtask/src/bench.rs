@@ -78,14 +78,12 @@ pub(crate) enum Side {
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure_libtorch()?;
     let bench = Bench {
+        program: build(args.release)?,
         python: reference::python()?,
         model: model(args)?,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         runs: args.runs.unwrap_or(if args.full { 1 } else { 5 }),
-        release: args.release,
     };
-    let build = workspace::status(bench.cargo("build").stdin(Stdio::null()))?;
-    ensure!(build.success(), "the benchmark program does not compile");
     read_once(&bench.model)?;
     let mut taken = Vec::new();
     for round in 0..args.rounds {
@@ -123,30 +121,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 struct Bench {
+    program: PathBuf,
     python: OsString,
     model: PathBuf,
     threads: usize,
     runs: usize,
-    release: bool,
 }
 
 impl Bench {
-    fn cargo(&self, verb: &str) -> Command {
-        let mut cargo = workspace::cargo();
-        cargo.args([verb, "--quiet", "--package", "idembed-integration-tests", "--bin", "bench"]);
-        if self.release {
-            cargo.arg("--release");
-        }
-        cargo
-    }
-
     fn measure(&self, side: Side, what: &str, dtype: &str) -> Result<Measurement> {
         let mut command = match side {
-            Side::Ours => {
-                let mut cargo = self.cargo("run");
-                cargo.arg("--");
-                cargo
-            }
+            Side::Ours => Command::new(&self.program),
             Side::Diffusers | Side::DiffusersChannelsLast => {
                 let mut python = Command::new(&self.python);
                 python.arg(workspace::root().join("xtask/bench/diffusers_bench.py"));
@@ -172,6 +157,26 @@ impl Bench {
             ),
         }
     }
+}
+
+/// Compiles our half and tells where it lies: called directly, it cannot be changed between rounds.
+fn build(release: bool) -> Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    // The whole workspace, as in `cargo test --workspace`: another selection would compile many dependencies again.
+    cargo.args(["build", "--workspace", "--bin", "bench"]);
+    cargo.arg("--message-format=json-render-diagnostics").args(release.then_some("--release"));
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "the benchmark program does not compile");
+    executable(&String::from_utf8_lossy(&output.stdout)).context("cargo does not tell where the benchmark program is")
+}
+
+/// The program named `bench` in the messages of cargo.
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages.lines().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_bench = message["target"]["name"] == "bench";
+        message["executable"].as_str().filter(|_| is_bench).map(PathBuf::from)
+    })
 }
 
 /// The model folder to measure; one of full size is made if there is none yet.
@@ -239,6 +244,14 @@ fn read_once(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_is_found_in_what_cargo_says() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"tch\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bench\"},\"executable\":\"/t/debug/bench\"}\n";
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/bench")));
+        assert_eq!(executable("{\"reason\":\"build-finished\",\"success\":true}"), None);
+    }
 
     #[test]
     fn a_model_of_full_size_is_found_by_its_config() {

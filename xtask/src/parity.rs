@@ -115,7 +115,8 @@ fn draw(python: &OsStr, topic: &Topic, folder: &Path, seed: u32, full: bool) -> 
 /// Runs the parity tests on the fixtures in `folder` and prints their figures as a table.
 fn compare(folder: &Path, python: &OsStr) -> Result<()> {
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--package", "idembed-integration-tests", "--test", "parity", "--", "--nocapture"]);
+    // The whole workspace, as in `cargo test --workspace`: another selection would compile many dependencies again.
+    cargo.args(["test", "--workspace", "--test", "parity", "--", "--nocapture"]);
     cargo.env("IDEMBED_FIXTURES", folder).env("IDEMBED_PYTHON", python).env("IDEMBED_REQUIRE_PYTHON", "1");
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut figures = Vec::new();
