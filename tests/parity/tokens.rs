@@ -115,7 +115,7 @@ fn optimizer() {
                 [0, 1].map(|index| fixture.tensor(&format!("optimizer.gradients.{step}.{index}")).copy());
             let norm = clip_by_global_norm(&mut gradients, number(case, "clip_norm")).unwrap();
             parity.check(&format!("tokens/optimizer.{name}.{step}.norm"), (norm / expected_norm - 1.0).abs(), LIMIT);
-            optimizer.update(&parameters, &gradients, rate).unwrap();
+            optimizer.update(&parameters, &gradients, &[rate, rate]).unwrap();
             for (index, parameter) in parameters.iter().enumerate() {
                 let expected = fixture.tensor(&format!("optimizer.{name}.{step}.{index}"));
                 parity.check_tensors(&format!("tokens/optimizer.{name}.{step}.{index}"), parameter, expected, LIMIT);

@@ -94,8 +94,11 @@ impl LearnConfig {
     }
 
     /// The optimizer's constants.
+    ///
+    /// The gradients here are far below 1 (a word's vector is a small part of a picture), so that AdamW's usual `eps`
+    /// would stand above many of them.
     pub fn optimizer(&self) -> AdamWConfig {
-        AdamWConfig { weight_decay: self.weight_decay, ..AdamWConfig::default() }
+        AdamWConfig { weight_decay: self.weight_decay, eps: 1e-12, ..AdamWConfig::default() }
     }
 
     /// The template cut at its `{}`.

@@ -4,8 +4,9 @@
 //! the rows differ; a zero-initialised projection is added to `P_t`, so that training starts exactly at the start word.
 //!
 //! Everything is relative to the size of the start word's embedding (its root mean square): `P_t` is trained as an
-//! offset in units of it, and the projection is scaled so that one step of Adam moves a vector by about the learning
-//! rate, again in units of it. One learning rate thus serves text encoders of any width and scale.
+//! offset in units of it, and what the projection adds is in units of it too. Matrices learn more slowly the more inputs
+//! they have ([`TokenModule::rate_factors`]), so that one step of Adam moves every activation by about the learning rate.
+//! One learning rate thus serves text encoders of any width and scale.
 
 use idembed_diffusion::attention::{attend, attention_probs};
 use idembed_diffusion::noise::with_seed;
@@ -80,6 +81,19 @@ impl TokenModule {
         &self.parameters
     }
 
+    /// What each parameter's learning rate is to be multiplied with, in the order of the parameters: one over the number
+    /// of inputs for matrices, 1 for all else.
+    ///
+    /// # Source
+    /// arXiv 2203.03466, table 3: Adam's rates that keep the size of an update's effect independent of the width.
+    pub fn rate_factors(&self) -> Vec<f64> {
+        let factor = |(name, value): &(String, Tensor)| match value.size()[..] {
+            [_, inputs] if name.ends_with(".weight") => 1.0 / inputs as f64,
+            _ => 1.0,
+        };
+        self.parameters.iter().map(factor).collect()
+    }
+
     /// Overwrites one trained tensor.
     ///
     /// # Errors
@@ -101,15 +115,14 @@ impl TokenModule {
     pub fn forward(&self) -> Result<Tensor> {
         let offset = self.parameter("offset")?;
         let placeholder = self.start.f_add(&offset.f_mul_scalar(self.scale)?)?;
-        let hidden = self.start.size1()?;
-        let tiled = placeholder.f_unsqueeze(0)?.f_expand([self.rows, hidden], false)?;
+        let tiled = placeholder.f_unsqueeze(0)?.f_expand([self.rows, self.start.size1()?], false)?;
         let Some(config) = self.body else { return Ok(tiled) };
 
         let x = tiled.f_div_scalar(self.scale)?.f_add(self.parameter("rows")?)?;
         let x = x.f_add(&self.self_attention(&x, config.heads)?)?;
         let x = x.f_add(&self.feed_forward(&x)?)?;
         let delta = self.layer_norm(&x, "norm3")?.f_linear(self.parameter("to_tokens.weight")?, None::<&Tensor>)?;
-        Ok(tiled.f_add(&delta.f_mul_scalar(self.scale / hidden as f64)?)?)
+        Ok(tiled.f_add(&delta.f_mul_scalar(self.scale)?)?)
     }
 
     fn self_attention(&self, x: &Tensor, heads: i64) -> Result<Tensor> {

@@ -76,17 +76,18 @@ impl AdamW {
         &self.moments
     }
 
-    /// Updates the parameters in place.
+    /// Updates the parameters in place, each with a learning rate of its own.
     ///
     /// # Shapes
     /// - `parameters`, `gradients`: as given to [`AdamW::new`], in that order
-    pub fn update(&mut self, parameters: &[&Tensor], gradients: &[Tensor], learning_rate: f64) -> Result<()> {
+    pub fn update(&mut self, parameters: &[&Tensor], gradients: &[Tensor], learning_rates: &[f64]) -> Result<()> {
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
         self.steps += 1;
         let correction1 = 1.0 - beta1.powf(f64::from(self.steps));
         let correction2 = 1.0 - beta2.powf(f64::from(self.steps));
         tch::no_grad(|| {
-            for ((parameter, gradient), moments) in parameters.iter().zip(gradients).zip(&mut self.moments) {
+            let inputs = parameters.iter().zip(gradients).zip(learning_rates);
+            for (((parameter, gradient), learning_rate), moments) in inputs.zip(&mut self.moments) {
                 let mean = moments.mean.f_mul_scalar(beta1)?.f_add(&gradient.f_mul_scalar(1.0 - beta1)?)?;
                 let squared = gradient.f_mul(gradient)?.f_mul_scalar(1.0 - beta2)?;
                 let square = moments.square.f_mul_scalar(beta2)?.f_add(&squared)?;

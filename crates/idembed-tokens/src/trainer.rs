@@ -161,7 +161,8 @@ impl<'a> Trainer<'a> {
             None
         };
         let learning_rate = self.config.learning_rate().at(self.step);
-        self.optimizer.update(&parameters, &gradients, learning_rate)?;
+        let rates: Vec<f64> = self.module.rate_factors().iter().map(|factor| factor * learning_rate).collect();
+        self.optimizer.update(&parameters, &gradients, &rates)?;
         self.step += 1;
         self.history.noise.push(noise_loss as f32);
         self.history.attention.extend(attention_loss.map(|loss| loss as f32));
