@@ -119,6 +119,25 @@ fn every_objective_trains() {
 }
 
 #[test]
+fn half_precision_networks_train_tokens_in_f32() {
+    let reference = {
+        let model = mini();
+        let mut trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
+        trainer.step().unwrap()
+    };
+    for kind in [Kind::BFloat16, Kind::Half] {
+        let model = StableDiffusion::load(&mini_folder(), Compute { device: Device::Cpu, kind }).unwrap();
+        let mut trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 2)).unwrap();
+        let report = trainer.step().unwrap();
+        trainer.step().unwrap();
+        assert_eq!(trainer.tokens().unwrap().kind(), Kind::Float);
+        assert!((report.noise_loss / reference.noise_loss - 1.0).abs() < 0.05, "{kind:?}: {report:?}");
+        let norms = [&report, &reference].map(|report| report.measured.as_ref().unwrap().grad_norm_noise);
+        assert!((norms[0] / norms[1] - 1.0).abs() < 0.1, "{kind:?}: {norms:?}");
+    }
+}
+
+#[test]
 fn a_checkpoint_of_another_run_is_refused() {
     let model = mini();
     let folder = tempfile::tempdir().unwrap();
