@@ -99,13 +99,14 @@ impl Weights {
         }
     }
 
-    /// SHA-256 over names, shapes and values of all tensors used, the values rounded to f16.
+    /// SHA-256 over names, shapes and values of the used tensors that `counts` says yes to, the values rounded to f16.
     ///
     /// The same weights in another file, in shards, or in their fp16 variant give the same sum. `prefix` is left out of
     /// the names.
-    pub fn fingerprint(&self, prefix: &str) -> Result<String> {
+    pub fn fingerprint(&self, prefix: &str, counts: impl Fn(&str) -> bool) -> Result<String> {
         let mut hasher = Sha256::new();
-        for (name, entry) in self.entries.iter().filter(|(name, _)| self.used.borrow().contains(*name)) {
+        let counted = |name: &String| self.used.borrow().contains(name) && counts(name);
+        for (name, entry) in self.entries.iter().filter(|(name, _)| counted(name)) {
             let half = self.view(entry)?.f_to_kind(Kind::Half)?.f_contiguous()?;
             let mut bytes = vec![0u8; half.numel() * 2];
             half.f_copy_data_u8(&mut bytes, half.numel())?;

@@ -31,6 +31,7 @@ pub struct Trainer<'a> {
     prompt: TrainingPrompt,
     attention: Option<AttentionTerm>,
     text_encoder_sha256: String,
+    unet_sha256: String,
     pub(crate) module: TokenModule,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
@@ -77,6 +78,7 @@ impl<'a> Trainer<'a> {
         let optimizer = AdamW::new(config.optimizer(), &parameters)?;
         Ok(Trainer {
             text_encoder_sha256: model.text_encoder.fingerprint()?,
+            unet_sha256: model.unet.fingerprint()?,
             model,
             config,
             picture,
@@ -113,6 +115,7 @@ impl<'a> Trainer<'a> {
     pub fn run_fields(&self) -> Vec<(&'static str, String)> {
         let mut fields = self.config.fields();
         fields.push(("text encoder", self.text_encoder_sha256.clone()));
+        fields.push(("U-Net", self.unet_sha256.clone()));
         fields.push(("prediction type", prediction_type_name(self.model).to_owned()));
         fields.push(("picture", self.picture.sha256().to_owned()));
         fields.push(("device and dtype", self.model.compute.to_string()));

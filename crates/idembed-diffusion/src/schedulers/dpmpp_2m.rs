@@ -60,7 +60,8 @@ impl DpmPp2m {
         ] {
             refuse(field, flag)?;
         }
-        if let Some(variance) = &config.variance_type {
+        // Fixed variances (DDPM's files name one) do not concern this sampler; learned ones double the output's channels.
+        if let Some(variance) = config.variance_type.as_ref().filter(|variance| variance.starts_with("learned")) {
             return Err(unsupported("variance_type", format!("\"{variance}\""), "null"));
         }
         // The values behind the first are those of related solvers' files, which diffusers takes for the first.

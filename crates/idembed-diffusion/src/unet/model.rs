@@ -28,7 +28,7 @@ pub struct UNet {
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     sites: Vec<SiteInfo>,
-    _weights: Weights,
+    weights: Weights,
 }
 
 /// One cross-attention layer as it is known before any forward call.
@@ -100,9 +100,9 @@ impl UNet {
             conv_norm_out: GroupNorm::load(&(&root / "conv_norm_out"), finest, config.norm_groups, config.norm_eps)?,
             conv_out: Conv2d::load(&(&root / "conv_out"), finest, config.channels, 3)?,
             config,
-            _weights: weights,
+            weights,
         };
-        unet._weights.check_all_used(&[])?;
+        unet.weights.check_all_used(&[])?;
         Ok(unet)
     }
 
@@ -114,6 +114,12 @@ impl UNet {
     /// The cross-attention layers in the order of the forward pass: `sites()[i]` has index `i`.
     pub fn sites(&self) -> &[SiteInfo] {
         &self.sites
+    }
+
+    /// SHA-256 of the first and last layers: enough to tell one training from another, without reading gigabytes.
+    pub fn fingerprint(&self) -> Result<String> {
+        let outermost = ["conv_in.", "conv_out.", "conv_norm_out.", "time_embedding."];
+        self.weights.fingerprint("", |name| outermost.iter().any(|layer| name.starts_with(layer)))
     }
 
     /// Keys and values of all cross-attention layers. Gradients flow to the text states.
