@@ -29,6 +29,19 @@ pub fn mini_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mini")
 }
 
+/// The reference's Python, if `IDEMBED_PYTHON` names one; else prints why the test skips.
+///
+/// Panics instead of skipping if `IDEMBED_REQUIRE_PYTHON` is set.
+pub fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("IDEMBED_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        let reason = "needs diffusers: `cargo xtask test --python` sets it up";
+        assert!(std::env::var_os("IDEMBED_REQUIRE_PYTHON").is_none(), "IDEMBED_PYTHON is not set, but required");
+        println!("skipped: {reason}");
+    }
+    python
+}
+
 /// Reads a JSON file.
 pub fn read_json(path: &Path) -> serde_json::Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

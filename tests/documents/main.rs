@@ -1,0 +1,68 @@
+//! The README against the tree: its commands, its code map, its links.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The word after each occurrence of `before`, wherever it is written as code.
+fn words_after(text: &str, before: &str) -> BTreeSet<String> {
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase()).collect::<String>();
+    text.split(before).skip(1).map(name).filter(|name| !name.is_empty()).collect()
+}
+
+/// The names of the Rust files in a folder, without the ending.
+fn modules(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|end| end == "rs")).map(|path| stem(&path)).collect()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+#[test]
+fn every_command_of_idembed_is_in_the_readme_and_the_other_way_round() {
+    let table = readme().split_once("## Commands").unwrap().1.split_once("## How").unwrap().0.to_owned();
+    let mut written = modules("crates/idembed-cli/src/commands");
+    written.remove("mod");
+    assert_eq!(words_after(&table, "`idembed "), written);
+}
+
+#[test]
+fn every_xtask_of_the_readme_exists() {
+    let known = modules("xtask/src");
+    for command in words_after(&readme(), "cargo xtask ") {
+        assert!(
+            known.contains(&command),
+            "README names `cargo xtask {command}`, but xtask/src/{command}.rs is not there"
+        );
+    }
+}
+
+#[test]
+fn the_code_map_names_every_crate() {
+    let readme = readme();
+    let map = readme.split_once("## Code map").unwrap().1.split_once("\n## ").unwrap().0;
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(map.contains(&format!("[`{name}`](crates/{name})")), "the code map lacks {name}");
+    }
+}
+
+#[test]
+fn every_link_into_the_tree_leads_somewhere() {
+    for target in readme().split("](").skip(1).map(|rest| rest.split(')').next().unwrap().to_owned()) {
+        if !target.contains("://") && !target.starts_with('#') {
+            assert!(root().join(&target).exists(), "README links to `{target}`, which is not there");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Files of ours in the hands of diffusers itself. Needs the reference's Python: `cargo xtask test --python`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise and says why it skips"
+)]
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use idembed_diffusion::device::Compute;
+use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::schedulers::SchedulerKind;
+use idembed_diffusion::text_to_image::TextToImage;
+use idembed_diffusion::{Error, Picture, StableDiffusion};
+use idembed_integration_tests::{mini_model, python};
+use idembed_tokens::Identity;
+use idembed_tokens::contexts::condition;
+use idembed_tokens::export::Embedding;
+use idembed_tokens::prompt::Prompt;
+
+/// `export --to embedding` writes what `load_textual_inversion` reads, and the vector means the same there.
+#[test]
+fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
+    let Some(python) = python() else { return };
+    let (prompt, seed, steps) = ("a photo of <me> on the beach", 7, 8);
+    let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
+    let identity = a_staged_identity(&model);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, theirs) = (folder.path().join("me.safetensors"), folder.path().join("theirs.png"));
+    let embedding = Embedding::of(&identity).unwrap();
+    embedding.write(&file).unwrap();
+
+    let one_vector = Identity {
+        k: embedding.vector.shallow_clone(),
+        v: embedding.vector.shallow_clone(),
+        ..a_staged_identity(&model)
+    };
+    let ours = draw(&model, prompt, &one_vector, seed, steps);
+    let args: [OsString; 8] = [
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/load_embedding.py").into(),
+        mini_model().into(),
+        file.into(),
+        "<me>".into(),
+        prompt.into(),
+        seed.to_string().into(),
+        steps.to_string().into(),
+        theirs.clone().into(),
+    ];
+    let output = Command::new(python).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let theirs = image::open(theirs).unwrap().to_rgb8().into_raw();
+    let far = ours.rgb.iter().zip(&theirs).filter(|(a, b)| a.abs_diff(**b) > 1).count();
+    println!("parity: reference/embedding pixels_off={far} of {}", theirs.len());
+    assert!(far * 1000 <= theirs.len(), "{far} of {} values differ by more than one grey level", theirs.len());
+}
+
+/// An identity of five stages near the class word, as learning would give it.
+fn a_staged_identity(model: &StableDiffusion) -> Identity {
+    let id = tch::Tensor::from_slice(&model.tokenizer.token_ids("person").unwrap()).unsqueeze(0);
+    let class = model.text_encoder.embed_tokens(&id).unwrap().reshape([1, -1]);
+    let near = |draw: usize| {
+        let noise = seeded_noise(3, &[5, model.text_encoder.hidden_size()], draw + 1).unwrap().remove(draw);
+        &class + noise * 0.3 * class.std(false)
+    };
+    Identity {
+        name: "me".to_owned(),
+        class: "person".to_owned(),
+        method: "sefi".to_owned(),
+        k: near(0),
+        v: near(1),
+        train_timesteps: 1000,
+        base_model: "mini".to_owned(),
+        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
+        prediction_type: "epsilon".to_owned(),
+        lambda: 0.0,
+        steps: 0,
+        seed: 3,
+        created_by: "a test".to_owned(),
+    }
+}
+
+fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> Picture {
+    let prompt = Prompt::parse(prompt, &["me"], &model.tokenizer).unwrap();
+    let request = TextToImage {
+        prompt: &condition(model, &prompt, &[identity]).unwrap(),
+        negative: &model.condition("").unwrap(),
+        guidance_scale: 4.0,
+        steps,
+        scheduler: SchedulerKind::Ddim,
+        width: 128,
+        height: 128,
+        seeds: &[seed],
+        batch: 1,
+    };
+    let mut drawn = None;
+    let keep = |_, picture| {
+        drawn = Some(picture);
+        Ok::<(), Error>(())
+    };
+    request.run(model, &mut (), keep).unwrap();
+    drawn.unwrap()
+}
