@@ -1,2 +1,22 @@
-//! The command line as a user meets it.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+//! The command line as a user meets it: the built program, on the bundled model, with few steps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise and print why they skip"
+)]
+
+mod attention;
+mod bad_identities;
+mod bad_models;
+mod bad_photos;
+mod demo;
+mod doctor;
+mod full_disk;
+mod generate;
+mod help;
+mod inspect;
+mod learn;
+mod program;
+mod stopping;
+mod tensor_file;
+mod usage;

@@ -1,1 +1,47 @@
-fn main() {}
+//! The program `idembed`: from flags to a checked plan, one library call, and a report.
+//!
+//! Nothing is computed here. Each command is a file in [`commands`]; results go to the standard output, everything else
+//! to the standard error.
+#![allow(clippy::print_stderr, reason = "a program talks")]
+
+mod args;
+mod atomic;
+mod commands;
+mod drawing;
+mod failure;
+mod html;
+mod interrupt;
+mod learning;
+mod logging;
+mod models;
+mod output;
+mod pages;
+mod pixels;
+mod png;
+mod progress;
+mod settings;
+mod sheet;
+mod size;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::Cli;
+
+fn main() -> ExitCode {
+    failure::announce_panics();
+    idembed_diffusion::device::keep_freed_memory();
+    let cli = Cli::parse();
+    logging::start(cli.quiet, cli.verbose);
+    match catch_unwind(AssertUnwindSafe(|| commands::run(cli.command))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprint!("{}", failure::render(&error));
+            ExitCode::from(failure::exit_status(&error))
+        }
+        // What happened was printed where it happened.
+        Err(_) => ExitCode::from(failure::FAILED),
+    }
+}

@@ -1,0 +1,139 @@
+//! Flags that several commands share. They only parse; what they mean is checked where a command makes its plan.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
+use idembed_diffusion::schedulers::SchedulerKind;
+use idembed_tokens::prompt::is_identity_name;
+
+use crate::size::Size;
+
+const COMPUTE: &str = "Where and how to compute";
+const DRAWING: &str = "Drawing";
+
+/// Where the networks run.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = COMPUTE)]
+pub(crate) struct ComputeArgs {
+    /// auto, cpu, cuda or cuda:N; auto takes the first GPU, or else the CPU
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
+    /// Number format: auto, f32, bf16 or f16; auto is bf16 on a GPU and f32 on the CPU
+    #[arg(long, value_name = "DTYPE", default_value = "auto")]
+    dtype: DtypeChoice,
+    /// CPU threads [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+impl ComputeArgs {
+    /// Sets the threads and chooses the device.
+    ///
+    /// # Errors
+    /// A GPU was asked for and is not there.
+    pub(crate) fn resolve(&self) -> anyhow::Result<Compute> {
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(i32::from(threads));
+        }
+        Ok(Compute::resolve(self.device, self.dtype)?)
+    }
+}
+
+/// What a picture is drawn from.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = DRAWING)]
+pub(crate) struct DrawArgs {
+    /// An identity for the prompt: <NAME> in the prompt stands for it (may be given several times)
+    #[arg(long = "identity", short = 'i', value_name = "NAME=FILE")]
+    pub(crate) identities: Vec<NamedFile>,
+    /// A model's name, or a folder in diffusers layout
+    #[arg(long, short = 'm', value_name = "MODEL", default_value = crate::models::DEFAULT)]
+    pub(crate) model: String,
+    /// What should not be in the picture
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) negative: String,
+    /// Denoising steps [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) steps: Option<usize>,
+    /// How strictly to follow the prompt; 1 and below draws without guidance [default: the model's]
+    #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
+    pub(crate) guidance: Option<f64>,
+    /// The sampler: ddim, dpmpp-2m, dpmpp-2m-karras, euler or euler-a [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheduler: Option<SchedulerKind>,
+    /// Decides the picture; further pictures take the seeds after it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Width and height in pixels, both divisible by 8 [default: the model's]
+    #[arg(long, value_name = "WxH")]
+    pub(crate) size: Option<Size>,
+    /// Use identities that were learned for another model, where the shapes allow
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// A file with the name it goes by in prompts, written `NAME=FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedFile {
+    /// The name.
+    pub(crate) name: String,
+    /// The file.
+    pub(crate) path: PathBuf,
+}
+
+impl FromStr for NamedFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NamedFile, String> {
+        let (name, path) = text.split_once('=').ok_or("expected NAME=FILE, such as me=me.identity.safetensors")?;
+        if !is_identity_name(name) {
+            return Err(format!("`{name}` cannot be a name; letters, digits, - and _ can"));
+        }
+        if path.is_empty() {
+            return Err("the file is missing after `=`".to_owned());
+        }
+        Ok(NamedFile { name: name.to_owned(), path: PathBuf::from(path) })
+    }
+}
+
+/// A whole number from 1.
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "expected a whole number from 1".to_owned())
+}
+
+/// A number from 0.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a number from 0".to_owned())
+}
+
+/// A number above 0.
+pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
+    not_negative(text).ok().filter(|&number| number > 0.0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_file_is_cut_at_the_first_sign() {
+        let file = |name: &str, path: &str| NamedFile { name: name.to_owned(), path: PathBuf::from(path) };
+        assert_eq!("me=a=b.safetensors".parse(), Ok(file("me", "a=b.safetensors")));
+        for (text, expected) in
+            [("me", "NAME=FILE"), ("a b=c", "cannot be a name"), ("=c", "cannot be"), ("me=", "missing")]
+        {
+            assert!(text.parse::<NamedFile>().unwrap_err().contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_in_their_ranges() {
+        assert_eq!(positive("3"), Ok(3));
+        assert!(["0", "-1", "x", "1.5", ""].iter().all(|text| positive(text).is_err()));
+        assert_eq!(not_negative("0"), Ok(0.0));
+        assert!(["-1", "nan", "inf", "x"].iter().all(|text| not_negative(text).is_err()));
+        assert!(above_zero("0").is_err() && above_zero("1e-3").is_ok());
+    }
+}

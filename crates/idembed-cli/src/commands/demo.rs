@@ -1,0 +1,335 @@
+//! `idembed demo`: a portrait is learned and drawn in new scenes, with nothing else given.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use idembed_attention::{AttentionMaps, Scale, Selection, Word, overlay};
+use idembed_diffusion::StableDiffusion;
+use idembed_face::CropRect;
+use idembed_tokens::contexts::condition;
+use idembed_tokens::prompt::Prompt;
+use idembed_tokens::{Identity, LearnConfig, Method};
+use image::RgbImage;
+use serde_json::json;
+
+use crate::args::{ComputeArgs, positive};
+use crate::drawing::{DrawSettings, Follower, Watch, draw, load};
+use crate::failure::Hinted;
+use crate::html::{Figure, Page};
+use crate::learning::{Learned, Lesson};
+use crate::models::Model;
+use crate::progress::{Progress, duration};
+use crate::settings::{DemoSettings, Scene};
+use crate::sheet::{Cell, Sheet};
+use crate::size::Size;
+use crate::{interrupt, output, pages, pixels, png};
+
+const EXAMPLES: &str = "\
+Examples:
+  idembed demo
+  idembed demo --quick --out /tmp/demo
+
+Learns the portrait that comes with the model and draws it in several scenes,
+beside what the class word alone gives. Writes into DIR:
+  sheet.png                   all pictures on one sheet
+  demo.html                   pictures, loss curves, settings, timings
+  NAME.identity.safetensors   the identity, for `idembed generate`";
+
+/// Opacity of the colours over the picture.
+const OPACITY: f64 = 0.65;
+/// What `--quick` divides the learning steps by.
+const QUICK_STEPS: usize = 5;
+/// How many scenes `--quick` draws.
+const QUICK_SCENES: usize = 3;
+
+/// Flags of `idembed demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to put everything
+    #[arg(long, short, value_name = "DIR", default_value = "out/demo")]
+    out: PathBuf,
+    /// A model that brings a portrait
+    #[arg(long, short, value_name = "MODEL", default_value = crate::models::DEFAULT)]
+    model: String,
+    /// Learning steps [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    steps: Option<usize>,
+    /// Decides the learning's random draws, and shifts the pictures' seeds
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Fewer steps and fewer scenes: to see whether it works, not how well
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// What was checked before the model is loaded.
+struct Plan {
+    model: Model,
+    demo: DemoSettings,
+    photo: RgbImage,
+    mask: Option<RgbImage>,
+    config: LearnConfig,
+    drawing: DrawSettings,
+}
+
+impl Plan {
+    fn new(args: &Args) -> anyhow::Result<Plan> {
+        output::check_folder(&args.out)?;
+        let model = Model::find(&args.model)?;
+        let Some(mut demo) = model.settings.demo.clone() else {
+            let message = format!("the model `{}` brings no portrait", model.name);
+            return Err(Hinted::new(message, "use `idembed learn PHOTO --name NAME --report FILE.html`").into());
+        };
+        if args.quick {
+            demo.scenes.truncate(QUICK_SCENES);
+        }
+        let photo = pixels::open_photo(&model.folder.join(&demo.photo))?;
+        let (width, height) = photo.dimensions();
+        let mask = demo.mask.as_ref().map(|mask| pixels::open_mask(&model.folder.join(mask), width, height));
+
+        let own = &model.settings.learn;
+        let mut config = LearnConfig::new(&demo.name, &own.class, Method::Sefi);
+        let steps = if args.quick { own.steps.div_ceil(QUICK_STEPS) } else { own.steps };
+        config.steps = args.steps.unwrap_or(steps);
+        (config.batch, config.learning_rate, config.seed) = (own.batch, own.lr, args.seed);
+        config.template = own.template.clone();
+        config.check()?;
+        let drawing = DrawSettings { batch: 1, ..DrawSettings::of(&model) };
+        Ok(Plan { mask: mask.transpose()?, model, demo, photo, config, drawing })
+    }
+
+    fn lesson(&self, model: &StableDiffusion) -> anyhow::Result<Lesson> {
+        let size = Size::square(model.native_size());
+        let square = CropRect::centre_square(self.photo.width(), self.photo.height());
+        let mask = self.mask.as_ref().map(|mask| pixels::crop(mask, square, size)).transpose()?;
+        let picture = pixels::crop(&self.photo, square, size)?;
+        Ok(Lesson { picture, mask, config: self.config.clone(), checkpoint: None, resume: None })
+    }
+}
+
+/// One scene as it was drawn.
+struct Drawn {
+    scene: Scene,
+    /// With the class word.
+    class: RgbImage,
+    /// Where the class word acts.
+    class_maps: AttentionMaps,
+    /// With the identity.
+    identity: RgbImage,
+    /// Where the identity's word acts.
+    identity_maps: AttentionMaps,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    interrupt::stop_flag();
+    let started = Instant::now();
+    let compute = args.compute.resolve()?;
+    let plan = Plan::new(args)?;
+    output::make_folder(&args.out)?;
+    let model = load(&plan.model, compute)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let lesson = plan.lesson(&model)?;
+    let learned = lesson.run(&model)?;
+    let name = &plan.demo.name;
+    let identity_file = args.out.join(format!("{name}.identity.safetensors"));
+    learned.identity.write(&identity_file)?;
+
+    let drawing = Instant::now();
+    let drawn = draw_scenes(&plan, &model, &learned.identity, args.seed)?;
+    let draw_seconds = drawing.elapsed().as_secs_f64();
+    tracing::info!("{} pictures in {}", 2 * drawn.len(), duration(draw_seconds));
+
+    let story = Story { plan: &plan, lesson: &lesson, learned: &learned, drawn: &drawn };
+    let sheet = story.sheet()?;
+    let sheet_file = args.out.join("sheet.png");
+    png::write(&sheet_file, &sheet, None)?;
+    let timings = [
+        ("loading the model", load_seconds),
+        ("encoding photo and prompts", learned.prepare_seconds),
+        ("learning", learned.seconds),
+        ("drawing, heat maps included", draw_seconds),
+        ("everything", started.elapsed().as_secs_f64()),
+    ];
+    let page_file = args.out.join("demo.html");
+    story.page(&compute.to_string(), &timings)?.write(&page_file)?;
+
+    if args.json {
+        return output::json(&json!({
+            "identity": identity_file,
+            "sheet": sheet_file,
+            "page": page_file,
+            "model": plan.model.name,
+            "steps": learned.identity.steps,
+            "seconds": started.elapsed().as_secs_f64(),
+            "learn_seconds": learned.seconds,
+            "draw_seconds": draw_seconds,
+            "noise_loss": learned.noise_loss(),
+            "attention_loss": learned.attention_loss(),
+            "leakage": learned.leakage(),
+            "peak_memory_mib": output::peak_memory_mib(),
+        }));
+    }
+    output::table(&[
+        ("the sheet", sheet_file.display().to_string()),
+        ("the page", page_file.display().to_string()),
+        ("the identity", identity_file.display().to_string()),
+    ])
+}
+
+/// Every scene with the class word and with the identity, from the same seed.
+fn draw_scenes(plan: &Plan, model: &StableDiffusion, identity: &Identity, shift: u64) -> anyhow::Result<Vec<Drawn>> {
+    let scenes = &plan.demo.scenes;
+    let mut progress = Progress::new("drawing", 0, 2 * scenes.len() as u64 * plan.drawing.total_steps(1));
+    let negative = model.condition("")?;
+    let name = plan.demo.name.as_str();
+    let mut one = |scene: &Scene, word: &str| -> anyhow::Result<(RgbImage, AttentionMaps)> {
+        let prompt = Prompt::parse(&scene.prompt.replace("{}", word), &[name], &model.tokenizer)?;
+        let conditioning = condition(model, &prompt, &[identity])?;
+        let watched = Word::new(word, prompt.word_positions(word, &model.tokenizer)?);
+        let mut watch = Watch::new(model, vec![watched], identity.stages())?;
+        let mut drawn = None;
+        let follower = Follower { progress: &mut progress, watch: Some(&mut watch) };
+        let seed = scene.seed.wrapping_add(shift);
+        draw(model, &conditioning, &negative, &plan.drawing, &[seed], follower, |_, picture| {
+            drawn = Some(picture);
+            Ok(())
+        })?;
+        Ok((drawn.context("no picture was drawn")?, watch.finish()?))
+    };
+    let mut drawn = Vec::with_capacity(scenes.len());
+    for scene in scenes {
+        let (class, class_maps) = one(scene, &plan.config.class)?;
+        let (identity, identity_maps) = one(scene, &format!("<{name}>"))?;
+        drawn.push(Drawn { scene: scene.clone(), class, class_maps, identity, identity_maps });
+    }
+    Ok(drawn)
+}
+
+/// The picture under the map of its first word.
+fn heat(picture: &RgbImage, maps: &AttentionMaps, selection: &Selection, scale: Scale) -> anyhow::Result<RgbImage> {
+    let map = maps.word_map(0, selection)?;
+    pixels::from_planes(&overlay(&pixels::to_planes(picture)?, &map, scale, OPACITY)?.picture)
+}
+
+/// Everything that the sheet and the page tell.
+struct Story<'a> {
+    plan: &'a Plan,
+    lesson: &'a Lesson,
+    learned: &'a Learned,
+    drawn: &'a [Drawn],
+}
+
+impl Story<'_> {
+    fn word(&self) -> String {
+        format!("<{}>", self.plan.demo.name)
+    }
+
+    fn sheet(&self) -> anyhow::Result<RgbImage> {
+        let (class, word) = (&self.plan.config.class, self.word());
+        let cell = |picture: &RgbImage, caption: &str| Cell { picture: picture.clone(), caption: caption.to_owned() };
+        let all = Selection::default();
+        let title = format!("One photo, learned in {}", duration(self.learned.seconds));
+        let subtitle = format!(
+            "The top row is what the word `{class}` gives, the second row the same prompts and seeds with {word}, \
+             the third row where in the picture the word {word} acts."
+        );
+        let mut rows: [Vec<Cell>; 3] = [vec![cell(&self.lesson.picture, "")], Vec::new(), Vec::new()];
+        rows[0].clear();
+        for drawn in self.drawn {
+            rows[0].push(cell(&drawn.class, ""));
+            rows[1].push(cell(&drawn.identity, ""));
+            rows[2].push(cell(&heat(&drawn.identity, &drawn.identity_maps, &all, Scale::PerMap)?, ""));
+        }
+        let [first, second, third] = rows;
+        Sheet::new(&title, &subtitle)
+            .column_labels(self.drawn.iter().map(|drawn| drawn.scene.label.as_str()))
+            .row(class, first)
+            .row(&word, second)
+            .row(&format!("attention of {word}"), third)
+            .draw()
+    }
+
+    fn page(&self, device: &str, timings: &[(&str, f64)]) -> anyhow::Result<Page> {
+        let Story { plan, lesson, learned, drawn } = self;
+        let (class, word) = (&plan.config.class, self.word());
+        let all = Selection::default();
+        let mut photos = vec![Figure::new(&lesson.picture, "the only photo")?];
+        if let Some(mask) = &lesson.mask {
+            photos.push(Figure::new(mask, "its mask, only used to measure leakage")?);
+        }
+        let mut compared = Vec::with_capacity(drawn.len());
+        for one in *drawn {
+            let figures = vec![
+                Figure::new(&one.class, "")?,
+                Figure::new(&one.identity, "")?,
+                Figure::new(&heat(&one.identity, &one.identity_maps, &all, Scale::PerMap)?, "")?,
+                Figure::new(&heat(&one.class, &one.class_maps, &all, Scale::PerMap)?, "")?,
+            ];
+            compared.push((one.scene.prompt.replace("{}", &word), figures));
+        }
+        let columns = [class.clone(), word.clone(), format!("attention of {word}"), format!("attention of `{class}`")];
+        let intro = format!(
+            "One drawn portrait was learned as {word}: {} vectors of {} numbers for a frozen Stable Diffusion. Below \
+             are prompts that it never saw, once with {word} and once with the word `{class}`, from the same seeds.",
+            2 * learned.identity.stages(),
+            learned.identity.hidden()
+        );
+        let mut page = Page::new("idembed: one photo, many pictures", &intro)
+            .facts(&pages::learning_facts(learned))
+            .section("The photo")
+            .pictures(&photos)
+            .section("New scenes")
+            .compared(&columns, &compared);
+        if let Some(first) = drawn.first() {
+            page = page.section("Stage by stage").text(&format!(
+                "{word} has vectors of its own for each stage of the drawing. Where its word acts in each of them, \
+                 from the noisiest on the left; the colours share one scale."
+            ));
+            page = page.pictures(&stages(first)?);
+        }
+        page = pages::learning_charts(page.section("How the learning went"), learned);
+        let mut settings = vec![
+            ("model".to_owned(), plan.model.name.clone()),
+            ("device".to_owned(), device.to_owned()),
+            ("sampler".to_owned(), format!("{} steps of {}", plan.drawing.steps, plan.drawing.scheduler)),
+            ("guidance".to_owned(), plan.drawing.guidance.to_string()),
+        ];
+        settings.extend(pages::learning_settings(&plan.config));
+        let name = &plan.demo.name;
+        let next = format!(
+            "idembed generate \"a photo of {word} in the forest\" --identity {name}={name}.identity.safetensors\n\
+             idembed learn PHOTO --name me"
+        );
+        Ok(page
+            .section("Settings")
+            .settings(&settings)
+            .section("Time and memory")
+            .settings(&pages::timings(timings, output::peak_memory_mib()))
+            .section("Go on")
+            .code(&next))
+    }
+}
+
+/// The identity's maps of every stage, in colours of one scale.
+fn stages(drawn: &Drawn) -> anyhow::Result<Vec<Figure>> {
+    let maps = &drawn.identity_maps;
+    let selection = |stage: usize| Selection { stage: Some(stage), ..Selection::default() };
+    let mut high = f64::MIN_POSITIVE;
+    for &stage in maps.stages() {
+        high = high.max(maps.word_map(0, &selection(stage))?.f_max()?.f_double_value(&[])?);
+    }
+    let scale = Scale::Fixed { low: 0.0, high };
+    let figures = maps.stages().iter().map(|&stage| {
+        let picture = heat(&drawn.identity, maps, &selection(stage), scale)?;
+        Figure::new(&picture, &format!("stage {}", stage + 1))
+    });
+    figures.collect()
+}

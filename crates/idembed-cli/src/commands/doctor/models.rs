@@ -1,0 +1,136 @@
+//! The models that are found, and whether their files fit together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use idembed_diffusion::clip::{ClipTextConfig, Tokenizer};
+use idembed_diffusion::device::Compute;
+use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
+use idembed_diffusion::unet::UNetConfig;
+use idembed_diffusion::vae::VaeConfig;
+use idembed_diffusion::weights::Weights;
+use serde_json::{Value, json};
+
+use crate::models::{self, Model};
+
+/// One model folder.
+pub(super) struct Found {
+    name: String,
+    folder: PathBuf,
+    facts: Option<Facts>,
+    /// Why it cannot be used.
+    pub(super) problem: Option<String>,
+}
+
+/// What its files say.
+struct Facts {
+    side: Option<i64>,
+    hidden: i64,
+    prediction: String,
+    weight_bytes: u64,
+}
+
+/// Looks at every model in every folder of models.
+pub(super) fn examine() -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for root in models::roots() {
+        for name in models::names(&root) {
+            if found.iter().all(|other| other.name != name) {
+                found.push(Found::at(name, &root));
+            }
+        }
+    }
+    found
+}
+
+/// How to get more.
+pub(super) fn advice(found: &[Found]) -> Vec<String> {
+    let mut advice = Vec::new();
+    if !found.iter().any(|model| model.name == models::DEFAULT) {
+        advice.push(format!("the bundled model `{}` was not found: set IDEMBED_MODELS to its folder", models::DEFAULT));
+    }
+    if !found.iter().any(|model| model.problem.is_none() && model.name != models::DEFAULT) {
+        advice.push(
+            "for real photos: put a Stable Diffusion 1.x or 2.x folder in diffusers layout (safetensors) into models/, \
+             or give its path with --model"
+                .to_owned(),
+        );
+    }
+    advice
+}
+
+impl Found {
+    fn at(name: String, root: &Path) -> Found {
+        let folder = root.join(&name);
+        let (facts, problem) = match Facts::read(&folder) {
+            Ok(facts) => (Some(facts), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        Found { name, folder, facts, problem }
+    }
+
+    /// A line of the report.
+    pub(super) fn row(&self) -> (String, String) {
+        let text = match (&self.facts, &self.problem) {
+            (Some(facts), _) => {
+                let side = facts.side.map(|side| format!("{side} x {side}, ")).unwrap_or_default();
+                let mib = facts.weight_bytes >> 20;
+                let Facts { prediction, hidden, .. } = facts;
+                format!("{side}{prediction}, {hidden} wide, {mib} MiB of weights, {}", self.folder.display())
+            }
+            (None, problem) => format!("cannot be used: {}", problem.as_deref().unwrap_or_default()),
+        };
+        (format!("model {}", self.name), text)
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let facts = self.facts.as_ref();
+        json!({
+            "name": self.name,
+            "folder": self.folder,
+            "usable": self.problem.is_none(),
+            "problem": self.problem,
+            "side": facts.and_then(|facts| facts.side),
+            "hidden": facts.map(|facts| facts.hidden),
+            "prediction_type": facts.map(|facts| facts.prediction.as_str()),
+            "weight_bytes": facts.map(|facts| facts.weight_bytes),
+        })
+    }
+}
+
+impl Facts {
+    /// Reads all configurations and the headers of all weight files, no weight.
+    fn read(folder: &Path) -> anyhow::Result<Facts> {
+        Model::at(folder.to_path_buf())?;
+        Tokenizer::from_folder(&folder.join("tokenizer"))?;
+        let text = ClipTextConfig::read(&folder.join("text_encoder").join("config.json"))?;
+        let unet = UNetConfig::read(&folder.join("unet").join("config.json"))?;
+        let vae = VaeConfig::read(&folder.join("vae").join("config.json"))?;
+        let scheduler = SchedulerConfigJson::read(&folder.join("scheduler").join("scheduler_config.json"))?;
+        let schedule = NoiseSchedule::from_config(&scheduler)?;
+        let mut weight_bytes = 0;
+        for (part, stem) in
+            [("text_encoder", "model"), ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")]
+        {
+            Weights::open(&folder.join(part), stem, Compute::CPU_F32)?;
+            weight_bytes += safetensors_bytes(&folder.join(part))?;
+        }
+        let prediction = format!("{:?}", schedule.prediction_type).to_lowercase();
+        let side = unet.sample_size.map(|side| side * vae.downscale());
+        Ok(Facts { side, hidden: text.hidden_size, prediction, weight_bytes })
+    }
+}
+
+fn safetensors_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let read = || -> std::io::Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|extension| extension == "safetensors") {
+                bytes += std::fs::metadata(entry.path())?.len();
+            }
+        }
+        Ok(bytes)
+    };
+    read().with_context(|| format!("cannot read `{}`", folder.display()))
+}

@@ -1,0 +1,199 @@
+//! `idembed generate`: pictures from a prompt.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use image::RgbImage;
+use serde_json::json;
+
+use crate::args::{ComputeArgs, DrawArgs, positive};
+use crate::drawing::DrawPlan;
+use crate::png::PictureRecord;
+use crate::progress::duration;
+use crate::sheet::{Cell, Sheet};
+use crate::{interrupt, output, png};
+
+const EXAMPLES: &str = "\
+Examples:
+  idembed generate \"a photo of a woman on the beach\"
+  idembed generate \"a photo of <me> in space\" -i me=me.identity.safetensors -n 4
+  idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
+      -i bob=bob.safetensors --model models/sd15 --size 768x512
+
+In the prompt, <NAME> stands for the identity of --identity NAME=FILE. A picture
+is written to DIR/SEED.png and holds its prompt and settings; `idembed inspect`
+shows them. A file of that name that was made with other settings is kept, and
+the new picture becomes DIR/SEED-2.png, unless --overwrite is given.";
+
+/// Flags of `idembed generate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to draw
+    prompt: String,
+    /// How many pictures, with the seeds SEED, SEED + 1, ...
+    #[arg(long, short = 'n', value_name = "N", default_value = "1", value_parser = positive)]
+    images: usize,
+    /// Where to put the pictures
+    #[arg(long, short, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Replace pictures that were made with other settings
+    #[arg(long)]
+    overwrite: bool,
+    /// Also put all pictures on one sheet
+    #[arg(long, value_name = "FILE.png")]
+    grid: Option<PathBuf>,
+    /// Print one JSON object: images[] of path and seed, and the settings
+    #[arg(long)]
+    json: bool,
+    /// Pictures drawn at the same time: faster, but takes more memory [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch: Option<usize>,
+    #[command(flatten)]
+    draw: DrawArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// What was checked before anything is loaded.
+struct Plan {
+    draw: DrawPlan,
+    seeds: Vec<u64>,
+}
+
+impl Plan {
+    fn new(args: &Args) -> anyhow::Result<Plan> {
+        output::check_folder(&args.out)?;
+        if let Some(grid) = &args.grid {
+            output::check_new_file(grid, true)?;
+        }
+        let mut draw = DrawPlan::new(&args.prompt, &args.draw)?;
+        draw.settings.batch = args.batch.unwrap_or(draw.settings.batch);
+        let seeds = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
+        Ok(Plan { draw, seeds })
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    interrupt::stop_flag();
+    let started = Instant::now();
+    let compute = args.compute.resolve()?;
+    let Plan { draw: plan, seeds } = Plan::new(args)?;
+    let studio = plan.open(compute)?;
+    let loaded = started.elapsed().as_secs_f64();
+    output::make_folder(&args.out)?;
+
+    let drawing = Instant::now();
+    let mut paths = Vec::with_capacity(seeds.len());
+    let mut cells = Vec::new();
+    studio.draw(&seeds, None, |index, picture| {
+        let record = plan.record(seeds[index], &picture);
+        let path = write_picture(&args.out, &picture, &record, args.overwrite)?;
+        if !args.json {
+            output::line(path.display())?;
+        }
+        paths.push(path);
+        if args.grid.is_some() {
+            cells.push(Cell { picture, caption: format!("seed {}", record.seed) });
+        }
+        Ok(())
+    })?;
+    let seconds = drawing.elapsed().as_secs_f64();
+    let count = if seeds.len() == 1 { "1 picture".to_owned() } else { format!("{} pictures", seeds.len()) };
+    tracing::info!("{count} in {}", duration(seconds));
+
+    if let Some(grid) = &args.grid {
+        write_grid(grid, &plan, cells)?;
+    }
+    if args.json {
+        let settings = &plan.settings;
+        let images = paths.iter().zip(&seeds).map(|(path, seed)| json!({ "path": path, "seed": seed }));
+        let record = plan.record(args.draw.seed, &RgbImage::new(0, 0));
+        output::json(&json!({
+            "images": images.collect::<Vec<_>>(),
+            "grid": args.grid,
+            "prompt": plan.prompt.text,
+            "negative": plan.negative,
+            "model": plan.model.name,
+            "identities": record.identities,
+            "steps": settings.steps,
+            "guidance": settings.guidance,
+            "scheduler": settings.scheduler.to_string(),
+            "device": compute.to_string(),
+            "load_seconds": loaded,
+            "seconds": seconds,
+            "peak_memory_mib": output::peak_memory_mib(),
+        }))?;
+    }
+    Ok(())
+}
+
+/// Writes a picture under its seed; one that was made otherwise keeps its file, unless `overwrite`.
+///
+/// # Errors
+/// What the system said.
+pub(crate) fn write_picture(
+    folder: &Path,
+    picture: &RgbImage,
+    record: &PictureRecord,
+    overwrite: bool,
+) -> anyhow::Result<PathBuf> {
+    let first = folder.join(format!("{}.png", record.seed));
+    let numbered = (2..).map(|number| folder.join(format!("{}-{number}.png", record.seed)));
+    let is_free = |path: &PathBuf| overwrite || !path.exists() || is_same(path, record);
+    let path = std::iter::once(first.clone()).chain(numbered).find(is_free).unwrap_or(first);
+    png::write(&path, picture, Some(record))?;
+    Ok(path)
+}
+
+/// Whether the file is the picture that is about to be written.
+fn is_same(path: &Path, record: &PictureRecord) -> bool {
+    png::read(path).is_ok_and(|text| text.record.as_ref() == Some(record))
+}
+
+fn write_grid(path: &Path, plan: &DrawPlan, cells: Vec<Cell>) -> anyhow::Result<()> {
+    let settings = &plan.settings;
+    let subtitle = format!(
+        "{}, {} steps of {}, guidance {}",
+        plan.model.name, settings.steps, settings.scheduler, settings.guidance
+    );
+    let columns = (cells.len() as f64).sqrt().ceil() as usize;
+    png::write(path, &Sheet::new(&plan.prompt.text, &subtitle).grid(columns, cells).draw()?, None)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_pictures_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = |prompt: &str| PictureRecord {
+            prompt: prompt.to_owned(),
+            negative: String::new(),
+            steps: 1,
+            guidance: 1.0,
+            scheduler: "ddim".to_owned(),
+            seed: 7,
+            size: [8, 8],
+            model: "mini".to_owned(),
+            identities: Vec::new(),
+            version: "0".to_owned(),
+        };
+        let picture = RgbImage::new(8, 8);
+        let write = |prompt: &str, overwrite: bool| {
+            let path = write_picture(folder.path(), &picture, &record(prompt), overwrite).unwrap();
+            path.file_name().unwrap().to_string_lossy().into_owned()
+        };
+        assert_eq!(write("a", false), "7.png");
+        assert_eq!(write("a", false), "7.png");
+        assert_eq!(write("b", false), "7-2.png");
+        assert_eq!(write("c", false), "7-3.png");
+        assert_eq!(write("b", false), "7-2.png");
+        assert_eq!(write("c", true), "7.png");
+        std::fs::write(folder.path().join("7.png"), b"not a picture").unwrap();
+        assert_eq!(write("a", false), "7-4.png");
+    }
+}

@@ -1,0 +1,388 @@
+//! `idembed learn`: from one photo to an identity file.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use idembed_attention::{LayerChoice, Norm, Reduction, TargetKind};
+use idembed_diffusion::StableDiffusion;
+use idembed_face::CropRect;
+use idembed_tokens::checkpoint::CheckpointInfo;
+use idembed_tokens::contexts::condition;
+use idembed_tokens::prompt::{Prompt, is_identity_name};
+use idembed_tokens::{LearnConfig, Method};
+use image::RgbImage;
+use serde_json::json;
+
+use crate::args::{ComputeArgs, above_zero, not_negative, positive};
+use crate::drawing::{DrawSettings, Follower, draw, load};
+use crate::failure::{Hinted, wrong_usage};
+use crate::html::{Figure, Page};
+use crate::learning::{Learned, Lesson};
+use crate::models::Model;
+use crate::progress::Progress;
+use crate::size::Size;
+use crate::{interrupt, output, pages, pixels};
+
+const EXAMPLES: &str = "\
+Examples:
+  idembed learn photo.jpg --name me
+  idembed learn photo.jpg --name me --crop 120,40,512,512 --report me.html
+  idembed learn photo.jpg --name me --model models/sd15 --steps 500 --dtype bf16
+  idembed learn photo.jpg --name me --resume me.identity.safetensors.ckpt
+
+The face should be large and in the middle: the centre square of the photo is
+learned unless --crop says otherwise. Then draw with it:
+  idembed generate \"a photo of <me> on the beach\" -i me=me.identity.safetensors
+
+While it runs, FILE.ckpt beside the output holds the whole state. After Ctrl-C
+or a crash, the same command with --resume FILE.ckpt goes on and ends with the
+same vectors, bit for bit, as an unbroken run.
+
+Learn only faces of people who agreed.";
+
+/// Flags of `idembed learn`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A photo of one face: JPEG, PNG or WebP
+    photo: PathBuf,
+    /// What to call the identity: letters, digits, - and _
+    #[arg(long, value_name = "NAME", value_parser = identity_name)]
+    name: String,
+    /// A model's name, or a folder in diffusers layout
+    #[arg(long, short, value_name = "MODEL", default_value = crate::models::DEFAULT)]
+    model: String,
+    /// Where to write the identity [default: NAME.identity.safetensors]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace an identity that is there already, or start anew over an unfinished run
+    #[arg(long)]
+    force: bool,
+    /// Go on from the state of a stopped run
+    #[arg(long, value_name = "FILE.ckpt")]
+    resume: Option<PathBuf>,
+    /// Write a page with loss curves, settings, timings and some pictures
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// How many pictures the report draws
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "report")]
+    report_pictures: usize,
+    /// Print one JSON object: identity, steps, seconds, noise_loss, attention_loss and more
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    photo_part: PhotoArgs,
+    #[command(flatten)]
+    method: MethodArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Which part of the photo is learned.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The photo")]
+struct PhotoArgs {
+    /// The part to learn, in pixels of the upright photo [default: the centre square]
+    #[arg(long, value_name = "X,Y,W,H")]
+    crop: Option<CropRect>,
+    /// The size to learn at [default: the model's]
+    #[arg(long, value_name = "WxH")]
+    size: Option<Size>,
+    /// A picture of the photo's size, white where the face is: measures leakage, and serves --attention-target mask
+    #[arg(long, value_name = "FILE")]
+    mask: Option<PathBuf>,
+    /// Show the photo mirrored half of the time
+    #[arg(long)]
+    mirror: bool,
+}
+
+/// How it is learned.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The method")]
+struct MethodArgs {
+    /// sefi (stage tokens with the attention loss) or textual-inversion (one token)
+    #[arg(long, value_name = "METHOD", default_value_t = Method::Sefi)]
+    method: Method,
+    /// Training steps [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    steps: Option<usize>,
+    /// Samples per step [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch: Option<usize>,
+    /// Learning rate, relative to the size of the class word's embedding [default: the model's]
+    #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Decides every random draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The class word: where learning starts, and what stands in the reference prompt [default: the model's]
+    #[arg(long, value_name = "WORD")]
+    class: Option<String>,
+    /// The training prompt, with {} for the identity [default: the model's]
+    #[arg(long, value_name = "PROMPT")]
+    template: Option<String>,
+    /// Number of stages, each with vectors of its own [default: 5 for sefi]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    stages: Option<usize>,
+    /// Weight of the attention loss [default: 0.003]
+    #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
+    lambda: Option<f64>,
+    /// What the attention is pulled to: reference (the class word's), mask (the face), none [default: reference]
+    #[arg(long, value_name = "TARGET")]
+    attention_target: Option<TargetKind>,
+    /// Layers of the attention loss: all, factors as in 1,2, or indices as in #0,#5 [default: all]
+    #[arg(long, value_name = "LAYERS")]
+    attention_layers: Option<LayerChoice>,
+    /// Distance of two maps: squared or absolute [default: squared]
+    #[arg(long, value_name = "NORM")]
+    attention_norm: Option<Norm>,
+    /// How a layer's distances become one number: sum, pixel-mean or mean [default: sum]
+    #[arg(long, value_name = "HOW")]
+    attention_reduction: Option<Reduction>,
+    /// Keep the attention loss's gradient out of the queries
+    #[arg(long)]
+    detach_query: bool,
+    /// Count the noise loss only inside the mask
+    #[arg(long, requires = "mask")]
+    masked_noise: bool,
+}
+
+fn identity_name(text: &str) -> Result<String, String> {
+    is_identity_name(text).then(|| text.to_owned()).ok_or_else(|| "letters, digits, - and _ are allowed".to_owned())
+}
+
+/// What was checked before the model is loaded.
+struct Plan {
+    model: Model,
+    photo: RgbImage,
+    mask: Option<RgbImage>,
+    crop: CropRect,
+    size: Option<Size>,
+    config: LearnConfig,
+    out: PathBuf,
+    checkpoint: PathBuf,
+}
+
+impl Plan {
+    fn new(args: &Args) -> anyhow::Result<Plan> {
+        let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.identity.safetensors", args.name)));
+        output::check_new_file(&out, args.force)?;
+        if let Some(report) = &args.report {
+            output::check_new_file(report, true)?;
+        }
+        let checkpoint = output::with_added(&out, ".ckpt");
+        check_checkpoint(args, &checkpoint)?;
+
+        let model = Model::find(&args.model)?;
+        let config = config(args, &model)?;
+        config.check()?;
+
+        let part = &args.photo_part;
+        let photo = pixels::open_photo(&args.photo)?;
+        let (width, height) = photo.dimensions();
+        let crop = part.crop.unwrap_or_else(|| CropRect::centre_square(width, height));
+        crop.check(width, height)?;
+        let mask = part.mask.as_ref().map(|path| pixels::open_mask(path, width, height)).transpose()?;
+        Ok(Plan { model, photo, mask, crop, size: part.size, config, out, checkpoint })
+    }
+
+    /// The part of the photo, at the size to learn at.
+    fn lesson(&self, model: &StableDiffusion, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
+        let size = self.size.unwrap_or_else(|| Size::square(model.native_size()));
+        let part = self.crop.narrowed_to(size.width, size.height);
+        if part.is_smaller_than(size.width, size.height) {
+            let (width, height) = (part.width, part.height);
+            tracing::warn!("the part to learn is {width} x {height} pixels and is enlarged to {size}");
+        }
+        let mask = self.mask.as_ref().map(|mask| pixels::crop(mask, self.crop, size)).transpose()?;
+        Ok(Lesson {
+            picture: pixels::crop(&self.photo, self.crop, size)?,
+            mask,
+            config: self.config.clone(),
+            checkpoint: Some(self.checkpoint.clone()),
+            resume,
+        })
+    }
+}
+
+/// The run's settings: the flags, and what the model likes where there is none.
+fn config(args: &Args, model: &Model) -> anyhow::Result<LearnConfig> {
+    let (flags, own) = (&args.method, &model.settings.learn);
+    let class = flags.class.as_deref().unwrap_or(&own.class);
+    let mut config = LearnConfig::new(&args.name, class, flags.method);
+    config.template = flags.template.clone().unwrap_or_else(|| own.template.clone());
+    config.steps = flags.steps.unwrap_or(own.steps);
+    config.batch = flags.batch.unwrap_or(own.batch);
+    config.learning_rate = flags.lr.unwrap_or(own.lr);
+    config.seed = flags.seed;
+    config.mirror = args.photo_part.mirror;
+    config.stages = flags.stages.unwrap_or(config.stages);
+    let objective = &mut config.objective;
+    objective.masked_noise = flags.masked_noise;
+    objective.lambda = flags.lambda.unwrap_or(objective.lambda);
+    let attention = &mut objective.attention;
+    attention.target = flags.attention_target.unwrap_or(attention.target);
+    attention.layers = flags.attention_layers.clone().unwrap_or_else(|| attention.layers.clone());
+    attention.norm = flags.attention_norm.unwrap_or(attention.norm);
+    attention.reduction = flags.attention_reduction.unwrap_or(attention.reduction);
+    attention.detach_query = flags.detach_query;
+
+    if config.uses_attention_loss() && config.objective.needs_mask() && args.photo_part.mask.is_none() {
+        return Err(wrong_usage("--attention-target mask needs --mask FILE"));
+    }
+    if !config.uses_attention_loss() && flags.lambda.is_some_and(|lambda| lambda > 0.0) {
+        tracing::warn!("--lambda has no effect: there is no attention loss in this run");
+    }
+    Ok(config)
+}
+
+/// A stopped run is neither overwritten nor mixed up with another.
+fn check_checkpoint(args: &Args, checkpoint: &Path) -> anyhow::Result<()> {
+    if let Some(resume) = &args.resume {
+        CheckpointInfo::read(resume)?;
+        return Ok(());
+    }
+    if !checkpoint.exists() || args.force {
+        return Ok(());
+    }
+    let shown = checkpoint.display();
+    let far = CheckpointInfo::read(checkpoint).map(|info| format!(" (step {} is done)", info.step)).unwrap_or_default();
+    let hint = format!("--resume {shown} goes on with it, --force starts anew");
+    Err(Hinted::new(format!("`{shown}` holds an unfinished run{far}"), hint).into())
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    interrupt::stop_flag();
+    let started = Instant::now();
+    let compute = args.compute.resolve()?;
+    let plan = Plan::new(args)?;
+    let model = load(&plan.model, compute)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let lesson = plan.lesson(&model, args.resume.clone())?;
+    let learned = lesson.run(&model)?;
+    learned.identity.write(&plan.out)?;
+    remove_checkpoints(&plan, args.resume.as_deref());
+    if !args.json {
+        output::line(plan.out.display())?;
+    }
+    if let Some(path) = &args.report {
+        let write = || -> anyhow::Result<()> {
+            let pictures = report_pictures(&plan, &model, &learned, args.report_pictures)?;
+            report(&plan, &lesson, &learned, load_seconds, &compute.to_string(), pictures)?.write(path)
+        };
+        write().with_context(|| format!("the identity is in `{}`, but the report failed", plan.out.display()))?;
+        tracing::info!("the report is in `{}`", path.display());
+    }
+    if args.json {
+        let config = &plan.config;
+        output::json(&json!({
+            "identity": plan.out,
+            "name": config.name,
+            "model": plan.model.name,
+            "method": config.method.to_string(),
+            "class": config.class,
+            "stages": config.stages,
+            "lambda": config.effective_lambda(),
+            "steps": learned.identity.steps,
+            "steps_here": learned.steps_here,
+            "seconds": learned.seconds,
+            "load_seconds": load_seconds,
+            "prepare_seconds": learned.prepare_seconds,
+            "noise_loss": learned.noise_loss(),
+            "attention_loss": learned.attention_loss(),
+            "leakage": learned.leakage(),
+            "device": compute.to_string(),
+            "peak_memory_mib": output::peak_memory_mib(),
+            "report": args.report,
+        }))?;
+    }
+    Ok(())
+}
+
+/// The state is of no use once the identity is there.
+fn remove_checkpoints(plan: &Plan, resumed: Option<&Path>) {
+    for path in [Some(plan.checkpoint.as_path()), resumed].into_iter().flatten() {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!("cannot remove `{}`: {error}", path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The model's own prompts with the new identity, each with its class word beside it.
+fn report_pictures(
+    plan: &Plan,
+    model: &StableDiffusion,
+    learned: &Learned,
+    count: usize,
+) -> anyhow::Result<Vec<(String, Vec<Figure>)>> {
+    let settings = DrawSettings { size: plan.size, batch: 1, ..DrawSettings::of(&plan.model) };
+    let prompts = &plan.model.settings.learn.prompts;
+    let negative = model.condition("")?;
+    let count = count.min(prompts.len());
+    let mut progress = Progress::new("drawing", 0, 2 * count as u64 * settings.total_steps(1));
+    let name = plan.config.name.as_str();
+    let mut rows = Vec::with_capacity(count);
+    for prompt in &prompts[..count] {
+        let mut figures = Vec::with_capacity(2);
+        let shown = prompt.replace("{}", &format!("<{name}>"));
+        let learned_prompt = Prompt::parse(&shown, &[name], &model.tokenizer)?;
+        let with_identity = condition(model, &learned_prompt, &[&learned.identity])?;
+        let with_class = model.condition(&prompt.replace("{}", &plan.config.class))?;
+        for conditioning in [with_identity, with_class] {
+            let follower = Follower { progress: &mut progress, watch: None };
+            draw(model, &conditioning, &negative, &settings, &[0], follower, |_, picture| {
+                figures.push(Figure::new(&picture, "")?);
+                Ok(())
+            })?;
+        }
+        rows.push((shown, figures));
+    }
+    Ok(rows)
+}
+
+fn report(
+    plan: &Plan,
+    lesson: &Lesson,
+    learned: &Learned,
+    load_seconds: f64,
+    device: &str,
+    pictures: Vec<(String, Vec<Figure>)>,
+) -> anyhow::Result<Page> {
+    let config = &plan.config;
+    let file = plan.out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let subtitle = format!("{} with {}, learned from one photo", config.method, plan.model.name);
+    let mut photos = vec![Figure::new(&lesson.picture, "what was learned from")?];
+    if let Some(mask) = &lesson.mask {
+        photos.push(Figure::new(mask, "the mask of the face")?);
+    }
+    let mut page = Page::new(&format!("Identity <{}>", config.name), &subtitle)
+        .facts(&pages::learning_facts(learned))
+        .section("The photo")
+        .pictures(&photos);
+    if !pictures.is_empty() {
+        let columns = [format!("<{}>", config.name), config.class.clone()];
+        page = page.section("Drawn with it").text("The same seed in each row.").compared(&columns, &pictures);
+    }
+    page = pages::learning_charts(page.section("How it went"), learned);
+    let mut settings = vec![("model".to_owned(), plan.model.name.clone()), ("device".to_owned(), device.to_owned())];
+    settings.push(("part of the photo".to_owned(), plan.crop.to_string()));
+    settings.extend(pages::learning_settings(config));
+    let timings = [
+        ("loading the model", load_seconds),
+        ("encoding photo and prompts", learned.prepare_seconds),
+        ("learning", learned.seconds),
+    ];
+    let use_it = format!("idembed generate \"a photo of <{0}>\" --identity {0}={file}", config.name);
+    Ok(page
+        .section("Settings")
+        .settings(&settings)
+        .section("Time and memory")
+        .settings(&pages::timings(&timings, output::peak_memory_mib()))
+        .section("Use it")
+        .code(&use_it))
+}

@@ -1,0 +1,286 @@
+//! Drawing pictures: the checked wish, the loaded model, and one call for some seeds.
+
+use std::path::Path;
+
+use anyhow::Context;
+use idembed_attention::{AttentionMaps, Layers, MapRecorder, Word};
+use idembed_diffusion::clip::Tokenizer;
+use idembed_diffusion::conditioning::{Conditioning, stage_of};
+use idembed_diffusion::device::Compute;
+use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::schedulers::{self, SchedulerConfigJson, SchedulerKind};
+use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
+use idembed_diffusion::{Error, StableDiffusion};
+use idembed_tokens::Identity;
+use idembed_tokens::contexts::condition;
+use idembed_tokens::prompt::Prompt;
+use image::RgbImage;
+use sha2::{Digest, Sha256};
+
+use crate::args::{DrawArgs, NamedFile};
+use crate::failure::wrong_usage;
+use crate::models::Model;
+use crate::png::{IdentityRecord, PictureRecord};
+use crate::progress::Progress;
+use crate::size::Size;
+use crate::{interrupt, pixels};
+
+/// An identity under the name it has in the prompt.
+#[derive(Debug)]
+pub(crate) struct NamedIdentity {
+    /// The name.
+    pub(crate) name: String,
+    /// The identity.
+    pub(crate) identity: Identity,
+    /// Hash of its file.
+    pub(crate) sha256: String,
+}
+
+impl NamedIdentity {
+    /// Reads an identity file.
+    pub(crate) fn read(file: &NamedFile) -> anyhow::Result<NamedIdentity> {
+        let identity = Identity::read(&file.path)?;
+        Ok(NamedIdentity { name: file.name.clone(), identity, sha256: sha256_of(&file.path)? })
+    }
+}
+
+/// How pictures are drawn, apart from the prompt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrawSettings {
+    /// Denoising steps.
+    pub(crate) steps: usize,
+    /// Guidance scale.
+    pub(crate) guidance: f64,
+    /// The sampler.
+    pub(crate) scheduler: SchedulerKind,
+    /// Width and height; the model's own if `None`.
+    pub(crate) size: Option<Size>,
+    /// Pictures drawn at the same time.
+    pub(crate) batch: usize,
+}
+
+impl DrawSettings {
+    /// What suits a model.
+    pub(crate) fn of(model: &Model) -> DrawSettings {
+        let settings = &model.settings;
+        let (steps, guidance, scheduler) = (settings.steps, settings.guidance, settings.scheduler);
+        DrawSettings { steps, guidance, scheduler, size: None, batch: settings.batch }
+    }
+
+    /// Denoising steps for so many pictures, those drawn at the same time counted once.
+    pub(crate) fn total_steps(&self, pictures: usize) -> u64 {
+        (self.steps * pictures.div_ceil(self.batch)) as u64
+    }
+}
+
+/// Everything that could be checked before a model is loaded.
+#[derive(Debug)]
+pub(crate) struct DrawPlan {
+    /// The model.
+    pub(crate) model: Model,
+    /// The prompt, as tokens of this model.
+    pub(crate) prompt: Prompt,
+    /// The negative prompt.
+    pub(crate) negative: String,
+    /// The identities in the order that `prompt` knows them by.
+    pub(crate) identities: Vec<NamedIdentity>,
+    /// How to draw.
+    pub(crate) settings: DrawSettings,
+    force: bool,
+}
+
+impl DrawPlan {
+    /// Checks the flags; warnings about the prompt are said here.
+    pub(crate) fn new(prompt: &str, args: &DrawArgs) -> anyhow::Result<DrawPlan> {
+        let model = Model::find(&args.model)?;
+        let own = DrawSettings::of(&model);
+        let settings = DrawSettings {
+            steps: args.steps.unwrap_or(own.steps),
+            guidance: args.guidance.unwrap_or(own.guidance),
+            scheduler: args.scheduler.unwrap_or(own.scheduler),
+            size: args.size,
+            batch: own.batch,
+        };
+        for (index, file) in args.identities.iter().enumerate() {
+            if args.identities[..index].iter().any(|other| other.name == file.name) {
+                return Err(wrong_usage(format!("--identity {}=... is given twice", file.name)));
+            }
+        }
+        let identities: Vec<NamedIdentity> =
+            args.identities.iter().map(NamedIdentity::read).collect::<anyhow::Result<_>>()?;
+        let names: Vec<&str> = identities.iter().map(|identity| identity.name.as_str()).collect();
+        let tokenizer = tokenizer(&model)?;
+        let prompt = Prompt::parse(prompt, &names, &tokenizer)?;
+        for warning in &prompt.warnings {
+            tracing::warn!("{warning}");
+        }
+        let config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
+        schedulers::build(settings.scheduler, &config, settings.steps)?;
+        let (negative, force) = (args.negative.clone(), args.force);
+        Ok(DrawPlan { model, prompt, negative, identities, settings, force })
+    }
+
+    /// The model's tokenizer.
+    pub(crate) fn tokenizer(&self) -> anyhow::Result<Tokenizer> {
+        tokenizer(&self.model)
+    }
+
+    /// Loads the model and conditions it on the prompt.
+    pub(crate) fn open(&self, compute: Compute) -> anyhow::Result<Studio> {
+        let model = load(&self.model, compute)?;
+        for NamedIdentity { identity, .. } in &self.identities {
+            identity.check_base(&model, self.force)?;
+        }
+        let identities: Vec<&Identity> = self.identities.iter().map(|named| &named.identity).collect();
+        let prompt = condition(&model, &self.prompt, &identities)?;
+        let negative = model.condition(&self.negative)?;
+        Ok(Studio { model, prompt, negative, settings: self.settings })
+    }
+
+    /// What a picture's file says about it.
+    pub(crate) fn record(&self, seed: u64, picture: &RgbImage) -> PictureRecord {
+        let used = self.identities.iter().zip(&self.prompt.positions).filter(|(_, positions)| !positions.is_empty());
+        let identities = used.map(|(named, _)| IdentityRecord {
+            name: named.name.clone(),
+            sha256: named.sha256.clone(),
+            method: named.identity.method.clone(),
+        });
+        PictureRecord {
+            prompt: self.prompt.text.clone(),
+            negative: self.negative.clone(),
+            steps: self.settings.steps,
+            guidance: self.settings.guidance,
+            scheduler: self.settings.scheduler.to_string(),
+            seed,
+            size: [picture.width(), picture.height()],
+            model: self.model.name.clone(),
+            identities: identities.collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+fn tokenizer(model: &Model) -> anyhow::Result<Tokenizer> {
+    Ok(Tokenizer::from_folder(&model.folder.join("tokenizer"))?)
+}
+
+/// Loads a model; says so if that takes long.
+pub(crate) fn load(model: &Model, compute: Compute) -> anyhow::Result<StableDiffusion> {
+    let started = std::time::Instant::now();
+    let loaded = StableDiffusion::load(&model.folder, compute)
+        .with_context(|| format!("cannot load the model `{}`", model.name))?;
+    tracing::info!("model `{}` on {compute}, loaded in {:.1} s", model.name, started.elapsed().as_secs_f64());
+    Ok(loaded)
+}
+
+/// A loaded model, ready to draw one prompt.
+#[derive(Debug)]
+pub(crate) struct Studio {
+    /// The model.
+    pub(crate) model: StableDiffusion,
+    prompt: Conditioning,
+    negative: Conditioning,
+    settings: DrawSettings,
+}
+
+impl Studio {
+    /// Draws one picture per seed; `each` gets every picture as soon as it is there.
+    pub(crate) fn draw(
+        &self,
+        seeds: &[u64],
+        watch: Option<&mut Watch>,
+        each: impl FnMut(usize, RgbImage) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut progress = Progress::new("drawing", 0, self.settings.total_steps(seeds.len()));
+        let Studio { model, prompt, negative, settings } = self;
+        draw(model, prompt, negative, settings, seeds, Follower { progress: &mut progress, watch }, each)
+    }
+}
+
+/// Draws one picture per seed with a loaded model.
+pub(crate) fn draw(
+    model: &StableDiffusion,
+    prompt: &Conditioning,
+    negative: &Conditioning,
+    settings: &DrawSettings,
+    seeds: &[u64],
+    mut follower: Follower<'_>,
+    mut each: impl FnMut(usize, RgbImage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let size = settings.size.unwrap_or_else(|| Size::square(model.native_size()));
+    let request = TextToImage {
+        prompt,
+        negative,
+        guidance_scale: settings.guidance,
+        steps: settings.steps,
+        scheduler: settings.scheduler,
+        width: i64::from(size.width),
+        height: i64::from(size.height),
+        seeds,
+        batch: settings.batch,
+    };
+    request.run(model, &mut follower, |index, picture| each(index, pixels::to_image(picture)?))
+}
+
+/// Which words to watch while one picture is drawn, and what was seen.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    words: Vec<Word>,
+    layers: Layers,
+    stages: usize,
+    train_timesteps: usize,
+    recorder: Option<MapRecorder>,
+}
+
+impl Watch {
+    /// Watches these words at all layers, in `stages` stages.
+    pub(crate) fn new(model: &StableDiffusion, words: Vec<Word>, stages: usize) -> anyhow::Result<Watch> {
+        let downscales: Vec<i64> = model.unet.sites().iter().map(|site| site.downscale).collect();
+        let layers = idembed_attention::LayerChoice::All.resolve(&downscales)?;
+        let train_timesteps = model.noise_schedule.train_timesteps;
+        Ok(Watch { words, layers, stages, train_timesteps, recorder: None })
+    }
+
+    /// What was seen.
+    pub(crate) fn finish(self) -> anyhow::Result<AttentionMaps> {
+        Ok(self.recorder.context("nothing was drawn")?.finish()?)
+    }
+
+    fn begin(&mut self, step: &StepInfo) -> idembed_attention::Result<&mut MapRecorder> {
+        let mut recorder = match self.recorder.take() {
+            Some(recorder) => recorder,
+            None => {
+                MapRecorder::new(self.words.clone(), self.layers.clone())?.watching(step.conditional_rows.clone())?
+            }
+        };
+        recorder.begin_step(stage_of(step.timestep, self.stages, self.train_timesteps));
+        Ok(self.recorder.insert(recorder))
+    }
+}
+
+/// Follows a drawing: shows its progress, hands out the watch, stops it on Ctrl-C.
+pub(crate) struct Follower<'a> {
+    /// Gets one step further with every denoising step.
+    pub(crate) progress: &'a mut Progress,
+    /// Sees the cross-attention.
+    pub(crate) watch: Option<&'a mut Watch>,
+}
+
+impl Observer for Follower<'_> {
+    fn before_step(&mut self, step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>, Error> {
+        if interrupt::is_wanted() {
+            return Err(Error::Stopped);
+        }
+        self.progress.step();
+        match &mut self.watch {
+            Some(watch) => Ok(Some(watch.begin(step)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The hash of a file, as hexadecimal digits.
+pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}

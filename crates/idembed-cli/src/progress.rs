@@ -1,0 +1,117 @@
+//! How far long work has come: a bar on a terminal, a line every few seconds elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::logging;
+
+/// Time between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The progress of one piece of work of a known number of steps.
+pub(crate) struct Progress {
+    what: &'static str,
+    total: u64,
+    done: u64,
+    /// Steps per second lately; 0 while unknown.
+    speed: f64,
+    last_line: Instant,
+    /// What was done when the last line was written.
+    last_done: u64,
+    bar: Option<ProgressBar>,
+    silent: bool,
+}
+
+impl Progress {
+    /// Begins with `first` of `total` steps done; `what` names the work, as in `learning`.
+    pub(crate) fn new(what: &'static str, first: u64, total: u64) -> Progress {
+        let silent = !logging::progress_is_wanted();
+        let bar = (!silent && std::io::stderr().is_terminal()).then(|| {
+            let template = "{prefix} {bar:30} {pos}/{len}  {msg}{per_sec}, {eta} left";
+            // The template is fixed; should it be wrong, a plain bar will do.
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = logging::bars().add(ProgressBar::new(total).with_style(style).with_prefix(what));
+            bar.set_position(first);
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        let last_line = Instant::now();
+        Progress { what, total, done: first, speed: 0.0, last_line, last_done: first, bar, silent }
+    }
+
+    /// Says that `done` steps are done now. `note` tells how it goes, such as the loss; `more` stands in lines only.
+    pub(crate) fn at(&mut self, done: u64, note: &str, more: &str) {
+        self.done = done;
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            if !note.is_empty() {
+                bar.set_message(format!("{note}  "));
+            }
+        } else if !self.silent && self.last_line.elapsed() >= LINE_EVERY {
+            self.measure_speed();
+            tracing::info!("{}", self.line(note, more));
+        }
+    }
+
+    /// Says that one more step is done.
+    pub(crate) fn step(&mut self) {
+        self.at(self.done + 1, "", "");
+    }
+
+    /// The speed since the last line, softened by the one before.
+    fn measure_speed(&mut self) {
+        let lately = (self.done - self.last_done) as f64 / self.last_line.elapsed().as_secs_f64();
+        self.speed = if self.speed > 0.0 { 0.5 * (self.speed + lately) } else { lately };
+        (self.last_line, self.last_done) = (Instant::now(), self.done);
+    }
+
+    fn line(&self, note: &str, more: &str) -> String {
+        let mut line = format!("{}: {}/{}", self.what, self.done, self.total);
+        for part in [note, more].into_iter().filter(|part| !part.is_empty()) {
+            line += &format!("  {part}");
+        }
+        if self.speed > 0.0 {
+            let left = self.total.saturating_sub(self.done) as f64 / self.speed;
+            let speed = match self.speed {
+                speed if speed >= 1.0 => format!("{speed:.1}/s"),
+                speed => format!("{:.1} s each", 1.0 / speed),
+            };
+            line += &format!("  {speed}, {} left", duration(left));
+        }
+        line
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            logging::bars().remove(bar);
+        }
+    }
+}
+
+/// A duration as people say it: `4.2 s`, `1 min 05 s`, `2 h 10 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let told = [0.04, 4.23, 9.97, 59.4, 65.0, 3600.0, 7800.0].map(duration);
+        assert_eq!(told, ["0.0 s", "4.2 s", "10 s", "59 s", "1 min 05 s", "1 h 00 min", "2 h 10 min"]);
+    }
+}

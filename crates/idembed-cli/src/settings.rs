@@ -1,0 +1,184 @@
+//! What a model likes: the defaults of its flags, in `idembed.json` beside its `model_index.json`.
+//!
+//! No number that suits one model is in the code; a folder without the file gets what suits most.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use idembed_diffusion::schedulers::SchedulerKind;
+use idembed_tokens::config::DEFAULT_TEMPLATE;
+use idembed_tokens::{LearnConfig, Method};
+use serde::{Deserialize, Deserializer};
+
+/// The file's name.
+pub(crate) const FILE: &str = "idembed.json";
+
+/// Defaults for one model.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ModelSettings {
+    /// Guidance scale.
+    pub(crate) guidance: f64,
+    /// Denoising steps.
+    pub(crate) steps: usize,
+    /// The sampler.
+    #[serde(deserialize_with = "scheduler")]
+    pub(crate) scheduler: SchedulerKind,
+    /// Pictures drawn at the same time.
+    pub(crate) batch: usize,
+    /// For learning.
+    pub(crate) learn: LearnSettings,
+    /// For the demonstration, where the model brings a portrait.
+    pub(crate) demo: Option<DemoSettings>,
+}
+
+impl Default for ModelSettings {
+    fn default() -> ModelSettings {
+        let (scheduler, learn) = (SchedulerKind::DpmPp2m, LearnSettings::default());
+        ModelSettings { guidance: 7.5, steps: 30, scheduler, batch: 1, learn, demo: None }
+    }
+}
+
+/// Defaults for learning.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LearnSettings {
+    /// Training steps.
+    pub(crate) steps: usize,
+    /// Samples per step.
+    pub(crate) batch: usize,
+    /// Learning rate.
+    pub(crate) lr: f64,
+    /// The class word.
+    pub(crate) class: String,
+    /// The training prompt.
+    pub(crate) template: String,
+    /// Prompts for the report, `{}` standing for the identity.
+    pub(crate) prompts: Vec<String>,
+}
+
+impl Default for LearnSettings {
+    fn default() -> LearnSettings {
+        let config = LearnConfig::new("me", "person", Method::default());
+        LearnSettings {
+            steps: config.steps,
+            batch: config.batch,
+            lr: config.learning_rate,
+            class: config.class,
+            template: DEFAULT_TEMPLATE.to_owned(),
+            prompts: [
+                "a photo of {}",
+                "a photo of {} on the beach",
+                "a photo of {} wearing sunglasses",
+                "a sketch of {}",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        }
+    }
+}
+
+/// What `idembed demo` shows.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DemoSettings {
+    /// The portrait, a path below the model's folder.
+    pub(crate) photo: PathBuf,
+    /// Where the face is in it, to measure leakage.
+    pub(crate) mask: Option<PathBuf>,
+    /// What to call the identity.
+    pub(crate) name: String,
+    /// The scenes to draw.
+    pub(crate) scenes: Vec<Scene>,
+}
+
+/// One prompt of the demonstration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scene {
+    /// What stands above its pictures.
+    pub(crate) label: String,
+    /// The prompt, with one `{}` for the identity or the class word.
+    pub(crate) prompt: String,
+    /// The pictures' seed.
+    pub(crate) seed: u64,
+}
+
+impl ModelSettings {
+    /// Reads a model folder's own settings, or gives the general ones.
+    ///
+    /// # Errors
+    /// The file is there and cannot be used.
+    pub(crate) fn of_folder(folder: &Path) -> anyhow::Result<ModelSettings> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Ok(ModelSettings::default());
+        }
+        let read = || -> anyhow::Result<ModelSettings> {
+            let settings: ModelSettings = serde_json::from_slice(&std::fs::read(&path)?)?;
+            settings.check()?;
+            Ok(settings)
+        };
+        read().with_context(|| format!("`{}` cannot be used", path.display()))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.guidance.is_finite() && self.guidance >= 0.0, "guidance must be 0 or more");
+        ensure!(self.steps >= 1 && self.batch >= 1, "steps and batch must be 1 or more");
+        ensure!(self.learn.steps >= 1 && self.learn.batch >= 1, "learn.steps and learn.batch must be 1 or more");
+        let scenes = self.demo.iter().flat_map(|demo| &demo.scenes).map(|scene| &scene.prompt);
+        for prompt in self.learn.prompts.iter().chain(scenes).chain([&self.learn.template]) {
+            ensure!(prompt.matches("{}").count() == 1, "the prompt `{prompt}` must have one {{}}");
+        }
+        Ok(())
+    }
+}
+
+fn scheduler<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchedulerKind, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<ModelSettings> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), text).unwrap();
+        ModelSettings::of_folder(folder.path())
+    }
+
+    #[test]
+    fn what_the_file_lacks_is_general() {
+        let settings = read(r#"{"guidance": 4, "scheduler": "ddim", "learn": {"steps": 7}}"#).unwrap();
+        assert_eq!((settings.guidance, settings.steps, settings.scheduler), (4.0, 30, SchedulerKind::Ddim));
+        assert_eq!((settings.learn.steps, settings.learn.template.as_str()), (7, DEFAULT_TEMPLATE));
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(ModelSettings::of_folder(folder.path()).unwrap(), ModelSettings::default());
+        ModelSettings::default().check().unwrap();
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            (r#"{"guidence": 4}"#, "guidence"),
+            (r#"{"steps": 0}"#, "1 or more"),
+            (r#"{"scheduler": "plms"}"#, "plms"),
+            (r#"{"learn": {"template": "a photo"}}"#, "must have one {}"),
+            ("{", "EOF"),
+        ];
+        for (text, expected) in cases {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(FILE) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_bundled_settings_are_right() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        let settings = ModelSettings::of_folder(&models.join("mini")).unwrap();
+        let demo = settings.demo.unwrap();
+        assert!(models.join("mini").join(&demo.photo).is_file() && !demo.scenes.is_empty());
+    }
+}

@@ -1,0 +1,81 @@
+//! Identity files that cannot be used.
+
+use serde_json::json;
+
+use crate::program::{Place, identity, text};
+use crate::tensor_file::TensorFile;
+
+/// Writes a changed copy of a good identity file.
+fn changed(place: &Place, name: &str, change: impl FnOnce(&mut TensorFile)) {
+    let mut file = TensorFile::read(identity());
+    change(&mut file);
+    file.write(&place.path(name));
+}
+
+fn refused(place: &Place, file: &str, expected: &[&str]) {
+    place.fails(1, &["generate", "a photo of <me>", "--steps=1", "-i", &format!("me={file}")], expected);
+    place.fails(1, &["export", file, "--to=embedding", "--out=embedding.safetensors"], expected);
+}
+
+#[test]
+fn damaged_identity_files() {
+    let place = Place::new();
+    let metadata = |key: &'static str, value: &'static str| {
+        move |file: &mut TensorFile| file.header["__metadata__"][key] = json!(value)
+    };
+    changed(&place, "later", metadata("format", "idembed-identity/2"));
+    refused(&place, "later", &["its format is `idembed-identity/2`, expected `idembed-identity/1`", "later version"]);
+    changed(&place, "stages", metadata("stages", "7"));
+    refused(&place, "stages", &["shape [5, 192], expected [7, 192]"]);
+    changed(&place, "no-number", metadata("hidden", "many"));
+    refused(&place, "no-number", &["hidden = `many`"]);
+    changed(&place, "misshapen", |file| file.header["k"]["shape"] = json!([192, 5]));
+    refused(&place, "misshapen", &["tensor `k` has shape [192, 5], expected [5, 192]"]);
+    changed(&place, "other-name", |file| file.rename("v", "w"));
+    refused(&place, "other-name", &["tensor `v` is missing"]);
+    changed(&place, "nan", |file| file.data[..4].copy_from_slice(&f32::NAN.to_le_bytes()));
+    refused(&place, "nan", &["NaN or infinity"]);
+    changed(&place, "no-format", |file| {
+        file.header["__metadata__"].as_object_mut().unwrap().remove("format");
+    });
+    refused(&place, "no-format", &["the metadata lack `format`"]);
+
+    let whole = std::fs::read(identity()).unwrap();
+    std::fs::write(place.path("half"), &whole[..whole.len() / 2]).unwrap();
+    refused(&place, "half", &["damaged or is not safetensors"]);
+    std::fs::write(place.path("text"), b"some text").unwrap();
+    refused(&place, "text", &["damaged or is not safetensors"]);
+    std::fs::create_dir(place.path("folder")).unwrap();
+    refused(&place, "folder", &["cannot read `folder`"]);
+    refused(&place, "missing", &["cannot read `missing`"]);
+}
+
+#[test]
+fn identities_for_another_model() {
+    let place = Place::new();
+    let other = "0123456789abcdef".repeat(4);
+    changed(&place, "other", |file| file.header["__metadata__"]["text_encoder_sha256"] = json!(other));
+    let draw = ["generate", "a photo of <me>", "--steps=1", "-i", "me=other"];
+    let error = place.fails(1, &draw, &["was learned for the text encoder", &other, "--force"]);
+    let own = TensorFile::read(identity()).header["__metadata__"]["text_encoder_sha256"].clone();
+    assert!(error.contains(own.as_str().unwrap()), "both fingerprints are named: {error}");
+    place.succeeds(&[&draw[..], &["--force"]].concat());
+
+    // Half as wide: no force helps.
+    changed(&place, "narrow", |file| {
+        file.header["__metadata__"]["hidden"] = json!("96");
+        for name in ["k", "v"] {
+            file.header[name]["shape"] = json!([10, 96]);
+        }
+        file.header["__metadata__"]["stages"] = json!("10");
+    });
+    let narrow = ["generate", "a photo of <me>", "--steps=1", "--force", "-i", "me=narrow"];
+    place.fails(1, &narrow, &["vectors of 96 numbers, this model needs 192"]);
+}
+
+#[test]
+fn an_identity_serves_under_any_name() {
+    let place = Place::new();
+    let given = format!("someone={}", text(identity()));
+    place.succeeds(&["generate", "<someone>, <someone> in the forest", "--steps=1", "-i", &given]);
+}

@@ -1,0 +1,127 @@
+//! Model folders that cannot be used.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::program::{Place, mini};
+use crate::tensor_file::TensorFile;
+
+/// A folder that looks like the bundled model, every file a link.
+fn linked(place: &Place) {
+    fn link(from: &Path, to: &Path) {
+        std::fs::create_dir(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap();
+            match path.is_dir() {
+                true => link(&path, &to.join(name)),
+                false => std::os::unix::fs::symlink(&path, to.join(name)).unwrap(),
+            }
+        }
+    }
+    link(&mini(), &place.path("model"));
+}
+
+/// Puts other content in place of a link.
+fn replace(place: &Place, file: &str, content: &[u8]) {
+    let path = place.path("model").join(file);
+    let _ = std::fs::remove_file(&path);
+    std::fs::write(path, content).unwrap();
+}
+
+fn change_json(place: &Place, file: &str, change: impl FnOnce(&mut Value)) {
+    let mut value = serde_json::from_slice(&std::fs::read(mini().join(file)).unwrap()).unwrap();
+    change(&mut value);
+    replace(place, file, &serde_json::to_vec(&value).unwrap());
+}
+
+/// Draws with a model that was spoiled, and expects these texts.
+fn refused(spoil: impl FnOnce(&Place), expected: &[&str]) {
+    let place = Place::new();
+    linked(&place);
+    spoil(&place);
+    place.fails(1, &["generate", "a man", "--steps=1", "--model=model"], expected);
+}
+
+const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
+const TEXT: &str = "text_encoder/model.safetensors";
+
+#[test]
+fn missing_and_damaged_weights() {
+    let whole = || std::fs::read(mini().join(UNET)).unwrap();
+    refused(|place| std::fs::remove_file(place.path("model").join(UNET)).unwrap(), &["unet"]);
+    refused(|place| replace(place, UNET, &whole()[..1_000_000]), &["unet", "damaged", "cut short"]);
+    refused(|place| replace(place, UNET, b"PK\x03\x04 a pickle"), &["unet", "damaged"]);
+    refused(|place| replace(place, UNET, b""), &["unet", "damaged"]);
+    refused(|place| replace(place, UNET, &[0xff; 4096]), &["unet", "damaged"]);
+}
+
+#[test]
+fn tensors_of_another_name_shape_or_dtype() {
+    let spoil = |change: fn(&mut TensorFile)| {
+        move |place: &Place| {
+            let path = place.path("model").join(TEXT);
+            let mut file = TensorFile::read(&path);
+            change(&mut file);
+            file.write(&path);
+        }
+    };
+    let name = "encoder.layers.0.mlp.fc1.weight";
+    refused(spoil(|file| file.rename("encoder.layers.0.mlp.fc1.weight", "fc1")), &[name, "is missing"]);
+    refused(
+        spoil(|file| {
+            let shape = &mut file.header["encoder.layers.0.mlp.fc1.weight"]["shape"];
+            *shape = json!([shape[1], shape[0]]);
+        }),
+        &[name, "has shape", "expected"],
+    );
+    refused(spoil(|file| file.header["encoder.layers.0.mlp.fc1.weight"]["dtype"] = json!("I16")), &[name, "dtype I16"]);
+}
+
+#[test]
+fn configurations_that_cannot_be_read() {
+    for file in ["model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json"] {
+        refused(|place| replace(place, file, b"{ not json"), &[file, "not a valid configuration"]);
+        refused(|place| replace(place, file, b"{}"), &[file, "missing field"]);
+    }
+    refused(|place| replace(place, "scheduler/scheduler_config.json", b"[1"), &["scheduler_config.json"]);
+    refused(|place| replace(place, "tokenizer/vocab.json", b"{"), &["tokenizer"]);
+    refused(|place| replace(place, "idembed.json", b"{\"guidence\": 4}"), &["idembed.json", "guidence"]);
+    let lacks = |place: &Place| {
+        change_json(place, "unet/config.json", |config| {
+            config.as_object_mut().unwrap().remove("cross_attention_dim");
+        });
+    };
+    refused(lacks, &["unet/config.json", "cross_attention_dim"]);
+}
+
+#[test]
+fn models_of_another_kind() {
+    let class = |name: &'static str| {
+        move |place: &Place| change_json(place, "model_index.json", |index| index["_class_name"] = json!(name))
+    };
+    refused(class("StableDiffusionInpaintPipeline"), &["hint: this is an inpainting model"]);
+    refused(class("StableDiffusionXLPipeline"), &["hint: SDXL is not supported"]);
+    refused(class("FluxPipeline"), &["FluxPipeline", "StableDiffusionPipeline"]);
+    let nine = |place: &Place| change_json(place, "unet/config.json", |config| config["in_channels"] = json!(9));
+    refused(nine, &["inpainting"]);
+    refused(|place| std::fs::remove_file(place.path("model/model_index.json")).unwrap(), &["model_index.json"]);
+    let place = Place::new();
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.fails(1, &["generate", "a man", "--model=empty"], &["empty"]);
+    place.fails(1, &["generate", "a man", "--model=nowhere/model"], &["no model `nowhere/model`", "mini"]);
+}
+
+#[test]
+fn doctor_names_what_is_wrong() {
+    let place = Place::new();
+    linked(&place);
+    replace(&place, "unet/config.json", b"{}");
+    std::fs::create_dir(place.path("models")).unwrap();
+    std::fs::rename(place.path("model"), place.path("models/broken")).unwrap();
+    let value = place.json(&["doctor"]);
+    let broken = value["models"].as_array().unwrap().iter().find(|model| model["name"] == "broken").unwrap();
+    assert_eq!(broken["usable"], false);
+    assert!(broken["problem"].as_str().unwrap().contains("unet/config.json"), "{broken}");
+}
