@@ -4,6 +4,7 @@
 
 mod attention;
 mod components;
+mod pipelines;
 mod schedulers;
 mod tokenizer;
 mod tokens;
