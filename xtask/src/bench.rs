@@ -193,39 +193,19 @@ fn model(args: &Args) -> Result<PathBuf> {
     if !args.full {
         return Ok(root.join("models/mini"));
     }
-    let full = root.join("out/full");
-    if let Some(model) = find_sd15(&full, 3) {
+    // Where `cargo xtask parity --full` leaves one.
+    let folder = root.join("out/full/pipelines");
+    let model = folder.join("sd15");
+    if model.join("model_index.json").exists() {
         return Ok(model);
     }
-    fs::create_dir_all(&full).with_context(|| format!("cannot make the folder `{}`", full.display()))?;
-    disk::require(&full, 5 * GIB, "a model of full size")?;
-    let model = full.join("sd15");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    disk::require(&folder, 5 * GIB, "a model of full size")?;
     eprintln!("making a model of full size with random weights in `{}`", model.display());
     let mut python = Command::new(reference::python()?);
-    python.arg(root.join("xtask/bench/random_model.py")).arg(&model).arg(root.join("models/mini/tokenizer"));
-    ensure!(workspace::status(python.stdin(Stdio::null()))?.success(), "the model could not be made");
+    python.arg(root.join("xtask/bench/full_model.py")).arg(&model).stdin(Stdio::null());
+    ensure!(workspace::status(&mut python)?.success(), "the model could not be made");
     Ok(model)
-}
-
-/// A model of the size of SD 1.5 below `folder`, as `cargo xtask parity --full` leaves it.
-fn find_sd15(folder: &Path, depth: usize) -> Option<PathBuf> {
-    let is_sd15 = || {
-        let config: serde_json::Value =
-            serde_json::from_slice(&fs::read(folder.join("unet/config.json")).ok()?).ok()?;
-        let size = |key: &str| config[key].as_u64();
-        let widest = config["block_out_channels"].as_array()?.last()?.as_u64();
-        Some(size("cross_attention_dim") == Some(768) && size("sample_size") == Some(64) && widest == Some(1280))
-    };
-    if folder.join("model_index.json").exists() && is_sd15() == Some(true) {
-        return Some(folder.to_path_buf());
-    }
-    let mut below: Vec<PathBuf> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
-    below.sort();
-    if depth == 0 {
-        None
-    } else {
-        below.iter().filter(|path| path.is_dir()).find_map(|path| find_sd15(path, depth - 1))
-    }
 }
 
 /// Reads every file once, so that no side pays for a cold disk.
@@ -251,23 +231,5 @@ mod tests {
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bench\"},\"executable\":\"/t/debug/bench\"}\n";
         assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/bench")));
         assert_eq!(executable("{\"reason\":\"build-finished\",\"success\":true}"), None);
-    }
-
-    #[test]
-    fn a_model_of_full_size_is_found_by_its_config() {
-        let folder = tempfile::tempdir().unwrap();
-        let make = |name: &str, width: u64| {
-            let model = folder.path().join(name);
-            fs::create_dir_all(model.join("unet")).unwrap();
-            fs::write(model.join("model_index.json"), "{}").unwrap();
-            let config = serde_json::json!({ "cross_attention_dim": width, "sample_size": 64, "block_out_channels": [320, 1280] });
-            fs::write(model.join("unet/config.json"), config.to_string()).unwrap();
-            model
-        };
-        make("pipelines/sd21", 1024);
-        assert_eq!(find_sd15(folder.path(), 3), None);
-        let sd15 = make("pipelines/sd15", 768);
-        assert_eq!(find_sd15(folder.path(), 3), Some(sd15));
-        assert_eq!(find_sd15(folder.path(), 1), None);
     }
 }

@@ -19,7 +19,7 @@ use crate::{disk, reference, setup, workspace};
 /// Options of `cargo xtask parity`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Models of the true size of SD 1.5 and SD 2.1-base, random weights (about 15 GB of disk and 16 GiB of memory)
+    /// Models of the true size of SD 1.5 and SD 2.1-base, random weights (8 GB of disk, 12 GiB of memory)
     #[arg(long)]
     full: bool,
     /// Repeat the draw of this seed
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(0) as u32);
     let out = workspace::root().join("out");
     fs::create_dir_all(&out).with_context(|| format!("cannot make the folder `{}`", out.display()))?;
-    disk::require(&out, if args.full { 16 * GIB } else { GIB }, "the comparison")?;
+    disk::require(&out, if args.full { 9 * GIB } else { GIB }, "the comparison")?;
     let temporary = if args.full || args.keep {
         None
     } else {
