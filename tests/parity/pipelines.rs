@@ -1,59 +1,37 @@
-//! Whole pictures from prompt and seed, and models of full size, against diffusers' pipeline.
+//! Whole pictures, from prompt and seed, against `StableDiffusionPipeline` (`fixtures/pipelines/generate.py`).
 
 use std::path::Path;
 
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
+use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Error, Picture, StableDiffusion};
 use idembed_integration_tests::{Parity, fixture_dir, mini_model, read_json, read_safetensors};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-/// The largest share of values that may differ by more than one grey level.
-const LIMIT: f64 = 1e-3;
+/// Of networks at full size: the largest difference, relative to the largest expected magnitude.
+const LIMIT: f64 = 1e-4;
+/// Share of pixels that may differ by more than one grey level.
+const PIXELS_OFF: f64 = 1e-3;
 
+/// The models that the fixture names; true sizes are among them after `cargo xtask parity --full`.
 #[test]
 fn pictures() {
     let folder = fixture_dir("pipelines");
-    let expected = read_safetensors(&folder.join("pictures.safetensors"));
-    let load = |folder: &Path| StableDiffusion::load(folder, Compute::CPU_F32).unwrap();
-    let (mini, velocity) = (load(&mini_model()), load(&folder.join("velocity")));
+    let cases = read_json(&folder.join("cases.json"));
     let mut parity = Parity::new();
-    for (index, case) in read_json(&folder.join("cases.json"))["cases"].as_array().unwrap().iter().enumerate() {
-        let name = case["model"].as_str().unwrap();
-        let model = if name == "mini" { &mini } else { &velocity };
-        let label = format!("pipelines/{index}_{name}_{}", case["scheduler"].as_str().unwrap());
-        compare(&mut parity, &label, &draw(model, case), &expected[&index.to_string()]);
-    }
-    parity.finish();
-}
-
-/// Only where `cargo xtask parity --full` has drawn the models: they are gigabytes.
-#[test]
-fn full_size() {
-    let folder = fixture_dir("pipelines").join("full");
-    let mut parity = Parity::new();
-    for name in ["sd15", "sd21base"] {
-        let folder = folder.join(name);
-        if !folder.is_dir() {
-            println!("skipped: {name} at full size is drawn by `cargo xtask parity --full`");
-            continue;
+    for entry in cases["models"].as_array().unwrap() {
+        let name = entry["name"].as_str().unwrap();
+        let path = if name == "mini" { mini_model() } else { folder.join(name) };
+        let model = StableDiffusion::load(&path, Compute::CPU_F32).unwrap();
+        if let Some(values) = entry["values"].as_str() {
+            compare_networks(&mut parity, name, &model, &folder.join(values));
         }
-        let case = read_json(&folder.join("case.json"));
-        let expected = read_safetensors(&folder.join("expected.safetensors"));
-        let model = StableDiffusion::load(&folder, Compute::CPU_F32).unwrap();
-        let mut check = |what: &str, ours: &Tensor| {
-            parity.check_tensors(&format!("full/{name}/{what}"), ours, &expected[what], 1e-4);
-        };
-        let states = model.text_states(case["prompt"].as_str().unwrap()).unwrap();
-        check("text.states", &states);
-        tch::no_grad(|| {
-            let context = model.unet.project(&TextStates::shared(states)).unwrap();
-            let timestep = Tensor::from_slice(&[case["unet_timestep"].as_f64().unwrap() as f32]);
-            check("unet.output", &model.unet.forward(&expected["unet.latents"], &timestep, &context, None).unwrap());
-        });
-        compare(&mut parity, &format!("full/{name}/picture"), &draw(&model, &case), &expected["picture"]);
+        for case in entry["cases"].as_array().unwrap() {
+            compare_pictures(&mut parity, &folder, &model, case);
+        }
     }
     parity.finish();
 }
@@ -63,65 +41,106 @@ fn full_size() {
 fn a_batch_is_the_same_pictures_one_by_one() {
     let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
     let case = |batch: u64| {
-        serde_json::json!({
-            "prompt": "a photo of a woman in the garden", "negative": "", "guidance": 4.0, "steps": 4, "scheduler": "euler-a",
+        json!({
+            "prompt": "a photo of a woman in the garden", "negative": "", "guidance": 4.0, "steps": 4, "sampler": "euler-a",
             "width": 72, "height": 136, "seeds": [8, 9, 10], "batch": batch,
         })
     };
-    let mut parity = Parity::new();
     let alone = draw(&model, &case(1));
-    compare(&mut parity, "pipelines/batch_of_2", &draw(&model, &case(2)), &alone);
-    compare(&mut parity, "pipelines/batch_of_3", &draw(&model, &case(3)), &alone);
+    let mut parity = Parity::new();
+    for batch in [2, 3] {
+        for (index, (together, alone)) in draw(&model, &case(batch)).iter().zip(&alone).enumerate() {
+            parity.check_metric(
+                &format!("pipelines/batch_of_{batch}.{index}"),
+                "pixels_off",
+                pixels_off(together, alone),
+                PIXELS_OFF,
+            );
+        }
+    }
     parity.finish();
 }
 
 /// bf16 and f16 draw what f32 draws, as far as their digits go.
 #[test]
 fn short_formats_draw_nearly_the_same() {
-    let case = serde_json::json!({
-        "prompt": "a closeup photo of a man on the beach", "negative": "", "guidance": 4.0, "steps": 8, "scheduler": "ddim",
-        "width": 128, "height": 128, "seeds": [3],
+    let case = json!({
+        "prompt": "a closeup photo of a man on the beach", "negative": "", "guidance": 4.0, "steps": 8, "sampler": "ddim",
+        "width": 136, "height": 104, "seeds": [3],
     });
     let in_format = |kind| {
         let model = StableDiffusion::load(&mini_model(), Compute { kind, ..Compute::CPU_F32 }).unwrap();
-        draw(&model, &case).to_kind(Kind::Float)
+        draw(&model, &case).remove(0).rgb
     };
     let exact = in_format(Kind::Float);
     let mut parity = Parity::new();
     for (name, kind) in [("bf16", Kind::BFloat16), ("f16", Kind::Half)] {
-        let mean = (in_format(kind) - &exact).abs().mean(Kind::Float).double_value(&[]);
+        let differences = in_format(kind).iter().zip(&exact).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+        let mean = differences / exact.len() as f64;
         parity.check_metric(&format!("pipelines/{name}"), "mean_grey_levels", mean, 2.0);
     }
     parity.finish();
 }
 
-/// `[pictures, height, width, 3]`, u8.
-fn draw(model: &StableDiffusion, case: &Value) -> Tensor {
-    let text = |key: &str| case[key].as_str().unwrap();
+fn compare_pictures(parity: &mut Parity, folder: &Path, model: &StableDiffusion, case: &Value) {
+    let text = |field: &str| case[field].as_str().unwrap();
+    let ours = draw(model, case);
+    let files = case["pictures"].as_array().unwrap();
+    assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
+    for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
+        let theirs = image::open(folder.join(file.as_str().unwrap())).unwrap().to_rgb8();
+        let (width, height) = theirs.dimensions();
+        let off = pixels_off(ours, &Picture { width, height, rgb: theirs.into_raw() });
+        parity.check_metric(&format!("pipelines/{}.{index}", text("name")), "pixels_off", off, PIXELS_OFF);
+    }
+}
+
+/// The share of pixels in which some channel differs by more than one grey level.
+fn pixels_off(ours: &Picture, theirs: &Picture) -> f64 {
+    assert_eq!((ours.width, ours.height), (theirs.width, theirs.height));
+    let pixels = ours.rgb.chunks_exact(3).zip(theirs.rgb.chunks_exact(3));
+    let off = pixels.filter(|(a, b)| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 1)).count();
+    off as f64 / f64::from(ours.width * ours.height)
+}
+
+fn draw(model: &StableDiffusion, case: &Value) -> Vec<Picture> {
+    let text = |field: &str| case[field].as_str().unwrap();
+    let number = |field: &str| case[field].as_i64().unwrap();
+    let scheduler: SchedulerKind = text("sampler").parse().unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
         prompt: &model.condition(text("prompt")).unwrap(),
         negative: &model.condition(text("negative")).unwrap(),
         guidance_scale: case["guidance"].as_f64().unwrap(),
-        steps: case["steps"].as_u64().unwrap() as usize,
-        scheduler: text("scheduler").parse().unwrap(),
-        width: case["width"].as_i64().unwrap(),
-        height: case["height"].as_i64().unwrap(),
-        batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
+        steps: number("steps") as usize,
+        scheduler,
+        width: number("width"),
+        height: number("height"),
         seeds: &seeds,
+        batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
     };
-    let mut rows = Vec::new();
-    let keep = |_, picture: idembed_diffusion::Picture| {
-        let size = [i64::from(picture.height), i64::from(picture.width), 3];
-        rows.push(Tensor::from_data_size(&picture.rgb, &size, Kind::Uint8));
+    let mut pictures = Vec::new();
+    let keep = |_, picture| {
+        pictures.push(picture);
         Ok::<(), Error>(())
     };
     request.run(model, &mut (), keep).unwrap();
-    Tensor::stack(&rows, 0)
+    pictures
 }
 
-fn compare(parity: &mut Parity, name: &str, ours: &Tensor, expected: &Tensor) {
-    assert_eq!(ours.size(), expected.size(), "{name}");
-    let far = (ours.to_kind(Kind::Int) - expected.to_kind(Kind::Int)).abs().gt(1);
-    parity.check_metric(name, "share_off", far.to_kind(Kind::Double).mean(Kind::Double).double_value(&[]), LIMIT);
+/// One value of each network at full size.
+fn compare_networks(parity: &mut Parity, name: &str, model: &StableDiffusion, file: &Path) {
+    let _guard = tch::no_grad_guard();
+    let values = read_safetensors(file);
+    let mut check = |part: &str, ours: &Tensor| {
+        parity.check_tensors(&format!("pipelines/{name}/{part}"), ours, &values[part], LIMIT)
+    };
+    let states = model.text_encoder.encode(&model.text_encoder.embed_tokens(&values["ids"]).unwrap()).unwrap();
+    check("states", &states);
+    let context = model.unet.project(&TextStates::shared(values["states"].shallow_clone())).unwrap();
+    check("output", &model.unet.forward(&values["latents"], &values["timesteps"], &context, None).unwrap());
+    let latents = model.vae.encode(&values["pictures"]).unwrap();
+    check("mean", &latents.mean);
+    check("std", &latents.std);
+    check("decoded", &model.vae.decode(&values["latents"].narrow(0, 0, 1)).unwrap());
 }
