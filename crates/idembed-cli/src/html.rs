@@ -102,22 +102,6 @@ impl Page {
         self
     }
 
-    /// A table with a heading for each column.
-    pub(crate) fn table<H: AsRef<str>, V: AsRef<str>>(mut self, headings: &[H], rows: &[Vec<V>]) -> Page {
-        self.body.push_str("<div class=\"scroll\"><table>");
-        self.column_headings(headings);
-        self.body.push_str("<tbody>\n");
-        for row in rows {
-            self.body.push_str("<tr>");
-            for value in row {
-                let _ = write!(self.body, "<td>{}</td>", escape(value.as_ref()));
-            }
-            self.body.push_str("</tr>\n");
-        }
-        self.body.push_str("</tbody></table></div>\n");
-        self
-    }
-
     fn column_headings<H: AsRef<str>>(&mut self, headings: &[H]) {
         self.body.push_str("<thead><tr>");
         for heading in headings {
@@ -129,12 +113,6 @@ impl Page {
     /// A line chart.
     pub(crate) fn chart(mut self, chart: &Chart) -> Page {
         self.body.push_str(&chart.html());
-        self
-    }
-
-    /// One picture as wide as it is, or as the page.
-    pub(crate) fn picture(mut self, figure: &Figure) -> Page {
-        let _ = writeln!(self.body, "<div class=\"wide\">{}</div>", figure.html);
         self
     }
 
@@ -232,9 +210,7 @@ mod tests {
             .text(text)
             .code(text)
             .settings(&[(text, text)])
-            .table(&[text], &[vec![text]])
             .chart(&chart.smoothed(5))
-            .picture(&figure)
             .pictures(std::slice::from_ref(&figure))
             .compared(&[text], &[(text, vec![figure.clone()])])
             .render()
@@ -248,9 +224,9 @@ mod tests {
         assert!(!page.contains('\0'));
         let escaped =
             "&quot;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&amp;\u{fffd}";
-        // Title twice, subtitle, fact 2, heading, text, code, setting 2, table 2, chart: title twice, two axes, legend;
-        // three pictures with text and alternative text; two labels.
-        assert_eq!(page.matches(escaped).count(), 3 + 2 + 1 + 1 + 1 + 2 + 2 + 5 + 6 + 2);
+        // Title twice, subtitle, fact 2, heading, text, code, setting 2, chart: title twice, two axes, legend;
+        // two pictures with text and alternative text; two labels.
+        assert_eq!(page.matches(escaped).count(), 3 + 2 + 1 + 1 + 1 + 2 + 5 + 4 + 2);
     }
 
     #[test]

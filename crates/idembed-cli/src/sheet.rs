@@ -18,7 +18,6 @@ pub(crate) struct Sheet {
     subtitle: String,
     column_labels: Vec<String>,
     rows: Vec<Row>,
-    scale: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,12 +59,6 @@ impl Sheet {
         while cells.peek().is_some() {
             self.rows.push(Row { label: String::new(), cells: cells.by_ref().take(columns.max(1)).collect() });
         }
-        self
-    }
-
-    /// Enlarges every picture by a whole number; without this, pictures under 256 pixels are brought near that.
-    pub(crate) fn scale(mut self, factor: u32) -> Sheet {
-        self.scale = Some(factor.max(1));
         self
     }
 
@@ -175,18 +168,13 @@ mod tests {
 
     #[test]
     fn small_pictures_are_enlarged_by_whole_numbers() {
-        let picture = |scale: Option<u32>| {
-            let sheet = Sheet::new("", "").row("", vec![cell(100, 64, [255, 0, 0], "")]);
-            let sheet = match scale {
-                Some(scale) => sheet.scale(scale),
-                None => sheet,
-            };
+        let red = |width, height| {
+            let sheet = Sheet::new("", "").row("", vec![cell(width, height, [255, 0, 0], "")]);
             count(&sheet.draw().unwrap(), [255, 0, 0])
         };
-        assert_eq!(picture(None), 200 * 128);
-        assert_eq!(picture(Some(1)), 100 * 64);
-        assert_eq!(picture(Some(0)), 100 * 64);
-        assert_eq!(picture(Some(3)), 300 * 192);
+        assert_eq!(red(100, 64), 200 * 128);
+        assert_eq!(red(64, 64), 256 * 256);
+        assert_eq!(red(300, 64), 300 * 64);
     }
 
     #[test]
@@ -203,18 +191,13 @@ mod tests {
         assert!(Sheet::new("title", "").row("label", Vec::new()).draw().is_err());
         let with_none = vec![cell(9, 9, [0; 3], ""), cell(0, 5, [0; 3], "")];
         assert!(Sheet::new("", "").row("", with_none).draw().is_err());
-        let endless = Sheet::new("", "").row("", vec![cell(64, 64, [0; 3], "")]).scale(1_000_000).draw().unwrap_err();
+        let endless = Sheet::new("", "").row("", vec![cell(1, 1, [0; 3], ""); 1_000_000]).draw().unwrap_err();
         assert!(endless.to_string().contains("too large"), "{endless}");
     }
 
     #[test]
     fn tiny_pictures_with_long_texts_are_drawn() {
         let long = "a very long text without an end ".repeat(20);
-        Sheet::new(&long, &long)
-            .column_labels([&long])
-            .row(&long, vec![cell(1, 1, [0; 3], &long)])
-            .scale(1)
-            .draw()
-            .unwrap();
+        Sheet::new(&long, &long).column_labels([&long]).row(&long, vec![cell(1, 1, [0; 3], &long)]).draw().unwrap();
     }
 }

@@ -10,7 +10,7 @@ use idembed_face::CropRect;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identity, LearnConfig, Method};
-use image::RgbImage;
+use image::{Rgb, RgbImage};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, positive};
@@ -234,23 +234,24 @@ impl Story<'_> {
 
     fn sheet(&self) -> anyhow::Result<RgbImage> {
         let (class, word) = (&self.plan.config.class, self.word());
-        let cell = |picture: &RgbImage, caption: &str| Cell { picture: picture.clone(), caption: caption.to_owned() };
+        let cell = |picture: &RgbImage| Cell { picture: picture.clone(), caption: String::new() };
         let all = Selection::default();
         let title = format!("One photo, learned in {}", duration(self.learned.seconds));
         let subtitle = format!(
             "The top row is what the word `{class}` gives, the second row the same prompts and seeds with {word}, \
              the third row where in the picture the word {word} acts."
         );
-        let mut rows: [Vec<Cell>; 3] = [vec![cell(&self.lesson.picture, "")], Vec::new(), Vec::new()];
-        rows[0].clear();
+        let photo = &self.lesson.picture;
+        let blank = RgbImage::from_pixel(photo.width(), photo.height(), Rgb([255; 3]));
+        let (mut first, mut second, mut third) = (vec![cell(&blank)], vec![cell(photo)], vec![cell(&blank)]);
         for drawn in self.drawn {
-            rows[0].push(cell(&drawn.class, ""));
-            rows[1].push(cell(&drawn.identity, ""));
-            rows[2].push(cell(&heat(&drawn.identity, &drawn.identity_maps, &all, Scale::PerMap)?, ""));
+            first.push(cell(&drawn.class));
+            second.push(cell(&drawn.identity));
+            third.push(cell(&heat(&drawn.identity, &drawn.identity_maps, &all, Scale::PerMap)?));
         }
-        let [first, second, third] = rows;
+        let scenes = self.drawn.iter().map(|drawn| drawn.scene.label.as_str());
         Sheet::new(&title, &subtitle)
-            .column_labels(self.drawn.iter().map(|drawn| drawn.scene.label.as_str()))
+            .column_labels(["the only photo"].into_iter().chain(scenes))
             .row(class, first)
             .row(&word, second)
             .row(&format!("attention of {word}"), third)

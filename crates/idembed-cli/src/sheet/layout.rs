@@ -54,7 +54,7 @@ impl Layout {
         if pictures().next().is_none() || pictures().any(|picture| picture.width() == 0 || picture.height() == 0) {
             bail!("a contact sheet needs pictures, and none without a pixel");
         }
-        let scale = sheet.scale.unwrap_or_else(|| (COMFORTABLE_WIDTH / largest_width.max(largest_height)).max(1));
+        let scale = (COMFORTABLE_WIDTH / largest_width.max(largest_height)).max(1);
         let (cell_width, cell_height) = (largest_width.saturating_mul(scale), largest_height.saturating_mul(scale));
         let columns = sheet.rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
         let cells = columns as u64 * sheet.rows.len() as u64;
