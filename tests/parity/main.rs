@@ -6,5 +6,6 @@ mod attention;
 mod components;
 mod pipelines;
 mod schedulers;
+mod staged;
 mod tokenizer;
 mod tokens;

@@ -7,7 +7,9 @@ use idembed_diffusion::device::Compute;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
 use idembed_diffusion::{Error, Picture, StableDiffusion};
-use idembed_integration_tests::{Parity, fixture_dir, mini_model, read_json, read_safetensors};
+use idembed_integration_tests::{
+    Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
+};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -88,19 +90,9 @@ fn compare_pictures(parity: &mut Parity, folder: &Path, model: &StableDiffusion,
     let files = case["pictures"].as_array().unwrap();
     assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
     for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
-        let theirs = image::open(folder.join(file.as_str().unwrap())).unwrap().to_rgb8();
-        let (width, height) = theirs.dimensions();
-        let off = pixels_off(ours, &Picture { width, height, rgb: theirs.into_raw() });
+        let off = pixels_off(ours, &read_picture(&folder.join(file.as_str().unwrap())));
         parity.check_metric(&format!("pipelines/{}.{index}", text("name")), "pixels_off", off, PIXELS_OFF);
     }
-}
-
-/// The share of pixels in which some channel differs by more than one grey level.
-fn pixels_off(ours: &Picture, theirs: &Picture) -> f64 {
-    assert_eq!((ours.width, ours.height), (theirs.width, theirs.height));
-    let pixels = ours.rgb.chunks_exact(3).zip(theirs.rgb.chunks_exact(3));
-    let off = pixels.filter(|(a, b)| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 1)).count();
-    off as f64 / f64::from(ours.width * ours.height)
 }
 
 fn draw(model: &StableDiffusion, case: &Value) -> Vec<Picture> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use idembed_diffusion::Picture;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
@@ -91,6 +92,21 @@ pub fn max_relative(ours: &Tensor, expected: &Tensor) -> f64 {
     } else {
         f64::INFINITY
     }
+}
+
+/// Reads a PNG file.
+pub fn read_picture(path: &Path) -> Picture {
+    let picture = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).to_rgb8();
+    let (width, height) = picture.dimensions();
+    Picture { width, height, rgb: picture.into_raw() }
+}
+
+/// The share of pixels in which some channel differs by more than one grey level. Panics if the sizes differ.
+pub fn pixels_off(ours: &Picture, theirs: &Picture) -> f64 {
+    assert_eq!((ours.width, ours.height), (theirs.width, theirs.height));
+    let pixels = ours.rgb.chunks_exact(3).zip(theirs.rgb.chunks_exact(3));
+    let off = pixels.filter(|(a, b)| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 1)).count();
+    off as f64 / f64::from(ours.width * ours.height)
 }
 
 /// Prints one line per comparison and remembers those over their limit.

@@ -1,0 +1,91 @@
+//! Pictures with identities whose keys and values change from stage to stage, against diffusers with an attention
+//! processor of its own (`fixtures/staged/generate.py`).
+
+use std::collections::BTreeMap;
+
+use idembed_diffusion::device::Compute;
+use idembed_diffusion::text_to_image::TextToImage;
+use idembed_diffusion::{Error, Picture, StableDiffusion};
+use idembed_integration_tests::{
+    Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
+};
+use idembed_tokens::Identity;
+use idembed_tokens::contexts::condition;
+use idembed_tokens::prompt::Prompt;
+use serde_json::Value;
+use tch::Tensor;
+
+/// Share of pixels that may differ by more than one grey level.
+const PIXELS_OFF: f64 = 1e-3;
+
+#[test]
+fn pictures() {
+    let folder = fixture_dir("staged");
+    let cases = read_json(&folder.join("cases.json"));
+    let rows = read_safetensors(&folder.join("identities.safetensors"));
+    let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
+    let names: Vec<&str> = cases["identities"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let identities: Vec<Identity> = names.iter().map(|name| through_a_file(&model, name, &rows)).collect();
+
+    let mut parity = Parity::new();
+    for case in cases["cases"].as_array().unwrap() {
+        let files = case["pictures"].as_array().unwrap();
+        let ours = draw(&model, case, &names, &identities);
+        assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
+        for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
+            let off = pixels_off(ours, &read_picture(&folder.join(file.as_str().unwrap())));
+            let name = case["name"].as_str().unwrap();
+            parity.check_metric(&format!("staged/{name}.{index}"), "pixels_off", off, PIXELS_OFF);
+        }
+    }
+    parity.finish();
+}
+
+/// The identity of the fixture's rows, written as an identity file and read again.
+fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, Tensor>) -> Identity {
+    let identity = Identity {
+        name: name.to_owned(),
+        class: "person".to_owned(),
+        method: "sefi".to_owned(),
+        k: rows[&format!("{name}.k")].shallow_clone(),
+        v: rows[&format!("{name}.v")].shallow_clone(),
+        train_timesteps: 1000,
+        base_model: "mini".to_owned(),
+        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
+        prediction_type: "epsilon".to_owned(),
+        lambda: 0.0,
+        steps: 0,
+        seed: 0,
+        created_by: "a test".to_owned(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("identity.safetensors");
+    identity.write(&path).unwrap();
+    let read = Identity::read(&path).unwrap();
+    read.check_base(model, false).unwrap();
+    read
+}
+
+fn draw(model: &StableDiffusion, case: &Value, names: &[&str], identities: &[Identity]) -> Vec<Picture> {
+    let number = |field: &str| case[field].as_i64().unwrap();
+    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), names, &model.tokenizer).unwrap();
+    let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
+    let request = TextToImage {
+        prompt: &condition(model, &prompt, &identities.iter().collect::<Vec<_>>()).unwrap(),
+        negative: &model.condition("").unwrap(),
+        guidance_scale: case["guidance"].as_f64().unwrap(),
+        steps: number("steps") as usize,
+        scheduler: case["sampler"].as_str().unwrap().parse().unwrap(),
+        width: number("width"),
+        height: number("height"),
+        seeds: &seeds,
+        batch: seeds.len(),
+    };
+    let mut pictures = Vec::new();
+    let keep = |_, picture| {
+        pictures.push(picture);
+        Ok::<(), Error>(())
+    };
+    request.run(model, &mut (), keep).unwrap();
+    pictures
+}
