@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Loading the whole folder, until every weight has been touched once.
+/// Loading the whole folder. Weights that need no conversion are only mapped, here as in diffusers.
 fn load(model: &Path, compute: Compute) -> Result<Vec<f64>> {
     let start = Instant::now();
     let _model = StableDiffusion::load(model, compute)?;

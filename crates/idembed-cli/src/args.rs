@@ -44,7 +44,7 @@ impl ComputeArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = DRAWING)]
 pub(crate) struct DrawArgs {
-    /// An identity for the prompt: <NAME> in the prompt stands for it (may be given several times)
+    /// An identity for the prompt: `<NAME>` in the prompt stands for it (may be given several times)
     #[arg(long = "identity", short = 'i', value_name = "NAME=FILE")]
     pub(crate) identities: Vec<NamedFile>,
     /// A model's name, or a folder in diffusers layout
