@@ -1,6 +1,6 @@
 //! Our numbers against PyTorch, diffusers and transformers: every expected value was made by the `generate.py`
 //! beside it.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests stop at the first surprise and say why they skip")]
 
 mod attention;
 mod components;
