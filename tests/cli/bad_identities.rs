@@ -1,9 +1,9 @@
 //! Identity files that cannot be used.
 
+use idembed_integration_tests::tensor_file::TensorFile;
 use serde_json::json;
 
 use crate::program::{Place, identity, text};
-use crate::tensor_file::TensorFile;
 
 /// Writes a changed copy of a good identity file.
 fn changed(place: &Place, name: &str, change: impl FnOnce(&mut TensorFile)) {

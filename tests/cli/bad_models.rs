@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use idembed_integration_tests::tensor_file::TensorFile;
 use serde_json::{Value, json};
 
 use crate::program::{Place, mini};
-use crate::tensor_file::TensorFile;
 
 /// A folder that looks like the bundled model, every file a link.
 fn linked(place: &Place) {

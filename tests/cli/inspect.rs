@@ -1,7 +1,8 @@
 //! `idembed inspect` and `idembed export`.
 
+use idembed_integration_tests::tensor_file::TensorFile;
+
 use crate::program::{Place, identity, mini, text, with_me};
-use crate::tensor_file::TensorFile;
 
 #[test]
 fn an_identity_says_what_it_was_learned_from() {

@@ -18,5 +18,4 @@ mod inspect;
 mod learn;
 mod program;
 mod stopping;
-mod tensor_file;
 mod usage;

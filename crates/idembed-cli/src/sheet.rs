@@ -26,13 +26,23 @@ struct Row {
     cells: Vec<Cell>,
 }
 
-/// A picture on a sheet.
-#[derive(Clone, Debug)]
+/// A place on a sheet.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
-    /// The picture.
-    pub(crate) picture: RgbImage,
-    /// What stands below it; may be empty.
-    pub(crate) caption: String,
+    picture: Option<RgbImage>,
+    caption: String,
+}
+
+impl Cell {
+    /// A picture and what stands below it, which may be empty.
+    pub(crate) fn new(picture: RgbImage, caption: impl Into<String>) -> Cell {
+        Cell { picture: Some(picture), caption: caption.into() }
+    }
+
+    /// A place that stays free.
+    pub(crate) fn empty() -> Cell {
+        Cell::default()
+    }
 }
 
 impl Sheet {
@@ -93,10 +103,12 @@ impl Sheet {
             let top = y + layout.cell_height.saturating_sub(block) / 2;
             draw_lines(&mut sheet, &typeface, &layout.label_style, &plan.label, top, |_| left);
             for (column, (cell, caption)) in row.cells.iter().zip(&plan.captions).enumerate() {
-                let picture = enlarge(&cell.picture, layout.scale);
                 let centre = layout.column_centre(column);
-                let x = (centre - picture.width() as f32 / 2.0) as u32;
-                draw_framed(&mut sheet, &picture, x, y + (layout.cell_height - picture.height()) / 2);
+                if let Some(picture) = &cell.picture {
+                    let picture = enlarge(picture, layout.scale);
+                    let x = (centre - picture.width() as f32 / 2.0) as u32;
+                    draw_framed(&mut sheet, &picture, x, y + (layout.cell_height - picture.height()) / 2);
+                }
                 let below = y + layout.cell_height + layout.gap / 2;
                 draw_lines(&mut sheet, &typeface, &layout.caption_style, caption, below, |width| centre - width / 2.0);
             }
@@ -143,7 +155,7 @@ mod tests {
     use super::*;
 
     fn cell(width: u32, height: u32, colour: [u8; 3], caption: &str) -> Cell {
-        Cell { picture: RgbImage::from_pixel(width, height, Rgb(colour)), caption: caption.to_owned() }
+        Cell::new(RgbImage::from_pixel(width, height, Rgb(colour)), caption)
     }
 
     fn count(sheet: &RgbImage, colour: [u8; 3]) -> usize {
@@ -178,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn a_place_may_stay_free() {
+        let red = || cell(256, 256, [255, 0, 0], "");
+        let full = Sheet::new("", "").row("", vec![red(), red()]).draw().unwrap();
+        let half = Sheet::new("", "").row("", vec![Cell::empty(), red()]).draw().unwrap();
+        assert_eq!(half.dimensions(), full.dimensions());
+        assert_eq!((count(&half, [255, 0, 0]), count(&full, [255, 0, 0])), (256 * 256, 2 * 256 * 256));
+    }
+
+    #[test]
     fn a_grid_wraps_its_cells() {
         let cells: Vec<Cell> = (0..7).map(|_| cell(256, 256, [255, 0, 0], "")).collect();
         let sheet = Sheet::new("", "").grid(3, cells).draw().unwrap();
@@ -189,6 +210,7 @@ mod tests {
     fn an_empty_or_endless_sheet_is_refused() {
         assert!(Sheet::new("title", "").draw().is_err());
         assert!(Sheet::new("title", "").row("label", Vec::new()).draw().is_err());
+        assert!(Sheet::new("title", "").row("label", vec![Cell::empty()]).draw().is_err());
         let with_none = vec![cell(9, 9, [0; 3], ""), cell(0, 5, [0; 3], "")];
         assert!(Sheet::new("", "").row("", with_none).draw().is_err());
         let endless = Sheet::new("", "").row("", vec![cell(1, 1, [0; 3], ""); 1_000_000]).draw().unwrap_err();

@@ -241,7 +241,7 @@ impl Report {
                 {
                     caption += &format!(", leakage {}", pages::percent(leakage));
                 }
-                cells.push(Cell { picture: pixels::from_planes(&picture)?, caption });
+                cells.push(Cell::new(pixels::from_planes(&picture)?, caption));
             }
             sheet = sheet.row(&word.label, cells);
         }

@@ -10,7 +10,7 @@ use idembed_face::CropRect;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identity, LearnConfig, Method};
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, positive};
@@ -234,16 +234,15 @@ impl Story<'_> {
 
     fn sheet(&self) -> anyhow::Result<RgbImage> {
         let (class, word) = (&self.plan.config.class, self.word());
-        let cell = |picture: &RgbImage| Cell { picture: picture.clone(), caption: String::new() };
+        let cell = |picture: &RgbImage| Cell::new(picture.clone(), "");
         let all = Selection::default();
         let title = format!("One photo, learned in {}", duration(self.learned.seconds));
         let subtitle = format!(
             "The top row is what the word `{class}` gives, the second row the same prompts and seeds with {word}, \
              the third row where in the picture the word {word} acts."
         );
-        let photo = &self.lesson.picture;
-        let blank = RgbImage::from_pixel(photo.width(), photo.height(), Rgb([255; 3]));
-        let (mut first, mut second, mut third) = (vec![cell(&blank)], vec![cell(photo)], vec![cell(&blank)]);
+        let (mut first, mut second, mut third) =
+            (vec![Cell::empty()], vec![cell(&self.lesson.picture)], vec![Cell::empty()]);
         for drawn in self.drawn {
             first.push(cell(&drawn.class));
             second.push(cell(&drawn.identity));

@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         paths.push(path);
         if args.grid.is_some() {
-            cells.push(Cell { picture, caption: format!("seed {}", record.seed) });
+            cells.push(Cell::new(picture, format!("seed {}", record.seed)));
         }
         Ok(())
     })?;

@@ -48,7 +48,7 @@ impl Layout {
     /// # Errors
     /// A sheet without a picture, or one that would be too large.
     pub(super) fn of(sheet: &Sheet, typeface: &Typeface) -> anyhow::Result<Layout> {
-        let pictures = || sheet.rows.iter().flat_map(|row| &row.cells).map(|cell| &cell.picture);
+        let pictures = || sheet.rows.iter().flat_map(|row| &row.cells).filter_map(|cell| cell.picture.as_ref());
         let largest_width = pictures().map(RgbImage::width).max().unwrap_or(0);
         let largest_height = pictures().map(RgbImage::height).max().unwrap_or(0);
         if pictures().next().is_none() || pictures().any(|picture| picture.width() == 0 || picture.height() == 0) {
