@@ -9,3 +9,4 @@ mod schedulers;
 mod staged;
 mod tokenizer;
 mod tokens;
+mod weights;

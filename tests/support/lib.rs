@@ -5,6 +5,8 @@
     reason = "tests stop at the first surprise and print their figures"
 )]
 
+pub mod tensor_file;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

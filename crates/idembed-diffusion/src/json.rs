@@ -13,6 +13,24 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_path_buf(), source })
 }
 
+/// The largest number of channels, layers and the like that a file may ask for: far above any network, far below what
+/// overflows.
+const LARGEST: i64 = 1 << 20;
+
+/// The largest number of resolutions: each halves the sides of the picture.
+pub(crate) const MOST_RESOLUTIONS: usize = 16;
+
+/// Refuses counts that no network has, before anything is computed with them.
+pub(crate) fn check_counts<'a>(network: &str, fields: impl IntoIterator<Item = (&'a str, i64)>) -> Result<()> {
+    match fields.into_iter().find(|(_, value)| !(1..=LARGEST).contains(value)) {
+        None => Ok(()),
+        Some((name, value)) => {
+            let what = format!("{network}'s configuration: {name} is {value}, expected 1 to {LARGEST}");
+            Err(Error::Unsupported { what, hint: None })
+        }
+    }
+}
+
 /// A field that holds one number for all blocks, or one for each.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]

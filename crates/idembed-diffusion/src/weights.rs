@@ -336,7 +336,7 @@ fn find_files(folder: &Path, stem: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
 fn read_shard_index(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let json: ShardIndexJson = crate::json::read(index)?;
     let names: BTreeSet<&String> = json.weight_map.values().collect();
-    if let Some(outside) = names.iter().find(|name| Path::new(name).components().count() != 1) {
+    if let Some(outside) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
         let what = format!("the shard `{outside}` lies outside the folder");
         return Err(Error::Layout { path: index.to_path_buf(), what });
     }

@@ -77,7 +77,18 @@ impl ClipTextConfig {
                 return Err(Error::Unsupported { what, hint: None });
             }
         };
-        if json.num_attention_heads < 1 || json.hidden_size % json.num_attention_heads != 0 {
+        json::check_counts(
+            "the text encoder",
+            [
+                ("vocab_size", json.vocab_size),
+                ("hidden_size", json.hidden_size),
+                ("intermediate_size", json.intermediate_size),
+                ("num_hidden_layers", json.num_hidden_layers),
+                ("num_attention_heads", json.num_attention_heads),
+                ("max_position_embeddings", json.max_position_embeddings),
+            ],
+        )?;
+        if json.hidden_size % json.num_attention_heads != 0 {
             let what = format!(
                 "the text encoder's hidden_size {} is not a multiple of num_attention_heads {}",
                 json.hidden_size, json.num_attention_heads

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::json::{self, OneOrMany};
+use crate::json::{self, MOST_RESOLUTIONS, OneOrMany};
 use crate::resnet::ResnetStyle;
 use crate::{Error, Result};
 
@@ -155,13 +155,31 @@ impl UNetConfigJson {
         let list = |field: &OneOrMany, name: &str| {
             field.per_block(count).ok_or_else(|| unsupported(format!("{name} does not have {count} entries")))
         };
-        if count == 0 || self.down_block_types.len() != count || self.up_block_types.len() != count {
+        if !(1..=MOST_RESOLUTIONS).contains(&count) {
+            return Err(unsupported(format!(
+                "block_out_channels has {count} entries, expected 1 to {MOST_RESOLUTIONS}"
+            )));
+        }
+        if self.down_block_types.len() != count || self.up_block_types.len() != count {
             return Err(unsupported("block_out_channels, down_block_types and up_block_types differ in length".into()));
         }
         // The published files call the number of heads `attention_head_dim`; `num_attention_heads` corrects it.
         let heads = list(self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim), "attention_head_dim")?;
         let layers = list(&self.layers_per_block, "layers_per_block")?;
         let transformer_layers = list(&self.transformer_layers_per_block, "transformer_layers_per_block")?;
+        let counts = [
+            ("in_channels", self.in_channels),
+            ("cross_attention_dim", self.cross_attention_dim),
+            ("norm_num_groups", self.norm_num_groups),
+        ];
+        let named = |name: &'static str, values: &[i64]| values.iter().map(move |&value| (name, value)).collect();
+        let lists: [Vec<_>; 4] = [
+            named("block_out_channels", &self.block_out_channels),
+            named("attention_head_dim", &heads),
+            named("layers_per_block", &layers),
+            named("transformer_layers_per_block", &transformer_layers),
+        ];
+        json::check_counts("the U-Net", counts.into_iter().chain(lists.into_iter().flatten()))?;
         let blocks = (0..count)
             .map(|index| {
                 let channels = self.block_out_channels[index];
@@ -181,8 +199,7 @@ impl UNetConfigJson {
                         "UpBlock2D",
                     )?,
                 };
-                let divisible = |by: i64| by > 0 && channels % by == 0;
-                if !divisible(block.heads) || !divisible(self.norm_num_groups) || block.layers < 1 {
+                if channels % block.heads != 0 || channels % self.norm_num_groups != 0 {
                     return Err(unsupported(format!(
                         "{channels} channels cannot be split into {} heads and {} groups",
                         block.heads, self.norm_num_groups

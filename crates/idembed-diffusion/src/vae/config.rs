@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::json::MOST_RESOLUTIONS;
 use crate::resnet::ResnetStyle;
 use crate::{Error, Result, json};
 
@@ -104,7 +105,10 @@ impl VaeConfigJson {
         let unsupported =
             |what: String| Err(Error::Unsupported { what: format!("the VAE's configuration: {what}"), hint: None });
         let count = self.block_out_channels.len();
-        if count == 0 || self.down_block_types.len() != count || self.up_block_types.len() != count {
+        if !(1..=MOST_RESOLUTIONS).contains(&count) {
+            return unsupported(format!("block_out_channels has {count} entries, expected 1 to {MOST_RESOLUTIONS}"));
+        }
+        if self.down_block_types.len() != count || self.up_block_types.len() != count {
             return unsupported("block_out_channels, down_block_types and up_block_types differ in length".to_owned());
         }
         if let Some(kind) = self.down_block_types.iter().find(|kind| *kind != "DownEncoderBlock2D") {
@@ -128,11 +132,18 @@ impl VaeConfigJson {
         {
             return unsupported("latents are shifted (shift_factor, latents_mean), expected only scaled".to_owned());
         }
+        let counts = [
+            ("latent_channels", self.latent_channels),
+            ("layers_per_block", self.layers_per_block),
+            ("norm_num_groups", self.norm_num_groups),
+        ];
+        let channels = self.block_out_channels.iter().map(|&channels| ("block_out_channels", channels));
+        json::check_counts("the VAE", counts.into_iter().chain(channels))?;
         let positive = self.scaling_factor.is_finite() && self.scaling_factor > 0.0;
-        let divisible = |channels: &i64| self.norm_num_groups > 0 && channels % self.norm_num_groups == 0;
-        if !positive || self.layers_per_block < 1 || !self.block_out_channels.iter().all(divisible) {
+        let divisible = |channels: &i64| channels % self.norm_num_groups == 0;
+        if !positive || !self.block_out_channels.iter().all(divisible) {
             return unsupported(
-                "scaling_factor, layers_per_block or norm_num_groups does not fit the channels".to_owned(),
+                "scaling_factor is not positive, or block_out_channels is no multiple of norm_num_groups".to_owned(),
             );
         }
         Ok(VaeConfig {
