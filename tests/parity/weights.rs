@@ -425,6 +425,8 @@ fn models_of_another_family() {
         ("only_cross_attention", json!(true)),
         ("time_embedding_type", json!("fourier")),
         ("act_fn", json!("gelu")),
+        ("resnet_skip_time_act", json!(true)),
+        ("conv_out_kernel", json!(1)),
     ] {
         let (what, _) = with(field, value.clone());
         assert!(what.contains(field) && what.contains(&value.to_string()), "{what}");

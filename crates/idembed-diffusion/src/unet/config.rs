@@ -63,7 +63,7 @@ fn yes() -> bool {
 }
 
 /// What other members of the U-Net family set, and the only values that Stable Diffusion 1.x and 2.x use.
-const FIXED: [(&str, &[&str]); 17] = [
+const FIXED: [(&str, &[&str]); 24] = [
     ("act_fn", &["\"silu\""]),
     ("mid_block_type", &["\"UNetMidBlock2DCrossAttn\""]),
     ("mid_block_scale_factor", &["1", "1.0"]),
@@ -81,6 +81,13 @@ const FIXED: [(&str, &[&str]); 17] = [
     ("resnet_time_scale_shift", &["\"default\""]),
     ("attention_type", &["\"default\""]),
     ("conv_in_kernel", &["3"]),
+    ("conv_out_kernel", &["3"]),
+    ("cross_attention_norm", &["null"]),
+    ("mid_block_only_cross_attention", &["null", "false"]),
+    ("resnet_out_scale_factor", &["1.0", "1"]),
+    ("resnet_skip_time_act", &["false"]),
+    ("reverse_transformer_layers_per_block", &["null"]),
+    ("time_embedding_dim", &["null"]),
 ];
 
 /// One resolution of the U-Net, counted along the down path.
