@@ -1,6 +1,8 @@
 //! `idembed generate`.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 use image::RgbImage;
@@ -58,7 +60,19 @@ fn pictures_made_otherwise_are_kept() {
     assert_eq!(draw("a woman", &[]), "out/0-2.png\n");
     assert_eq!(draw("a man", &[]), "out/0.png\n");
     assert_eq!(std::fs::read(place.path("out/0.png")).unwrap(), first, "the same wish gives the same bytes");
+    assert_eq!(draw("a man", &["--dtype=bf16"]), "out/0-3.png\n");
     assert_eq!(draw("a woman", &["--overwrite"]), "out/0.png\n");
+}
+
+#[test]
+fn a_folder_may_have_any_name() {
+    let place = Place::new();
+    let folder = OsStr::from_bytes(b"\xff \"out\"\n");
+    let args = ["generate", "a \"man\"\n<3", "--steps=1", "--json", "--out"].map(OsStr::new);
+    let printed = place.succeeds(&[&args[..], &[folder]].concat());
+    let value: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(value["images"][0]["seed"], 0);
+    assert_eq!(std::fs::read_dir(place.path("").join(folder)).unwrap().count(), 1);
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl DrawPlan {
     }
 
     /// What a picture's file says about it.
-    pub(crate) fn record(&self, seed: u64, picture: &RgbImage) -> PictureRecord {
+    pub(crate) fn record(&self, seed: u64, picture: &RgbImage, compute: Compute) -> PictureRecord {
         let used = self.identities.iter().zip(&self.prompt.positions).filter(|(_, positions)| !positions.is_empty());
         let identities = used.map(|(named, _)| IdentityRecord {
             name: named.name.clone(),
@@ -154,6 +154,7 @@ impl DrawPlan {
             seed,
             size: [picture.width(), picture.height()],
             model: self.model.name.clone(),
+            dtype: compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

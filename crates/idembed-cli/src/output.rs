@@ -7,12 +7,13 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::failure::Hinted;
+use crate::logging;
 
 /// Prints one line of the result.
 ///
 /// A reader that went away (`| head`) is no error.
 pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
-    match writeln!(io::stdout(), "{text}") {
+    match logging::bars().suspend(|| writeln!(io::stdout(), "{text}")) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print the result"),
         _ => Ok(()),
     }
@@ -21,6 +22,11 @@ pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
 /// Prints the result as one JSON object.
 pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
     line(value)
+}
+
+/// A path as JSON can hold it: what is not Unicode in it is replaced.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Prints names and values below each other, the values aligned.

@@ -38,6 +38,9 @@ pub(crate) struct PictureRecord {
     pub(crate) size: [u32; 2],
     /// The model's name (not its path: pictures are passed on).
     pub(crate) model: String,
+    /// The number format that the networks ran in, such as `f32`.
+    #[serde(default)]
+    pub(crate) dtype: String,
     /// The identities in the prompt.
     #[serde(default)]
     pub(crate) identities: Vec<IdentityRecord>,
@@ -201,6 +204,7 @@ mod tests {
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
+            dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
                 name: "me".to_owned(),
                 sha256: "0123456789abcdef".repeat(4),

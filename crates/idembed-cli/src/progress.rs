@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::logging;
 
@@ -29,9 +29,14 @@ impl Progress {
     pub(crate) fn new(what: &'static str, first: u64, total: u64) -> Progress {
         let silent = !logging::progress_is_wanted();
         let bar = (!silent && std::io::stderr().is_terminal()).then(|| {
-            let template = "{prefix} {bar:30} {pos}/{len}  {msg}{per_sec}, {eta} left";
             // The template is fixed; should it be wrong, a plain bar will do.
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len}  {pace}  {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key("pace", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let left = state.len().unwrap_or(0).saturating_sub(state.pos());
+                    // A pace that cannot be written is not worth an error.
+                    let _ = out.write_str(&pace(state.per_sec(), left));
+                });
             let bar = logging::bars().add(ProgressBar::new(total).with_style(style).with_prefix(what));
             bar.set_position(first);
             bar.reset_eta();
@@ -48,7 +53,7 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             if !note.is_empty() {
-                bar.set_message(format!("{note}  "));
+                bar.set_message(note.to_owned());
             }
         } else if !self.silent && self.last_line.elapsed() >= LINE_EVERY {
             self.measure_speed();
@@ -73,15 +78,17 @@ impl Progress {
         for part in [note, more].into_iter().filter(|part| !part.is_empty()) {
             line += &format!("  {part}");
         }
-        if self.speed > 0.0 {
-            let left = self.total.saturating_sub(self.done) as f64 / self.speed;
-            let speed = match self.speed {
-                speed if speed >= 1.0 => format!("{speed:.1}/s"),
-                speed => format!("{:.1} s each", 1.0 / speed),
-            };
-            line += &format!("  {speed}, {} left", duration(left));
-        }
-        line
+        format!("{line}  {}", pace(self.speed, self.total.saturating_sub(self.done)))
+    }
+}
+
+/// The speed in steps per second, and how long the steps that are left will take; nothing while the speed is unknown.
+fn pace(speed: f64, left: u64) -> String {
+    let rest = duration(left as f64 / speed);
+    match speed {
+        speed if speed >= 1.0 => format!("{speed:.1}/s, {rest} left"),
+        speed if speed > 0.0 => format!("{:.1} s each, {rest} left", 1.0 / speed),
+        _ => String::new(),
     }
 }
 
@@ -108,6 +115,13 @@ pub(crate) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pace_is_told_once_it_is_known() {
+        assert_eq!(pace(12.34, 100), "12.3/s, 8.1 s left");
+        assert_eq!(pace(0.25, 100), "4.0 s each, 6 min 40 s left");
+        assert_eq!(pace(0.0, 100), "");
+    }
 
     #[test]
     fn durations_read_well() {

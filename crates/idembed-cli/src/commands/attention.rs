@@ -100,19 +100,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let report = Report { maps: watch.finish()?, picture, mask };
 
     output::make_folder(&args.out)?;
-    let record = plan.record(seed, &report.picture);
+    let record = plan.record(seed, &report.picture, compute);
     let path = super::generate::write_picture(&args.out, &report.picture, &record, false)?;
     let stem = path.with_extension("");
     let files = report.write(&stem, &plan.prompt.text)?;
     if args.json {
         return output::json(&json!({
-            "image": path,
+            "image": output::shown(&path),
             "seed": seed,
             "model": plan.model.name,
             "words": files.words,
-            "layers_sheet": files.layers,
-            "stages_sheet": files.stages,
-            "numbers": files.numbers,
+            "layers_sheet": output::shown(&files.layers),
+            "stages_sheet": output::shown(&files.stages),
+            "numbers": output::shown(&files.numbers),
         }));
     }
     report.print(&files)
@@ -153,7 +153,7 @@ impl Report {
             png::write(&path, &pixels::from_planes(&picture)?, None)?;
             let mut word = self.numbers(index, &Selection::default())?;
             word["word"] = json!(self.maps.words()[index].label);
-            word["map"] = json!(path);
+            word["map"] = json!(output::shown(&path));
             word["layers"] = self.each_layer(index)?;
             word["stages"] = self.each_stage(index)?;
             let mut with_values = word.clone();

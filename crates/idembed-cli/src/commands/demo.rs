@@ -163,9 +163,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
     if args.json {
         return output::json(&json!({
-            "identity": identity_file,
-            "sheet": sheet_file,
-            "page": page_file,
+            "identity": output::shown(&identity_file),
+            "sheet": output::shown(&sheet_file),
+            "page": output::shown(&page_file),
             "model": plan.model.name,
             "steps": learned.identity.steps,
             "seconds": started.elapsed().as_secs_f64(),

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     tracing::info!("{}", embedding.loss());
     if args.json {
         return output::json(&json!({
-            "file": args.out,
+            "file": output::shown(&args.out),
             "to": "embedding",
             "name": identity.name,
             "hidden": identity.hidden(),

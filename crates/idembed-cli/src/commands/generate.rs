@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut paths = Vec::with_capacity(seeds.len());
     let mut cells = Vec::new();
     studio.draw(&seeds, None, |index, picture| {
-        let record = plan.record(seeds[index], &picture);
+        let record = plan.record(seeds[index], &picture, compute);
         let path = write_picture(&args.out, &picture, &record, args.overwrite)?;
         if !args.json {
             output::line(path.display())?;
@@ -108,11 +108,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.json {
         let settings = &plan.settings;
-        let images = paths.iter().zip(&seeds).map(|(path, seed)| json!({ "path": path, "seed": seed }));
-        let record = plan.record(args.draw.seed, &RgbImage::new(0, 0));
+        let images = paths.iter().zip(&seeds).map(|(path, seed)| json!({ "path": output::shown(path), "seed": seed }));
+        let record = plan.record(args.draw.seed, &RgbImage::new(0, 0), compute);
         output::json(&json!({
             "images": images.collect::<Vec<_>>(),
-            "grid": args.grid,
+            "grid": args.grid.as_deref().map(output::shown),
             "prompt": plan.prompt.text,
             "negative": plan.negative,
             "model": plan.model.name,
@@ -179,6 +179,7 @@ mod tests {
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),
+            dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),
         };

@@ -278,7 +278,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         let config = &plan.config;
         output::json(&json!({
-            "identity": plan.out,
+            "identity": output::shown(&plan.out),
             "name": config.name,
             "model": plan.model.name,
             "method": config.method.to_string(),
@@ -295,7 +295,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "leakage": learned.leakage(),
             "device": compute.to_string(),
             "peak_memory_mib": output::peak_memory_mib(),
-            "report": args.report,
+            "report": args.report.as_deref().map(output::shown),
         }))?;
     }
     Ok(())

@@ -7,6 +7,8 @@ use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
 use serde_json::{Value, json};
 use tch::{Cuda, Device, Kind, Tensor};
 
+use crate::output;
+
 /// The libtorch that this program was written for.
 const EXPECTED_VERSION: &str = "2.11.0";
 /// Side of the matrices that are multiplied to see whether and how fast a number format works.
@@ -101,7 +103,7 @@ impl Libtorch {
         json!({
             "version": self.version,
             "expected_version": EXPECTED_VERSION,
-            "folder": self.folder,
+            "folder": self.folder.as_deref().map(output::shown),
             "threads": self.threads,
             "cores": self.cores,
             "cpu_features": self.cpu_features,

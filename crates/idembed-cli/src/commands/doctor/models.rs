@@ -12,6 +12,7 @@ use idembed_diffusion::weights::Weights;
 use serde_json::{Value, json};
 
 use crate::models::{self, Model};
+use crate::output;
 
 /// One model folder.
 pub(super) struct Found {
@@ -87,7 +88,7 @@ impl Found {
         let facts = self.facts.as_ref();
         json!({
             "name": self.name,
-            "folder": self.folder,
+            "folder": output::shown(&self.folder),
             "usable": self.problem.is_none(),
             "problem": self.problem,
             "side": facts.and_then(|facts| facts.side),
