@@ -13,7 +13,7 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Site};
 use idembed_diffusion::unet::UNet;
-use idembed_integration_tests::{Parity, fixture_dir, read_json, read_safetensors};
+use idembed_integration_tests::{Fixture, Parity};
 use serde_json::Value;
 use tch::Tensor;
 
@@ -21,27 +21,6 @@ use tch::Tensor;
 const LOSS_LIMIT: f64 = 1e-4;
 /// Plain sums and interpolation.
 const MAP_LIMIT: f64 = 1e-5;
-
-struct Fixture {
-    folder: PathBuf,
-    cases: Value,
-    tensors: BTreeMap<String, Tensor>,
-}
-
-impl Fixture {
-    fn open() -> Self {
-        let folder: PathBuf = fixture_dir("attention");
-        Fixture {
-            cases: read_json(&folder.join("cases.json")),
-            tensors: read_safetensors(&folder.join("tensors.safetensors")),
-            folder,
-        }
-    }
-
-    fn tensor(&self, name: &str) -> &Tensor {
-        self.tensors.get(name).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
-    }
-}
 
 fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().unwrap()
@@ -76,7 +55,7 @@ fn scalar(value: f64) -> Tensor {
 
 #[test]
 fn loss_and_gradients() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("attention");
     let mut parity = Parity::new();
     for network in items(&fixture.cases, "layers") {
         for variant in items(network, "variants") {
@@ -146,7 +125,7 @@ fn check_values(case: &str, variant: &Value, loss: &FaceWiseLoss<'_>, value: &Te
 /// Text encoder, key projections and all layers of a whole U-Net: the gradient of the vectors that are learned.
 #[test]
 fn gradient_through_the_networks() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("attention");
     let mut parity = Parity::new();
     let cases = &fixture.cases["networks"];
     let text_encoder = ClipTextModel::load(&fixture.folder.join("text_encoder"), Compute::CPU_F32).unwrap();
@@ -205,7 +184,7 @@ fn gradient_through_the_networks() {
 
 #[test]
 fn leakage_shares() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("attention");
     let mut parity = Parity::new();
     for case in items(&fixture.cases, "leakages") {
         let name = text(case, "name");
@@ -221,7 +200,7 @@ fn leakage_shares() {
 
 #[test]
 fn maps_at_another_size() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("attention");
     let mut parity = Parity::new();
     for case in items(&fixture.cases, "resizes") {
         let name = text(case, "name");
@@ -235,7 +214,7 @@ fn maps_at_another_size() {
 
 #[test]
 fn recorded_maps() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("attention");
     let mut parity = Parity::new();
     let record = &fixture.cases["record"];
     let sites = items(record, "layers");

@@ -9,7 +9,7 @@ use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::text_to_image::TextToImage;
 use idembed_diffusion::{Picture, StableDiffusion};
-use idembed_integration_tests::{Parity, fixture_dir, read_json, read_safetensors};
+use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_tokens::Identity;
 use idembed_tokens::contexts::{TrainingPrompt, condition};
 use idembed_tokens::export::Embedding;
@@ -23,31 +23,8 @@ use tch::{Kind, Tensor};
 /// Relative to the largest expected value.
 const LIMIT: f64 = 1e-4;
 
-struct Fixture {
-    folder: PathBuf,
-    cases: Value,
-    tensors: BTreeMap<String, Tensor>,
-}
-
-impl Fixture {
-    fn open() -> Self {
-        let folder = fixture_dir("tokens");
-        let cases = read_json(&folder.join("cases.json"));
-        let tensors = read_safetensors(&folder.join("tensors.safetensors"));
-        Fixture { folder, cases, tensors }
-    }
-
-    fn tensor(&self, name: &str) -> &Tensor {
-        self.tensors.get(name).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
-    }
-
-    fn list(&self, key: &str) -> &[Value] {
-        self.cases[key].as_array().unwrap()
-    }
-
-    fn model(&self, name: &str) -> StableDiffusion {
-        StableDiffusion::load(&self.folder.join(name), Compute::CPU_F32).unwrap()
-    }
+fn model(fixture: &Fixture, name: &str) -> StableDiffusion {
+    StableDiffusion::load(&fixture.folder.join(name), Compute::CPU_F32).unwrap()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -68,7 +45,7 @@ fn flag(value: &Value, key: &str) -> bool {
 
 #[test]
 fn token_module() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("tokens");
     let mut parity = Parity::new();
     for case in fixture.list("modules") {
         let prefix = format!("module.{}", text(case, "name"));
@@ -96,7 +73,7 @@ fn token_module() {
 
 #[test]
 fn optimizer() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("tokens");
     let mut parity = Parity::new();
     for case in fixture.list("optimizers") {
         let name = text(case, "name");
@@ -127,10 +104,10 @@ fn optimizer() {
 
 #[test]
 fn objective() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("tokens");
     let mut parity = Parity::new();
     for name in ["epsilon", "v_prediction"] {
-        let model = fixture.model(name);
+        let model = model(&fixture, name);
         for case in fixture.list("objectives").iter().filter(|case| text(case, "model") == name) {
             compare_objective(&fixture, &model, case, &mut parity);
         }
@@ -228,10 +205,10 @@ fn compare_pictures(parity: &mut Parity, case: &str, ours: &Picture, expected: &
 
 #[test]
 fn pictures_of_two_identities() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("tokens");
     let mut parity = Parity::new();
     for name in ["epsilon", "v_prediction"] {
-        let model = fixture.model(name);
+        let model = model(&fixture, name);
         let [a, b] = ["a", "b"].map(|name| {
             let rows = |half: &str| fixture.tensor(&format!("identity.{name}.{half}"));
             identity(&model, name, rows("k"), rows("v"))
@@ -251,10 +228,10 @@ fn pictures_of_two_identities() {
 /// The exported file is the very one that diffusers' `load_textual_inversion` drew the expected picture with.
 #[test]
 fn exported_embedding() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open("tokens");
     let mut parity = Parity::new();
     let case = &fixture.cases["embedding"];
-    let model = fixture.model(text(case, "model"));
+    let model = model(&fixture, text(case, "model"));
     let vector = fixture.tensor("embedding.vector");
     let me = identity(&model, "me", vector, vector);
 

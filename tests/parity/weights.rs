@@ -10,9 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::device::Compute;
-use idembed_diffusion::error::WeightsError;
 use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::tensor_file::TensorFile;
+use idembed_weights::WeightsError;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -75,6 +75,36 @@ pub fn read_safetensors(path: &Path) -> BTreeMap<String, Tensor> {
         .collect()
 }
 
+/// What a generator left in one topic's folder: `cases.json` and `tensors.safetensors`.
+#[derive(Debug)]
+pub struct Fixture {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What was computed.
+    pub cases: serde_json::Value,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Fixture {
+    /// Reads both files of [`fixture_dir`].
+    pub fn open(topic: &str) -> Self {
+        let folder = fixture_dir(topic);
+        let cases = read_json(&folder.join("cases.json"));
+        let tensors = read_safetensors(&folder.join("tensors.safetensors"));
+        Fixture { folder, cases, tensors }
+    }
+
+    /// A tensor that must be there.
+    pub fn tensor(&self, name: &str) -> &Tensor {
+        self.tensors.get(name).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
+    }
+
+    /// A list of cases that must be there.
+    pub fn list(&self, key: &str) -> &[serde_json::Value] {
+        self.cases[key].as_array().unwrap_or_else(|| panic!("the fixture lacks `{key}`"))
+    }
+}
+
 /// The largest difference of two tensors, relative to the largest magnitude expected.
 ///
 /// Infinite if either holds NaN or infinity. Panics if the shapes differ.

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,9 +26,8 @@ pub(crate) fn python() -> Result<OsString> {
     let root = workspace::root();
     let folder = root.join(".python");
     let program = folder.join("env/bin/python");
-    let requirements = root.join("tests/fixtures/requirements.txt");
-    let wanted =
-        fs::read_to_string(&requirements).with_context(|| format!("cannot read `{}`", requirements.display()))?;
+    let requirements = Requirements::read(&root.join("tests/fixtures"))?;
+    let wanted = requirements.text.clone();
     let is_ready = || stamp::read(&folder.join("installed.json")).as_ref() == Some(&wanted) && program.exists();
     if is_ready() {
         return Ok(program.into());
@@ -43,7 +42,26 @@ pub(crate) fn python() -> Result<OsString> {
     Ok(program.into())
 }
 
-fn install(folder: &Path, program: &Path, requirements: &Path) -> Result<()> {
+/// The pinned packages.
+struct Requirements {
+    /// With all that they need.
+    whole: PathBuf,
+    /// Without: what their pins ask for is older than everything else here, and not needed.
+    alone: PathBuf,
+    /// What both files say.
+    text: String,
+}
+
+impl Requirements {
+    fn read(folder: &Path) -> Result<Self> {
+        let [whole, alone] = ["requirements.txt", "requirements-alone.txt"].map(|name| folder.join(name));
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()));
+        let text = read(&whole)? + &read(&alone)?;
+        Ok(Self { whole, alone, text })
+    }
+}
+
+fn install(folder: &Path, program: &Path, requirements: &Requirements) -> Result<()> {
     disk::require(folder, 9 * GIB, "the Python reference")?;
     eprintln!("installing the Python reference (about 3 GB to download, 5 GB on disk, once) in `{}`", folder.display());
     stamp::remove(&folder.join("installed.json"))?;
@@ -56,7 +74,10 @@ fn install(folder: &Path, program: &Path, requirements: &Path) -> Result<()> {
         make_environment(&host, &folder.join("env"))?;
     }
     let temporary = tempfile::Builder::new().prefix("tmp-").tempdir_in(folder)?;
-    python.pip(&[OsStr::new("install"), OsStr::new("--requirement"), requirements.as_os_str()], temporary.path())?;
+    let install = ["install", "--requirement"].map(OsStr::new);
+    python.pip(&[install[0], install[1], requirements.whole.as_os_str()], temporary.path())?;
+    let alone = [install[0], OsStr::new("--no-deps"), install[1], requirements.alone.as_os_str()];
+    python.pip(&alone, temporary.path())?;
     check_imports(&python)
 }
 
@@ -67,7 +88,7 @@ fn require_version(version: (u32, u32)) -> Result<()> {
         return Ok(());
     }
     let message = format!("the Python reference needs Python 3.11 to 3.14, this is {major}.{minor}");
-    Err(Hinted::new(message, "set PYTHON to a fitting interpreter, or IDEMBED_PYTHON to one that has the packages of `tests/fixtures/requirements.txt`").into())
+    Err(Hinted::new(message, "set PYTHON to a fitting interpreter, or IDEMBED_PYTHON to one that has the packages of `tests/fixtures/requirements*.txt`").into())
 }
 
 fn make_environment(host: &Python, folder: &Path) -> Result<()> {
@@ -83,13 +104,13 @@ fn make_environment(host: &Python, folder: &Path) -> Result<()> {
 
 fn check_imports(python: &Python) -> Result<()> {
     let output = Command::new(python.program())
-        .args(["-c", "import torch, diffusers, transformers"])
+        .args(["-c", "import torch, diffusers, transformers, facenet_pytorch"])
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start `{}`", python.program().display()))?;
     ensure!(
         output.status.success(),
-        "`{}` cannot import torch, diffusers and transformers: {}",
+        "`{}` cannot import torch, diffusers, transformers and facenet_pytorch: {}",
         python.program().display(),
         String::from_utf8_lossy(&output.stderr).trim_end().lines().last().unwrap_or("no message")
     );

@@ -15,7 +15,7 @@ use image::RgbImage;
 
 pub(crate) use chart::Chart;
 
-use crate::{atomic, png};
+use crate::{output, png};
 
 const STYLE: &str = include_str!("html/style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
@@ -159,7 +159,7 @@ impl Page {
     /// # Errors
     /// What the system said, with the path.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        atomic::write(path, self.render().as_bytes())
+        output::write_file(path, self.render().as_bytes())
     }
 }
 

@@ -5,7 +5,6 @@
 #![allow(clippy::print_stderr, reason = "a program talks")]
 
 mod args;
-mod atomic;
 mod commands;
 mod drawing;
 mod failure;

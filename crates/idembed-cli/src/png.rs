@@ -14,7 +14,7 @@ use image::RgbImage;
 use png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
+use crate::output;
 
 const PARAMETERS: &str = "parameters";
 const RECORD: &str = "idembed";
@@ -139,7 +139,7 @@ fn write_text<W: std::io::Write>(writer: &mut png::Writer<W>, keyword: &str, tex
 /// What the system said, with the path; then no file is left, and an older one stays.
 pub(crate) fn write(path: &Path, picture: &RgbImage, record: Option<&PictureRecord>) -> anyhow::Result<()> {
     let bytes = encode(picture, record).with_context(|| format!("cannot make the picture `{}`", path.display()))?;
-    atomic::write(path, &bytes)
+    output::write_file(path, &bytes)
 }
 
 /// What a PNG file says about itself.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use idembed_weights::WeightsError;
+
 /// What can go wrong between a model folder and a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,48 +89,22 @@ pub enum Error {
     Torch(#[from] tch::TchError),
 }
 
-/// What can be wrong with a weight file.
-#[derive(Debug, thiserror::Error)]
-pub enum WeightsError {
-    /// Not safetensors, truncated or corrupt.
-    #[error("the file is damaged or is not safetensors")]
-    Damaged(#[source] safetensors::SafeTensorError),
-    /// A tensor that the configuration needs is not there.
-    #[error("tensor `{0}` is missing")]
-    Missing(String),
-    /// Tensors that no part of the network asked for.
-    #[error("tensor `{first}` belongs to no part of the network ({count} such tensors)")]
-    Extra {
-        /// The first in alphabetical order.
-        first: String,
-        /// How many there are.
-        count: usize,
-    },
-    /// A tensor of another shape than the configuration says.
-    #[error("tensor `{name}` has shape {got:?}, expected {expected:?}")]
-    Shape {
-        /// Its name in the file.
-        name: String,
-        /// Its shape in the file.
-        got: Vec<i64>,
-        /// The shape that the configuration implies.
-        expected: Vec<i64>,
-    },
-    /// A tensor whose numbers are not f32, f16 or bf16.
-    #[error("tensor `{name}` has dtype {dtype}, expected F32, F16 or BF16")]
-    Dtype {
-        /// Its name in the file.
-        name: String,
-        /// Its dtype in the file.
-        dtype: String,
-    },
-    /// libtorch could not take the tensor.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
-}
-
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<idembed_weights::Error> for Error {
+    fn from(error: idembed_weights::Error) -> Self {
+        use idembed_weights::Error as Source;
+        match error {
+            Source::Read { path, source } => Error::Read { path, source },
+            Source::Json { path, source } => Error::Json { path, source },
+            Source::NoFile { folder, what } => Error::Layout { path: folder, what },
+            Source::Content { path, source } => Error::Weights { path, source },
+            Source::Device(what) => Error::Setting(what),
+            Source::Torch(error) => Error::Torch(error),
+        }
+    }
+}
 
 impl Error {
     /// A remedy to print below the error, where one is known.

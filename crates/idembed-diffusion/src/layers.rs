@@ -1,9 +1,9 @@
 //! The layers that all three networks are built from. Weights are frozen: none of them asks for a gradient.
 
+use idembed_weights::{ConvWeight, Scope};
 use tch::Tensor;
 
 use crate::Result;
-use crate::weights::{ConvWeight, Scope};
 
 /// `y = x W^T + b` over the last dimension.
 #[derive(Debug)]

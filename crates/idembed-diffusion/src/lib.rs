@@ -7,7 +7,6 @@
 pub mod attention;
 pub mod clip;
 pub mod conditioning;
-pub mod device;
 pub mod error;
 pub mod hook;
 mod json;
@@ -20,8 +19,9 @@ pub mod stable_diffusion;
 pub mod text_to_image;
 pub mod unet;
 pub mod vae;
-pub mod weights;
 
 pub use error::{Error, Result};
+/// Where and in which number format to compute: every network is loaded with a [`device::Compute`].
+pub use idembed_weights::device;
 pub use picture::Picture;
 pub use stable_diffusion::StableDiffusion;

@@ -1,10 +1,10 @@
 //! The residual layers of U-Net and autoencoder, and the changes of resolution between them.
 
+use idembed_weights::Scope;
 use tch::Tensor;
 
 use crate::Result;
 use crate::layers::{Conv2d, GroupNorm, Linear};
-use crate::weights::Scope;
 
 /// What a residual layer is like apart from its channels.
 #[derive(Debug, Clone, Copy)]

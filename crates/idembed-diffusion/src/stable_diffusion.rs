@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use idembed_weights::Compute;
 use serde::Deserialize;
 use tch::Tensor;
 
 use crate::clip::{ClipTextModel, Tokenizer};
 use crate::conditioning::{Conditioning, TextStates};
-use crate::device::Compute;
 use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use crate::unet::UNet;
 use crate::vae::Vae;

@@ -1,4 +1,4 @@
-//! Why a photo was refused.
+//! Why a photo was refused, and what can go wrong with the networks that look at it.
 
 use std::path::PathBuf;
 
@@ -120,3 +120,17 @@ impl PhotoError {
         }
     }
 }
+
+/// What can go wrong when a network looks at a picture.
+#[derive(Debug, thiserror::Error)]
+pub enum FaceError {
+    /// The weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] idembed_weights::Error),
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// The result of detection, parsing and recognition.
+pub type FaceResult<T> = Result<T, FaceError>;

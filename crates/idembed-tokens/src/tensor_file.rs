@@ -10,7 +10,7 @@ use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::FileError;
-use crate::{Result, TokensError};
+use crate::{Result, TokensError, atomic};
 
 /// Named f32 and i64 tensors with metadata.
 #[derive(Debug, Default)]
@@ -59,11 +59,12 @@ impl TensorFile {
     /// The same content gives the same bytes.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let (header, bodies) = self.encode()?;
-        write_atomically(path, |file| {
+        let written = atomic::write(path, |file| {
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             bodies.iter().try_for_each(|body| file.write_all(body))
-        })
+        });
+        written.map_err(|source| TokensError::Write { path: path.to_path_buf(), source })
     }
 
     /// The safetensors header and the tensors' bytes. The safetensors crate shuffles the metadata's order.
@@ -90,29 +91,6 @@ impl TensorFile {
         header.resize(header.len().next_multiple_of(8), b' ');
         Ok((header, bodies))
     }
-}
-
-/// Fills a temporary file in the folder of `path`, flushes it to the disk and renames it to `path`.
-fn write_atomically(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".idembed-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // A temporary file is private by default; this one becomes an ordinary file.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder)?;
-        fill(file.as_file_mut())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        // The rename itself must reach the disk too; folders that cannot be synced are let be.
-        File::open(folder).and_then(|folder| folder.sync_all()).ok();
-        Ok(())
-    };
-    written().map_err(|source| TokensError::Write { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]
@@ -156,16 +134,5 @@ mod tests {
         }
         std::fs::write(&path, &bytes).unwrap();
         assert!(TensorFile::read(&path, "file", 10).is_err());
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        std::fs::write(&path, "old").unwrap();
-        let failed = write_atomically(&path, |_| Err(std::io::Error::other("disk full")));
-        assert!(matches!(failed, Err(TokensError::Write { .. })));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

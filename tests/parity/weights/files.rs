@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::error::WeightsError;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::tensor_file::TensorFile;
+use idembed_weights::WeightsError;
 use serde_json::json;
 use tch::Tensor;
 

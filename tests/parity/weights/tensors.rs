@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idembed_diffusion::Error;
-use idembed_diffusion::error::WeightsError;
+use idembed_weights::WeightsError;
 use serde_json::{Value, json};
 
 use super::{Folder, TEXT, UNET, VAE, refused, refused_weights};

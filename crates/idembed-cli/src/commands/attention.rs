@@ -166,7 +166,7 @@ impl Report {
         png::write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
         png::write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
         let text = serde_json::to_vec(&json!({ "prompt": prompt, "words": numbers }))?;
-        crate::atomic::write(&files.numbers, &text)?;
+        output::write_file(&files.numbers, &text)?;
         Ok(files)
     }
 

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use idembed_weights::Compute;
+use idembed_weights::{Scope, Weights};
 use tch::Tensor;
 
 use super::config::{Activation, ClipTextConfig};
 use crate::attention::{fused_attention, merge_heads, split_heads};
-use crate::device::Compute;
 use crate::layers::{LayerNorm, Linear};
-use crate::weights::{Scope, Weights};
 use crate::{Error, Result};
 
 /// Old exports keep the encoder below this name, new ones at the root.
@@ -109,7 +109,7 @@ impl ClipTextModel {
 
     /// SHA-256 of the encoder's tensors (values rounded to f16), the same for the same weights in any file.
     pub fn fingerprint(&self) -> Result<String> {
-        self.weights.fingerprint(OLD_PREFIX, |_| true)
+        Ok(self.weights.fingerprint(OLD_PREFIX, |_| true)?)
     }
 
     fn device(&self) -> tch::Device {

@@ -1,12 +1,12 @@
 //! The U-Net's blocks: one resolution on the way down, the middle, one resolution on the way up.
 
+use idembed_weights::Scope;
 use tch::Tensor;
 
 use super::config::UNetConfig;
 use super::transformer::{CrossAttention, CrossContext, SpatialTransformer};
 use crate::Result;
 use crate::resnet::{Downsample, ResnetBlock, Upsample};
-use crate::weights::Scope;
 
 /// Residual layers, each with attention behind it or none.
 #[derive(Debug)]
@@ -86,12 +86,11 @@ impl DownBlock {
     /// Pushes every intermediate result on `skips`; the last one is the block's output.
     pub(super) fn forward(
         &self,
-        x: Tensor,
+        mut x: Tensor,
         time: &Tensor,
         context: &mut CrossContext<'_, '_>,
         skips: &mut Vec<Tensor>,
     ) -> Result<Tensor> {
-        let mut x = x;
         for index in 0..self.layers.resnets.len() {
             x = self.layers.forward(index, &x, time, context)?;
             skips.push(x.shallow_clone());
@@ -167,12 +166,11 @@ impl UpBlock {
     /// Takes its skip connections from the end of `skips`.
     pub(super) fn forward(
         &self,
-        x: Tensor,
+        mut x: Tensor,
         time: &Tensor,
         context: &mut CrossContext<'_, '_>,
         skips: &mut Vec<Tensor>,
     ) -> Result<Tensor> {
-        let mut x = x;
         for index in 0..self.layers.resnets.len() {
             let joined = match skips.pop() {
                 Some(skip) => Tensor::f_cat(&[x, skip], 1)?,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use idembed_weights::Compute;
+use idembed_weights::{Weights, channels_last};
 use tch::Tensor;
 
 use super::blocks::{DownBlock, MidBlock, SiteCounter, UpBlock};
@@ -9,10 +11,8 @@ use super::config::UNetConfig;
 use super::time_embedding::TimeEmbedding;
 use super::transformer::{CrossAttention, CrossContext, KeyValue};
 use crate::conditioning::TextStates;
-use crate::device::Compute;
 use crate::hook::AttentionHook;
 use crate::layers::{Conv2d, GroupNorm};
-use crate::weights::{Weights, channels_last};
 use crate::{Error, Result};
 
 /// A frozen noise predictor.
@@ -119,7 +119,7 @@ impl UNet {
     /// SHA-256 of the first and last layers: enough to tell one training from another, without reading gigabytes.
     pub fn fingerprint(&self) -> Result<String> {
         let outermost = ["conv_in.", "conv_out.", "conv_norm_out.", "time_embedding."];
-        self.weights.fingerprint("", |name| outermost.iter().any(|layer| name.starts_with(layer)))
+        Ok(self.weights.fingerprint("", |name| outermost.iter().any(|layer| name.starts_with(layer)))?)
     }
 
     /// Keys and values of all cross-attention layers. Gradients flow to the text states.

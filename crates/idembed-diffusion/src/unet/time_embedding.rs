@@ -1,11 +1,11 @@
 //! From a timestep to the vector that every residual layer adds.
 
+use idembed_weights::Scope;
 use tch::{Kind, Tensor};
 
 use super::config::UNetConfig;
 use crate::Result;
 use crate::layers::Linear;
-use crate::weights::Scope;
 
 /// The longest period of the sinusoids (arXiv 1706.03762).
 const MAX_PERIOD: f64 = 10_000.0;

@@ -1,5 +1,6 @@
 //! The attention blocks: self-attention, cross-attention to the text, feed-forward.
 
+use idembed_weights::Scope;
 use tch::Tensor;
 
 use super::config::UNetConfig;
@@ -8,7 +9,6 @@ use crate::attention::{attend, attention_probs, fused_attention, merge_heads, sp
 use crate::conditioning::TextStates;
 use crate::hook::{AttentionHook, Site};
 use crate::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
-use crate::weights::Scope;
 
 /// Group normalisation before the projection; diffusers fixes this one whatever the configuration says.
 const ENTRY_NORM_EPS: f64 = 1e-6;

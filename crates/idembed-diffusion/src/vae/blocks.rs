@@ -1,5 +1,6 @@
 //! Encoder and decoder.
 
+use idembed_weights::Scope;
 use tch::Tensor;
 
 use super::config::VaeConfig;
@@ -7,7 +8,6 @@ use crate::Result;
 use crate::attention::{fused_attention, merge_heads, split_heads};
 use crate::layers::{Conv2d, GroupNorm, Linear};
 use crate::resnet::{Downsample, ResnetBlock, Upsample};
-use crate::weights::Scope;
 
 /// Pictures to the parameters of their latents' distribution.
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use idembed_weights::Compute;
+use idembed_weights::{Weights, channels_last};
 use tch::{Kind, Tensor};
 
 use super::blocks::{Decoder, Encoder};
 use super::config::VaeConfig;
-use crate::device::Compute;
 use crate::layers::Conv2d;
-use crate::weights::{Weights, channels_last};
 use crate::{Error, Result};
 
 /// A frozen autoencoder.

@@ -8,7 +8,7 @@ use idembed_diffusion::device::Compute;
 use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use idembed_diffusion::unet::UNetConfig;
 use idembed_diffusion::vae::VaeConfig;
-use idembed_diffusion::weights::Weights;
+use idembed_weights::Weights;
 use serde_json::{Value, json};
 
 use crate::models::{self, Model};

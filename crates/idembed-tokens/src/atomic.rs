@@ -1,23 +1,16 @@
 //! Files that appear whole or not at all.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
-use anyhow::Context;
-
-/// Writes `bytes` to `path`: into a temporary file beside it, which takes the name once everything is on the disk.
+/// Fills a temporary file beside `path`, which takes the name once everything is on the disk.
 ///
 /// # Errors
-/// What the system said (a full disk, a missing folder); nothing is left behind then, and an older file at `path` stays.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_beside(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
-}
-
-fn write_beside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+/// What `fill` or the system said (a full disk, a missing folder); then nothing is left behind, and an older file at
+/// `path` stays as it is.
+pub fn write(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".idembed-").suffix(".tmp");
     // Temporary files are private by default; a finished one should be as readable as any other.
@@ -25,19 +18,22 @@ fn write_beside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(|error| match error.kind() {
         // The name of the temporary file would only confuse.
-        std::io::ErrorKind::NotFound => std::io::Error::new(error.kind(), "there is no such folder"),
+        ErrorKind::NotFound => Error::new(error.kind(), "there is no such folder"),
         _ => error,
     })?;
-    file.write_all(bytes)?;
+    fill(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    // The rename itself must reach the disk too; folders that cannot be synced are let be.
+    File::open(folder).and_then(|folder| folder.sync_all()).ok();
     Ok(())
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use std::fs;
+    use std::io::Write;
 
     use super::*;
 
@@ -45,8 +41,8 @@ mod tests {
     fn a_file_is_written_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page.html");
-        write(&path, b"first").unwrap();
-        write(&path, b"second").unwrap();
+        write(&path, |file| file.write_all(b"first")).unwrap();
+        write(&path, |file| file.write_all(b"second")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the file itself is there");
         #[cfg(unix)]
@@ -60,17 +56,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_nothing() {
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("missing").join("page.html");
-        let error = format!("{:#}", write(&missing, b"text").unwrap_err());
-        assert!(error.contains("missing/page.html`: there is no such folder"), "{error}");
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        write(&path, |_| Err(Error::other("disk full"))).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+
+        let error = write(&folder.path().join("missing").join("page.html"), |_| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "there is no such folder");
 
         // A folder with something in it cannot be replaced by a file.
         let taken = folder.path().join("taken");
         fs::create_dir(&taken).unwrap();
         fs::write(taken.join("inside"), b"").unwrap();
-        write(&taken, b"text").unwrap_err();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the temporary file is gone");
+        write(&taken, |file| file.write_all(b"text")).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the temporary files are gone");
     }
 }

@@ -34,7 +34,7 @@ impl Compute {
             DeviceChoice::Auto => Device::Cuda(0),
             DeviceChoice::Cuda(index) if index < available => Device::Cuda(index),
             DeviceChoice::Cuda(index) => {
-                return Err(Error::Setting(format!(
+                return Err(Error::Device(format!(
                     "device cuda:{index} was asked for, but this libtorch sees {available} CUDA devices"
                 )));
             }

@@ -17,8 +17,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::Compute;
-use crate::error::WeightsError;
-use crate::{Error, Result};
+use crate::{Error, Result, WeightsError};
 
 /// Variants of a weight file's name, the preferred first.
 const VARIANTS: [&str; 2] = ["", ".fp16"];
@@ -56,6 +55,18 @@ impl Weights {
     /// No such file, a damaged one, or a tensor that is not f32, f16 or bf16.
     pub fn open(folder: &Path, stem: &str, compute: Compute) -> Result<Self> {
         let (path, shards) = find_files(folder, stem)?;
+        Self::open_files(path, &shards, compute)
+    }
+
+    /// Opens one safetensors file.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn open_file(path: &Path, compute: Compute) -> Result<Self> {
+        Self::open_files(path.to_path_buf(), &[path.to_path_buf()], compute)
+    }
+
+    fn open_files(path: PathBuf, shards: &[PathBuf], compute: Compute) -> Result<Self> {
         let mut weights = Weights {
             path,
             maps: Vec::with_capacity(shards.len()),
@@ -63,7 +74,7 @@ impl Weights {
             used: RefCell::default(),
             compute,
         };
-        for shard in &shards {
+        for shard in shards {
             weights.add_file(shard)?;
         }
         Ok(weights)
@@ -120,7 +131,7 @@ impl Weights {
 
     fn add_file(&mut self, path: &Path) -> Result<()> {
         let read_error = |source| Error::Read { path: path.to_path_buf(), source };
-        let damaged = |source| Error::Weights { path: path.to_path_buf(), source: WeightsError::Damaged(source) };
+        let damaged = |source| Error::Content { path: path.to_path_buf(), source: WeightsError::Damaged(source) };
         let file = File::open(path).map_err(read_error)?;
         // SAFETY: the map is read-only; as everywhere with maps, nobody may shorten the file while it is in use.
         let map = unsafe { Mmap::map(&file) }.map_err(read_error)?;
@@ -135,7 +146,7 @@ impl Weights {
                 Dtype::I64 => Kind::Int64,
                 other => {
                     let source = WeightsError::Dtype { name, dtype: format!("{other:?}") };
-                    return Err(Error::Weights { path: path.to_path_buf(), source });
+                    return Err(Error::Content { path: path.to_path_buf(), source });
                 }
             };
             let entry = Entry {
@@ -201,7 +212,7 @@ impl Weights {
     }
 
     fn error(&self, source: WeightsError) -> Error {
-        Error::Weights { path: self.path.clone(), source }
+        Error::Content { path: self.path.clone(), source }
     }
 }
 
@@ -330,15 +341,17 @@ fn find_files(folder: &Path, stem: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
     } else {
         format!("`{stem}.safetensors` is missing")
     };
-    Err(Error::Layout { path: folder.to_path_buf(), what })
+    Err(Error::NoFile { folder: folder.to_path_buf(), what })
 }
 
 fn read_shard_index(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let json: ShardIndexJson = crate::json::read(index)?;
+    let bytes = std::fs::read(index).map_err(|source| Error::Read { path: index.to_path_buf(), source })?;
+    let json: ShardIndexJson =
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: index.to_path_buf(), source })?;
     let names: BTreeSet<&String> = json.weight_map.values().collect();
     if let Some(outside) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
         let what = format!("the shard `{outside}` lies outside the folder");
-        return Err(Error::Layout { path: index.to_path_buf(), what });
+        return Err(Error::NoFile { folder: index.to_path_buf(), what });
     }
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }

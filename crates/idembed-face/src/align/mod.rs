@@ -1,0 +1,1 @@
+//! Bringing a face into a fixed frame, and back.

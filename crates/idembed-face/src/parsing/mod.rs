@@ -1,0 +1,1 @@
+//! Telling the parts of a face apart, pixel by pixel.

@@ -1,0 +1,1 @@
+//! From a face to an embedding that tells people apart.

@@ -1,0 +1,1 @@
+//! Which of several faces is meant, and whether it will do.
