@@ -1,8 +1,5 @@
 //! The attention loss, its gradients, leakage, resized maps and recorded maps against PyTorch autograd.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use idembed_attention::{
     FaceWiseLoss, LossOptions, MapRecorder, Mask, ReferenceKeys, Selection, Target, TargetKind, Word, leakage_each,
     to_picture_size,

@@ -1,9 +1,6 @@
 //! Token module, optimizer, the whole objective with its gradients, and pictures of identities, against PyTorch,
 //! diffusers and transformers.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use idembed_attention::{LayerChoice, LossOptions, ReferenceKeys};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::device::Compute;
