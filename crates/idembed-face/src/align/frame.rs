@@ -15,15 +15,15 @@ pub(crate) struct FaceFrame {
     /// nods, so their maximum keeps to the head's size. Half the side of an FFHQ crop.
     pub(crate) size: f64,
     /// Where the face's right points, as seen in the picture: a unit vector.
-    across: (f64, f64),
+    pub(crate) across: Point,
 }
 
 impl FaceFrame {
     /// `None` if the landmarks are not finite, lie in one place, or have no direction.
     ///
     /// # Source
-    /// Karras et al. 2018, "A Style-Based Generator Architecture", appendix C, and the dataset's alignment: the direction
-    /// is that of the eye line plus the eye-to-mouth line turned by a quarter.
+    /// Karras et al. 2017, "Progressive Growing of GANs", appendix C, which also cut FFHQ: the direction is that of the
+    /// eye line plus the eye-to-mouth line turned by a quarter.
     pub(crate) fn of(landmarks: &Landmarks) -> Option<FaceFrame> {
         let Landmarks { left_eye, right_eye, mouth_left, mouth_right, .. } = *landmarks;
         let eyes = left_eye.midpoint(right_eye);
@@ -33,7 +33,7 @@ impl FaceFrame {
         let size = f64::max(2.0 * left_eye.distance(right_eye), 1.8 * eyes.distance(mouth));
         let finite = landmarks.points().iter().all(|point| point.x.is_finite() && point.y.is_finite());
         let usable = finite && size.is_finite() && length.is_finite() && length > 1e-6 * size;
-        usable.then(|| FaceFrame { eyes, size, across: (along.0 / length, along.1 / length) })
+        usable.then(|| FaceFrame { eyes, size, across: Point::new(along.0 / length, along.1 / length) })
     }
 
     /// The frame, unless the face is larger than the picture could show.
@@ -45,18 +45,18 @@ impl FaceFrame {
 
     /// The tilt of the head in radians, clockwise as seen in the picture.
     pub(crate) fn tilt(&self) -> f64 {
-        self.across.1.atan2(self.across.0)
+        self.across.y.atan2(self.across.x)
     }
 
     /// The picture's point at `across` and `down` in the face's coordinates, in pixels.
     pub(crate) fn point(&self, across: f64, down: f64) -> Point {
-        let (cos, sin) = self.across;
+        let Point { x: cos, y: sin } = self.across;
         Point::new(self.eyes.x + across * cos - down * sin, self.eyes.y + across * sin + down * cos)
     }
 
     /// The face's coordinates of a point of the picture: across and down from between the eyes, in pixels.
     pub(crate) fn coordinates(&self, point: Point) -> Point {
-        let (cos, sin) = self.across;
+        let Point { x: cos, y: sin } = self.across;
         let (x, y) = (point.x - self.eyes.x, point.y - self.eyes.y);
         Point::new(x * cos + y * sin, y * cos - x * sin)
     }

@@ -1,8 +1,8 @@
 //! Bringing a face into a fixed frame, and back.
 //!
-//! [`aligned_face`] makes the picture that a recogniser was trained on, [`portrait`] the one that an identity is learned
-//! from. Both return the [`Similarity`] that led there, so that points, masks and pixels find their way between the
-//! photo and the frame. Nothing here knows a network.
+//! [`aligned_face`] makes the picture that a recogniser was trained on, [`portrait`] the one that an identity is
+//! learned from. Both return the [`Similarity`] that led there, so that points, masks and pixels find their way between
+//! the photo and the frame. Nothing here knows a network.
 
 mod frame;
 mod portrait;

@@ -11,8 +11,8 @@ use crate::geometry::{Face, Point};
 
 /// Side of the square, in sizes of the face.
 ///
-/// FFHQ takes 2, which cuts into full hair and ends at the chin. 3 leaves hair, neck and shoulders in, and the face still
-/// covers about a fifth of the picture.
+/// FFHQ takes 2, which cuts into full hair and shows no shoulder. 3 holds all three, and the ellipse of the head (see
+/// [`crate::mask::head_mask`]) still covers 18 % of the picture.
 const SIDE: f64 = 3.0;
 /// The least side to shrink to, in sizes of the face: FFHQ's, which just holds the head.
 const LEAST_SIDE: f64 = 2.0;
@@ -23,19 +23,20 @@ const KEPT_TILT: f64 = 20.0;
 
 /// A square portrait with hair and shoulders, `side` pixels wide.
 ///
-/// The square's side is three times the face's size (twice the distance of the eyes, or 1.8 times their distance from the
-/// mouth if that is more, as in FFHQ), its centre a fifth of the size below the eyes. It is shifted, then shrunk down to two
-/// sizes, to stay inside the photo, as long as its centre keeps half a size away from the square's edge. Only a face closer
-/// to the photo's edge than that gets the edge repeated around it.
+/// The square's side is three times the face's size (twice the distance of the eyes, or 1.8 times their distance from
+/// the mouth if that is more, as in FFHQ), its centre a fifth of the size below the eyes. To stay inside the photo it
+/// shrinks, down to two sizes, and shifts, as long as the face keeps half a size away from its edge. What is still
+/// outside shows the photo's edge, repeated.
 ///
 /// A head tilted by up to 20 degrees stays so. Such a tilt is a pose that the model draws by itself, and turning the
-/// photo would tilt everything else in it: walls, shoulders, horizon. A stronger tilt is a person lying down or a camera
-/// held sideways, which the model draws poorly; then the picture is turned until the face is upright.
+/// photo would tilt everything else in it: walls, shoulders, horizon. A stronger tilt is a person lying down or a
+/// camera held sideways, which the model draws poorly; then the picture is turned until the face is upright.
 ///
-/// Scaling is Lanczos, or the mean of all pixels that a pixel covers where the photo is turned or its edge repeated; both
-/// let every pixel count.
+/// Scaling is Lanczos, or the mean of all pixels that a pixel covers where the photo is turned or its edge repeated;
+/// both let every pixel count.
 ///
-/// `None` if `side` is 0, if the landmarks do not lie as in a face, or if the face is larger than the photo or outside it.
+/// `None` if `side` is 0, if the landmarks do not lie as in a face, or if the face is larger than the photo or outside
+/// it.
 pub fn portrait(picture: &RgbImage, face: &Face, side: u32) -> Option<Aligned> {
     let frame = FaceFrame::of(&face.landmarks)?.shown_in(picture)?;
     if side == 0 {
@@ -62,7 +63,7 @@ struct Square {
 }
 
 impl Square {
-    /// The square around a face, inside a photo of this size as far as possible; `None` if the face does not touch the photo.
+    /// The square around a face, inside a photo of this size as far as possible; `None` if the face lies outside.
     fn around(frame: &FaceFrame, width: u32, height: u32) -> Option<Square> {
         let size = frame.size;
         let turn = if frame.tilt().abs() > KEPT_TILT.to_radians() { frame.tilt() } else { 0.0 };
@@ -110,8 +111,8 @@ impl Square {
     }
 }
 
-/// How far to move an interval of `2 half` around `centre` so that it lies in the pixels of one axis, or around them if it
-/// is longer.
+/// How far to move an interval of `2 half` around `centre` so that it lies in the pixels of one axis, or around them if
+/// it is longer.
 fn inwards(centre: f64, half: f64, length: u32) -> f64 {
     let (low, high) = (half - 0.5, f64::from(length) - 0.5 - half);
     centre.clamp(low.min(high), low.max(high)) - centre

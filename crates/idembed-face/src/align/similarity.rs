@@ -106,6 +106,8 @@ fn mean(points: &[Point]) -> Point {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::f64::consts::{FRAC_PI_2, PI};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -115,7 +117,7 @@ mod tests {
     }
 
     fn similarity() -> impl Strategy<Value = Similarity> {
-        (0.01..100.0, -3.14..3.14, point()).prop_map(|(scale, turn, shift): (f64, f64, Point)| Similarity {
+        (0.01..100.0, -PI..PI, point()).prop_map(|(scale, turn, shift): (f64, f64, Point)| Similarity {
             a: scale * turn.cos(),
             b: scale * turn.sin(),
             tx: shift.x,
@@ -131,7 +133,7 @@ mod tests {
         );
         let turn = turn.unwrap();
         assert_eq!(turn, Similarity { a: 0.0, b: 2.0, tx: 5.0, ty: 5.0 });
-        assert_eq!((turn.scale(), turn.rotation()), (2.0, std::f64::consts::FRAC_PI_2));
+        assert_eq!((turn.scale(), turn.rotation()), (2.0, FRAC_PI_2));
         assert_eq!(turn.matrix(), [[0.0, -2.0, 5.0], [2.0, 0.0, 5.0]]);
     }
 

@@ -5,13 +5,14 @@ use crate::geometry::{Face, FaceBox, Point};
 
 /// Reach above and below the eyes and to the sides, in sizes of the face.
 ///
-/// Adults have about 63 mm from pupil to pupil, which makes the size 126 mm, some 70 mm from the eyes up to the hair, 115 mm
-/// down to the chin, 150 mm from ear to ear. The forehead gets a little more: the ellipse narrows there.
+/// Adults have about 63 mm from pupil to pupil, which makes the size 126 mm; then some 70 mm up to the hair, 115 mm
+/// down to the chin, 150 mm from ear to ear. The ellipse reaches a little further, as it is narrow at forehead and
+/// chin.
 const ABOVE: f64 = 0.65;
 const BELOW: f64 = 1.0;
 const BESIDE: f64 = 0.62;
-/// How far the box may move the middle to one side, in sizes of the face: of a head that turns away, the eyes move to one
-/// side of what is seen of it.
+/// How far the box may move the middle to one side, in sizes of the face: of a head that turns away, the eyes move to
+/// one side of what is seen of it.
 const MOST_ASIDE: f64 = 0.35;
 /// Half the width of the soft edge, as a share of the radius.
 const SOFT: f64 = 0.1;
@@ -37,10 +38,9 @@ impl HeadEllipse {
                 let size = frame.size;
                 let aside = frame.coordinates(middle).x.clamp(-MOST_ASIDE * size, MOST_ASIDE * size);
                 let aside = if aside.is_nan() { 0.0 } else { aside };
-                let (right, origin) = (frame.point(1.0, 0.0), frame.point(0.0, 0.0));
                 HeadEllipse {
                     centre: frame.point(aside, (BELOW - ABOVE) / 2.0 * size),
-                    across: Point::new(right.x - origin.x, right.y - origin.y),
+                    across: frame.across,
                     half_width: BESIDE * size,
                     half_height: (BELOW + ABOVE) / 2.0 * size,
                 }

@@ -16,13 +16,13 @@ use crate::geometry::{Face, Point};
 /// The head of `face`, from forehead to chin and from ear to ear: 255 inside, 0 outside, with a soft edge between.
 ///
 /// `transform` leads from the photo to the frame of the mask, as [`crate::align::portrait`] returns it;
-/// [`Similarity::resized`] takes it to the same frame at another resolution, [`Similarity::IDENTITY`] stands for the photo
-/// itself.
+/// [`Similarity::resized`] takes it to the same frame at another resolution, [`Similarity::IDENTITY`] stands for the
+/// photo itself.
 ///
 /// With size `s` the larger of twice the distance of the eyes and 1.8 times the way from the eyes to the mouth, the
 /// ellipse reaches from 0.65 `s` above the eyes to 1.0 `s` below, 0.62 `s` to either side of the middle of the face's
-/// box, and is tilted as the face. With `r` = 1 on the ellipse, the mask falls from 255 at `r` = 0.9 to 0 at `r` = 1.1 as
-/// `1 - t^2 (3 - 2 t)`.
+/// box, and is tilted as the face. With `r` = 1 on the ellipse, the mask falls from 255 at `r` = 0.9 to 0 at `r` = 1.1
+/// as `1 - t^2 (3 - 2 t)`.
 ///
 /// Without usable landmarks an upright ellipse stands in the box; without a box, too, the mask is empty. So it is where
 /// `transform` has no inverse.
@@ -38,7 +38,7 @@ pub fn head_mask(face: &Face, width: u32, height: u32, transform: &Similarity) -
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use image::RgbImage;
     use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ mod tests {
     use crate::geometry::{FaceBox, Landmarks};
 
     /// What a detector says about the portrait of an astronaut, 512 x 512.
-    fn astronaut() -> Face {
+    pub(crate) fn astronaut() -> Face {
         let points = [(205.0, 101.7), (246.8, 103.7), (224.7, 129.0), (201.7, 139.2), (245.3, 141.9)];
         Face {
             bounds: FaceBox { left: 181.1, top: 62.2, right: 267.7, bottom: 172.1 },

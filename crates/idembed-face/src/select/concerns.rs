@@ -52,12 +52,11 @@ impl fmt::Display for Concern {
             }
             Concern::TurnedAway { measure } => {
                 let side = if measure < 0.0 { "left" } else { "right" };
+                let (measure, most) = (100.0 * measure.abs(), 100.0 * MOST_TURNED);
                 write!(
                     out,
-                    "the face is turned to the {side}: its nose is {:.0} % of the way from the middle to that eye, of at \
-                     most {:.0} %",
-                    100.0 * measure.abs(),
-                    100.0 * MOST_TURNED
+                    "the face is turned to the {side}: its nose is {measure:.0} % of the way from the middle to that \
+                     eye, of at most {most:.0} %"
                 )
             }
             Concern::Unsure { score } => {
@@ -70,16 +69,15 @@ impl fmt::Display for Concern {
 /// What speaks against learning from `face` in a picture of `width` x `height`, most important first; nothing if all is
 /// well.
 ///
-/// Small is a box with a side below 64 pixels, cut off a head (see [`crate::mask::head_mask`]) with more than 10 % of its
-/// rectangle outside the picture, turned away a [`turn`] of more than 0.5, unsure a score below 0.9.
+/// Small is a box with a side below 64 pixels, cut off a head (see [`crate::mask::head_mask`]) with more than 10 % of
+/// its rectangle outside the picture, turned away a [`turn`] of more than 0.5, unsure a score below 0.9.
 pub fn concerns(face: &Face, width: u32, height: u32) -> Vec<Concern> {
     let mut concerns = Vec::new();
-    // Written so that a number that is none raises the concern.
-    if !(face.score >= LEAST_SCORE) {
+    if face.score.is_nan() || face.score < LEAST_SCORE {
         concerns.push(Concern::Unsure { score: face.score });
     }
     let (box_width, box_height) = (face.bounds.width(), face.bounds.height());
-    if !(box_width.min(box_height) >= LEAST_SIDE) {
+    if box_width.min(box_height) < LEAST_SIDE {
         concerns.push(Concern::TooSmall { width: box_width, height: box_height });
     }
     if let Some(head) = HeadEllipse::of(face).map(|head| head.bounds()) {
@@ -97,8 +95,9 @@ pub fn concerns(face: &Face, width: u32, height: u32) -> Vec<Concern> {
 /// How far the head is turned: the distance of the nose from the line through the middle of the eyes and the middle of
 /// the mouth, in half widths of the eyes and the mouth (the mean of both).
 ///
-/// 0 is seen from the front, -1 a nose as far to the left as an eye, as seen in the picture. On a head the tip of the nose stands out
-/// by about 0.85 of half the distance of the eyes, so a turn by `t` measures about `0.85 tan(t)`. A tilt changes nothing.
+/// 0 is a face seen from the front, -1 a nose as far to the left as an eye, as seen in the picture. The tip of the nose
+/// stands out by about 0.85 of half the distance of the eyes, so a turn by `t` measures about `0.85 tan(t)`. A tilt
+/// changes nothing.
 ///
 /// `None` if the landmarks have no width or no height.
 pub fn turn(landmarks: &Landmarks) -> Option<f64> {
@@ -106,9 +105,9 @@ pub fn turn(landmarks: &Landmarks) -> Option<f64> {
     let eyes = left_eye.midpoint(right_eye);
     let mouth = mouth_left.midpoint(mouth_right);
     let (down_x, down_y) = (mouth.x - eyes.x, mouth.y - eyes.y);
-    let across = ((nose.y - eyes.y) * down_x - (nose.x - eyes.x) * down_y) / down_x.hypot(down_y);
+    let across = ((nose.x - eyes.x) * down_y - (nose.y - eyes.y) * down_x) / down_x.hypot(down_y);
     let half_width = (left_eye.distance(right_eye) + mouth_left.distance(mouth_right)) / 4.0;
-    let measure = -across / half_width;
+    let measure = across / half_width;
     measure.is_finite().then_some(measure)
 }
 
@@ -119,16 +118,7 @@ mod tests {
     use super::*;
     use crate::align::{ARCFACE_TEMPLATE, Similarity};
     use crate::geometry::{FaceBox, Point};
-
-    /// What a detector says about the portrait of an astronaut, 512 x 512.
-    fn astronaut() -> Face {
-        let points = [(205.0, 101.7), (246.8, 103.7), (224.7, 129.0), (201.7, 139.2), (245.3, 141.9)];
-        Face {
-            bounds: FaceBox { left: 181.1, top: 62.2, right: 267.7, bottom: 172.1 },
-            landmarks: Landmarks::from_points(points.map(|(x, y)| Point::new(x, y))),
-            score: 1.0,
-        }
-    }
+    use crate::mask::tests::astronaut;
 
     fn texts(face: &Face, width: u32, height: u32) -> Vec<String> {
         concerns(face, width, height).iter().map(Concern::to_string).collect()

@@ -1,7 +1,7 @@
 //! Which of several faces is meant, and whether it will do.
 //!
-//! [`choose`] settles on one face, [`concerns`] lists what speaks against learning from it. Both see boxes, landmarks and
-//! scores only, never a pixel.
+//! [`choose`] settles on one face, [`concerns`] lists what speaks against learning from it. Both see boxes, landmarks
+//! and scores only, never a pixel.
 
 mod concerns;
 
@@ -84,9 +84,9 @@ fn counted(faces: usize) -> String {
 /// Chooses the face number `wanted`, which counts from 1, or else the one with the largest *weight* in a picture of
 /// `width` x `height`.
 ///
-/// The weight is `area / (1 + 4 d^2)`: the area of the box inside the picture, and `d`, the distance of the box's centre
-/// from the picture's, as a share of the way to a corner. So a face in a corner must have five times the area of one in
-/// the middle to be chosen. Of equal faces the first is chosen.
+/// The weight is `area / (1 + 4 d^2)`: the area of the box inside the picture, and `d`, the distance of the box's
+/// centre from the picture's, as a share of the way to a corner. So a face in a corner must have five times the area of
+/// one in the middle to be chosen. Of equal faces the first is chosen.
 ///
 /// # Errors
 /// [`SelectError`] if there is no face, or none with that number.
