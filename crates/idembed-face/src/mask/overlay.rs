@@ -62,7 +62,10 @@ fn paint(picture: &mut RgbImage, area: FaceBox, colour: Rgb<u8>, distance: impl 
     for y in area.top as u32..area.bottom.ceil() as u32 {
         for x in area.left as u32..area.right.ceil() as u32 {
             let coverage = 0.5 - distance(Point::new(f64::from(x), f64::from(y)));
-            blend(picture.get_pixel_mut(x, y), colour, coverage.clamp(0.0, 1.0));
+            // False for a box without finite edges, too: it leaves the photo as it is.
+            if coverage > 0.0 {
+                blend(picture.get_pixel_mut(x, y), colour, coverage.min(1.0));
+            }
         }
     }
 }
@@ -109,6 +112,13 @@ mod tests {
             (0..side).filter(|&x| drawn[(x, 3)] == CHOSEN).count()
         };
         assert_eq!((wide(300), wide(3000)), (1, 9));
+    }
+
+    #[test]
+    fn a_box_without_edges_is_not_drawn() {
+        let photo = RgbImage::from_pixel(9, 7, Rgb([200; 3]));
+        let endless = FaceBox { left: f64::NEG_INFINITY, top: 1.0, right: f64::INFINITY, bottom: f64::INFINITY };
+        assert_eq!(overlay(&photo, &[face(endless)], None, None), photo);
     }
 
     proptest! {
