@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// A photo of the person
     #[arg(long)]
     photo: PathBuf,
-    /// The folder of pictures: all .png, .jpg, .jpeg and .webp files in it
+    /// The folder of pictures: all .png, .jpg, .jpeg and .webp files in it but the photo itself
     #[arg(long, value_name = "DIR")]
     pictures: PathBuf,
     /// The face recognition network, as `idembed compare` takes it; default: the best that is there

@@ -60,6 +60,15 @@ impl Outcome {
         }
     }
 
+    /// 1 for a face, 0 for none, nothing for a picture that could not be read.
+    pub(crate) fn detected(&self) -> Option<f64> {
+        match self {
+            Self::Face { .. } => Some(1.0),
+            Self::NoFace => Some(0.0),
+            Self::Unreadable(_) => None,
+        }
+    }
+
     fn of(fields: &Map<String, Value>) -> Result<Self> {
         let Picked { faces, id, score, error } = Picked::deserialize(fields)?;
         match (error, faces, id, score) {
@@ -194,8 +203,10 @@ mod tests {
 
     #[test]
     fn a_missing_face_counts_0_and_an_unreadable_picture_not_at_all() {
-        assert_eq!(Outcome::NoFace.id(), Some(0.0));
-        assert_eq!(Outcome::Unreadable("why".to_owned()).id(), None);
+        let figures = |outcome: Outcome| (outcome.id(), outcome.detected());
+        assert_eq!(figures(Outcome::NoFace), (Some(0.0), Some(0.0)));
+        assert_eq!(figures(Outcome::Unreadable("why".to_owned())), (None, None));
+        assert_eq!(figures(Outcome::Face { id: -0.5, score: 0.9, faces: 1 }), (Some(-0.5), Some(1.0)));
     }
 
     #[test]

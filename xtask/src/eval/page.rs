@@ -14,6 +14,7 @@ const STYLE: &str = include_str!("../../../crates/idembed-cli/src/html/style.css
 const OWN_STYLE: &str = "\
 .photo { max-width: 280px; margin: 24px 0 0; }
 .absent { background: var(--panel); border-radius: 6px; padding: 24px 12px; font-size: 14px; color: var(--quiet); }
+figcaption strong { color: var(--ink); font-variant-numeric: tabular-nums; }
 ";
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
@@ -22,20 +23,20 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
     let ranked = ranked(pictures);
     let paths: Vec<&Path> = ranked.iter().map(|(_, picture)| picture.path.as_path()).collect();
     let uris = inline::from_both_ends(&paths, inline::MAX_PICTURES);
-    let photo = inline::data_uri(photo, inline::MAX_PHOTO).map(|(uri, _)| uri);
+    let photo_uri = inline::data_uri(photo, inline::MAX_PHOTO).map(|(uri, _)| uri);
 
-    let title = format!("Likeness to {}", summary.settings.photo);
+    let title = format!("Likeness to {}", photo.file_name().unwrap_or_default().display());
     let mut body = format!("<h1>{}</h1>\n", escape(&title));
-    let compared = format!("{} pictures, compared by {}", summary.id.n, summary.recogniser);
+    let compared = format!("Compared by {}, pictures: {}", summary.recogniser, summary.id.n);
     let _ = writeln!(body, "<p class=\"subtitle\">{}</p>", escape(&compared));
-    let _ = writeln!(body, "<div class=\"photo\">\n{}</div>", figure(&photo, "The photo"));
+    let _ = writeln!(body, "<div class=\"photo\">\n{}</div>", figure(&photo_uri, "The photo", "The photo"));
     body.push_str(&facts(summary));
     body.push_str("<h2>Pictures, the most similar first</h2>\n");
     let absent = uris.iter().filter(|uri| uri.is_err()).count();
     if absent > 0 {
         let _ = writeln!(
             body,
-            "<p>{absent} of {} pictures are only named: the page holds files of up to {} MiB, {} MiB together, beginning \
+            "<p>Only named, not shown: {absent} of {}. The page holds files of up to {} MiB, {} MiB together, beginning \
              with the most and the least similar ones.</p>",
             uris.len(),
             inline::MAX_PICTURE >> 20,
@@ -43,8 +44,10 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
         );
     }
     body.push_str("<div class=\"pictures\">\n");
-    for ((_, picture), uri) in ranked.iter().zip(&uris) {
-        body.push_str(&figure(uri, &caption(picture)));
+    for ((id, picture), uri) in ranked.iter().zip(&uris) {
+        let name = escape(&picture.name());
+        let caption = format!("<strong>{id:.3}</strong> {name}<br>{}", face_state(&picture.outcome));
+        body.push_str(&figure(uri, &name, &caption));
     }
     body.push_str("</div>\n");
     if summary.unreadable > 0 {
@@ -64,23 +67,21 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
     document(&title, &body)
 }
 
-/// A picture, or why it is not there, with what is to say about it.
-fn figure(uri: &Result<String, Absent>, caption: &str) -> String {
-    let caption = escape(caption);
+/// A picture, or why it is not there, with what is to say about it; the texts are HTML.
+fn figure(uri: &Result<String, Absent>, alt: &str, caption: &str) -> String {
     let shown = match uri {
-        Ok(uri) => format!("<img alt=\"{caption}\" src=\"{uri}\">"),
-        Err(absent) => format!("<div class=\"absent\">{}</div>", escape(&absent.to_string())),
+        Ok(uri) => format!("<img alt=\"{alt}\" src=\"{uri}\">"),
+        Err(absent) => format!("<div class=\"absent\">{absent}</div>"),
     };
     format!("<figure>{shown}<figcaption>{caption}</figcaption></figure>\n")
 }
 
-fn caption(picture: &Picture) -> String {
-    let name = picture.name();
-    match &picture.outcome {
-        Outcome::Face { id, score, faces: 0 | 1 } => format!("{id:.3} {name}, face {score:.2}"),
-        Outcome::Face { id, score, faces } => format!("{id:.3} {name}, face {score:.2}, one of {faces}"),
-        Outcome::NoFace => format!("0 {name}, no face found"),
-        Outcome::Unreadable(why) => format!("{name}: {why}"),
+fn face_state(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Face { score, faces: 0 | 1, .. } => format!("detector's score {score:.2}"),
+        Outcome::Face { score, faces, .. } => format!("one of {faces} faces, detector's score {score:.2}"),
+        Outcome::NoFace => "no face found".to_owned(),
+        Outcome::Unreadable(_) => "could not be read".to_owned(),
     }
 }
 
@@ -153,7 +154,8 @@ mod tests {
             let path = folder.join(name);
             Picture { path, outcome, fields: Map::new() }
         };
-        for name in ["low.png", "high.png", "none.png", "me.png"] {
+        let photo = format!("{text} photo");
+        for name in ["low.png", "high.png", "none.png", &photo] {
             fs::write(folder.join(name), [b"\x89PNG", name.as_bytes()].concat()).unwrap();
         }
         let face = |id, faces| Outcome::Face { id, score: 0.987, faces };
@@ -168,7 +170,7 @@ mod tests {
         let mut settings = settings();
         (settings.photo, settings.pictures) = (text.to_owned(), text.to_owned());
         let summary = Summary::new(&compared, settings, Files::within(Path::new("out"))).unwrap();
-        render(&summary, &folder.join("me.png"), &compared.pictures)
+        render(&summary, &folder.join(photo), &compared.pictures)
     }
 
     #[test]
@@ -186,16 +188,16 @@ mod tests {
         let page = page(folder.path(), "gone.png");
         let places: Vec<_> = [
             ">The photo<",
-            "0.750 high.png, face 0.99<",
-            "not shown: not a picture that a browser shows</div><figcaption>0.500 gone.png, face 0.99<",
-            "0 none.png, no face found<",
-            "-0.100 low.png, face 0.99, one of 3<",
+            "<strong>0.750</strong> high.png<br>detector's score 0.99<",
+            "not shown: not a picture that a browser shows</div><figcaption><strong>0.500</strong> gone.png<",
+            "<strong>0.000</strong> none.png<br>no face found<",
+            "<strong>-0.100</strong> low.png<br>one of 3 faces, detector's score 0.99<",
             "<th scope=\"row\">cut.png</th><td>gone.png</td>",
         ]
         .map(|text| page.find(text).unwrap_or_else(|| panic!("no `{text}` in {page}")))
         .to_vec();
         assert!(places.is_sorted(), "{places:?}");
-        assert!(page.contains("<p>1 of 4 pictures are only named"), "{page}");
+        assert!(page.contains("<p>Only named, not shown: 1 of 4. The page"), "{page}");
     }
 
     #[test]

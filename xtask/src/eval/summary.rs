@@ -79,11 +79,11 @@ impl Summary {
     /// When no picture could be read; what was wrong with the first is told.
     pub(crate) fn new(compared: &Comparison, settings: Settings, files: Files) -> Result<Self> {
         let ids: Vec<f64> = compared.pictures.iter().filter_map(|picture| picture.outcome.id()).collect();
-        let detected: Vec<f64> = compared.pictures.iter().filter_map(|picture| detected(&picture.outcome)).collect();
+        let detected: Vec<f64> = compared.pictures.iter().filter_map(|picture| picture.outcome.detected()).collect();
         let figure = |values: &[f64]| {
             Figure::of(values, settings.resamples, settings.seed).with_context(|| {
                 let first = unreadable(&compared.pictures).next().map_or("", |(_, why)| why);
-                format!("none of the {} pictures could be read: {first}", compared.pictures.len())
+                format!("no picture could be read; the first: {first}")
             })
         };
         Ok(Self {
@@ -105,15 +105,6 @@ impl Summary {
     /// The figures as a table, with the pictures that deserve a look.
     pub(crate) fn table<'a>(&'a self, pictures: &'a [Picture]) -> Table<'a> {
         Table { summary: self, pictures }
-    }
-}
-
-/// 1 if a face was found, 0 if not, none for a picture that could not be read.
-fn detected(outcome: &Outcome) -> Option<f64> {
-    match outcome {
-        Outcome::Face { .. } => Some(1.0),
-        Outcome::NoFace => Some(0.0),
-        Outcome::Unreadable(_) => None,
     }
 }
 
@@ -230,7 +221,7 @@ pub(super) mod tests {
     #[test]
     fn nothing_readable_is_an_error_that_says_why() {
         let error = summary(&[picture("c.png", Outcome::Unreadable("it is cut short".to_owned()))]).unwrap_err();
-        assert_eq!(error.to_string(), "none of the 1 pictures could be read: it is cut short");
+        assert_eq!(error.to_string(), "no picture could be read; the first: it is cut short");
     }
 
     #[test]
