@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::GIB;
-use crate::{disk, reference, report, setup, workspace};
+use crate::{disk, program, reference, report, setup, workspace};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -159,24 +159,12 @@ impl Bench {
     }
 }
 
-/// Compiles our half and tells where it lies: called directly, it cannot be changed between rounds.
+/// Compiles our half; called directly, it cannot be changed between rounds.
 fn build(release: bool) -> Result<PathBuf> {
-    let mut cargo = workspace::cargo();
     // The whole workspace, as in `cargo test --workspace`: another selection would compile many dependencies again.
-    cargo.args(["build", "--workspace", "--bin", "bench"]);
-    cargo.arg("--message-format=json-render-diagnostics").args(release.then_some("--release"));
-    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "the benchmark program does not compile");
-    executable(&String::from_utf8_lossy(&output.stdout)).context("cargo does not tell where the benchmark program is")
-}
-
-/// The program named `bench` in the messages of cargo.
-fn executable(messages: &str) -> Option<PathBuf> {
-    messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_bench = message["target"]["name"] == "bench";
-        message["executable"].as_str().filter(|_| is_bench).map(PathBuf::from)
-    })
+    let mut options = vec!["--workspace"];
+    options.extend(release.then_some("--release"));
+    program::build("bench", &options)
 }
 
 /// The model folder to measure; one of full size is made if there is none yet.
@@ -219,17 +207,4 @@ fn read_once(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_is_found_in_what_cargo_says() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"tch\"},\"executable\":null}\n\
-            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"bench\"},\"executable\":\"/t/debug/bench\"}\n";
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/debug/bench")));
-        assert_eq!(executable("{\"reason\":\"build-finished\",\"success\":true}"), None);
-    }
 }
