@@ -2,6 +2,7 @@
 //! beside it.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests stop at the first surprise and say why they skip")]
 
+mod alignment;
 mod attention;
 mod components;
 mod pipelines;

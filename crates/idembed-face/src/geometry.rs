@@ -115,6 +115,8 @@ pub struct Face {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -124,5 +126,17 @@ mod tests {
         assert_eq!(bounds.centre(), Point::new(5.0, 5.5));
         assert_eq!(bounds.within(10, 6), Some(FaceBox { left: 0.0, top: 3.0, right: 10.0, bottom: 6.0 }));
         assert_eq!(bounds.within(10, 3), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_box_within_lies_within(left: f64, top: f64, right: f64, bottom: f64, width: u32, height: u32) {
+            if let Some(part) = (FaceBox { left, top, right, bottom }).within(width, height) {
+                prop_assert!(0.0 <= part.left && part.left < part.right && part.right <= f64::from(width));
+                prop_assert!(0.0 <= part.top && part.top < part.bottom && part.bottom <= f64::from(height));
+                let bounds = FaceBox { left, top, right, bottom };
+                prop_assert!(part.area() <= bounds.area() || bounds.area().is_nan(), "{:?} of {:?}", part, bounds);
+            }
+        }
     }
 }

@@ -1,1 +1,0 @@
-//! Which pixels belong to the face.

@@ -1,1 +1,0 @@
-//! Which of several faces is meant, and whether it will do.
