@@ -45,6 +45,19 @@ pub fn python() -> Option<PathBuf> {
     python
 }
 
+/// The folder `models/<name>` with weights that are not bundled, if it is there; else prints why the test skips.
+///
+/// Panics instead of skipping if `IDEMBED_REQUIRE_WEIGHTS` is set.
+pub fn weights(name: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("IDEMBED_REQUIRE_WEIGHTS").is_none(), "`models/{name}` is missing, but required");
+    println!("skipped: needs `models/{name}`: `cargo xtask setup` fetches it");
+    None
+}
+
 /// Reads a JSON file.
 pub fn read_json(path: &Path) -> serde_json::Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
