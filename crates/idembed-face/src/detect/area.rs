@@ -30,10 +30,11 @@ impl Pixels {
 /// The rows `rows` of what the picture is when scaled to `width` x `height`.
 pub(super) fn scale_rows(picture: &RgbImage, (width, height): (usize, usize), rows: Range<usize>) -> Pixels {
     let whole = CropRect { x: 0, y: 0, width: picture.width(), height: picture.height() };
+    let scaling = Scaling::new(picture, whole, width, height);
     let first = rows.start;
     let mut values = vec![0.0; rows.len() * width * 3];
     values.par_chunks_exact_mut(width * 3).enumerate().for_each_init(Vec::new, |sums, (row, out)| {
-        scale_row(picture, whole, height, first + row, sums, out);
+        scaling.row(first + row, sums, out);
     });
     Pixels { values, size: [1, rows.len(), width] }
 }
@@ -43,38 +44,54 @@ pub(super) fn scale_parts(picture: &RgbImage, parts: &[CropRect], side: u32) -> 
     let side = side as usize;
     let mut values = vec![0.0; parts.len() * side * side * 3];
     values.par_chunks_exact_mut(side * side * 3).zip(parts).for_each_init(Vec::new, |sums, (out, &part)| {
+        let scaling = Scaling::new(picture, part, side, side);
         for (row, out) in out.chunks_exact_mut(side * 3).enumerate() {
-            scale_row(picture, part, side, row, sums, out);
+            scaling.row(row, sums, out);
         }
     });
     Pixels { values, size: [parts.len(), side, side] }
 }
 
-/// One row of `part` when it is scaled to `out.len() / 3` x `height`; `sums` is memory to work in.
-fn scale_row(picture: &RgbImage, part: CropRect, height: usize, row: usize, sums: &mut Vec<u32>, out: &mut [f32]) {
-    let [x, y, part_width, part_height] = [part.x, part.y, part.width, part.height].map(|number| number as usize);
-    let stride = picture.width() as usize * 3;
-    let rows = covered(row, part_height, height);
-    sums.clear();
-    sums.resize(part_width * 3, 0);
-    for line in rows.clone() {
-        let start = (y + line) * stride + x * 3;
-        for (sum, &value) in sums.iter_mut().zip(&picture.as_raw()[start..start + part_width * 3]) {
-            *sum += u32::from(value);
-        }
+/// A part of a picture and what it is scaled to.
+struct Scaling<'a> {
+    picture: &'a RgbImage,
+    part: CropRect,
+    height: usize,
+    /// The columns of the part that each column of the result covers.
+    columns: Vec<Range<usize>>,
+}
+
+impl<'a> Scaling<'a> {
+    fn new(picture: &'a RgbImage, part: CropRect, width: usize, height: usize) -> Self {
+        let columns = (0..width).map(|column| covered(column, part.width as usize, width)).collect();
+        Scaling { picture, part, height, columns }
     }
-    let width = out.len() / 3;
-    for (column, out) in out.chunks_exact_mut(3).enumerate() {
-        let columns = covered(column, part_width, width);
-        let mut total = [0_u64; 3];
-        for pixel in sums[columns.start * 3..columns.end * 3].chunks_exact(3) {
-            for (total, &sum) in total.iter_mut().zip(pixel) {
-                *total += u64::from(sum);
+
+    /// One row of the result; `sums` is memory to work in.
+    fn row(&self, row: usize, sums: &mut Vec<f32>, out: &mut [f32]) {
+        let [x, y, width, height] =
+            [self.part.x, self.part.y, self.part.width, self.part.height].map(|number| number as usize);
+        let stride = self.picture.width() as usize * 3;
+        let rows = covered(row, height, self.height);
+        sums.clear();
+        sums.resize(width * 3, 0.0);
+        for line in rows.clone() {
+            let start = (y + line) * stride + x * 3;
+            for (sum, &value) in sums.iter_mut().zip(&self.picture.as_raw()[start..start + width * 3]) {
+                *sum += f32::from(value);
             }
         }
-        let count = (rows.len() * columns.len()) as f32;
-        for (out, total) in out.iter_mut().zip(total) {
-            *out = (total as f32 / count - 127.5) * (1.0 / 128.0);
+        for (columns, out) in self.columns.iter().zip(out.chunks_exact_mut(3)) {
+            let mut total = [0.0_f32; 3];
+            for pixel in sums[columns.start * 3..columns.end * 3].chunks_exact(3) {
+                for (total, &sum) in total.iter_mut().zip(pixel) {
+                    *total += sum;
+                }
+            }
+            let count = (rows.len() * columns.len()) as f32;
+            for (out, total) in out.iter_mut().zip(total) {
+                *out = (total / count - 127.5) * (1.0 / 128.0);
+            }
         }
     }
 }

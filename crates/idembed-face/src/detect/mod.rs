@@ -13,6 +13,9 @@ mod networks;
 mod proposal;
 mod pyramid;
 mod suppression;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::path::Path;
 
@@ -31,7 +34,7 @@ const REFINE_SIDE: u32 = 24;
 /// Side of O-Net's input, in pixels.
 const OUTPUT_SIDE: u32 = 48;
 /// Proposals that a network looks at together.
-const BATCH: usize = 512;
+const BATCH: usize = 128;
 /// Overlap (intersection over union) from which two boxes of one size of the picture count as one.
 const WITHIN_SCALE: f32 = 0.5;
 /// The same for boxes of all sizes.

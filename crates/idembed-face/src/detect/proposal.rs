@@ -1,14 +1,20 @@
 //! The first stage: P-Net over all sizes of the picture.
 
 use image::RgbImage;
+use rayon::prelude::*;
 use tch::Device;
 
+use super::area::{self, Pixels};
 use super::candidate::{self, Candidate};
 use super::networks::{Findings, ProposalNet};
-use super::pyramid::{self, CELL, MtcnnOptions, STRIDE, Scale};
+use super::pyramid::{self, Band, CELL, MtcnnOptions, STRIDE, Scale};
 use super::suppression::Overlap;
-use super::{ACROSS_SCALES, WITHIN_SCALE, area};
+use super::{ACROSS_SCALES, WITHIN_SCALE};
 use crate::FaceResult;
+
+/// Bands that are scaled before P-Net sees the first of them. Our threads and libtorch's get in each other's way for a
+/// while when they take turns.
+const BANDS_AT_ONCE: usize = 16;
 
 /// The boxes that P-Net takes for faces, moved to where it sees them and squared.
 pub(super) fn propose(
@@ -17,16 +23,23 @@ pub(super) fn propose(
     options: &MtcnnOptions,
     device: Device,
 ) -> FaceResult<Vec<Candidate>> {
-    let mut proposed = Vec::new();
-    for scale in pyramid::scales(picture.width(), picture.height(), options) {
-        let mut found = Vec::new();
-        for (first_row, rows) in scale.bands() {
-            let pixels = area::scale_rows(picture, (scale.width, scale.height), rows);
+    let scales = pyramid::scales(picture.width(), picture.height(), options);
+    let bands: Vec<(usize, Band)> =
+        scales.iter().enumerate().flat_map(|(scale, size)| size.bands().map(move |band| (scale, band))).collect();
+    let mut found = vec![Vec::new(); scales.len()];
+    for group in bands.chunks(BANDS_AT_ONCE) {
+        let scaled = group.par_iter().map(|(scale, band)| {
+            let Scale { width, height, .. } = scales[*scale];
+            area::scale_rows(picture, (width, height), band.rows.clone())
+        });
+        for ((scale, band), pixels) in group.iter().zip(scaled.collect::<Vec<Pixels>>()) {
             let (findings, columns) = network.forward(&pixels.into_tensor(device)?)?;
-            collect(&findings, columns, first_row, scale, options.thresholds[0], &mut found);
+            let threshold = options.thresholds[0] as f32;
+            collect(&findings, columns, band.first, scales[*scale].factor, threshold, &mut found[*scale]);
         }
-        proposed.extend(candidate::thin_out(found, WITHIN_SCALE, Overlap::Union));
     }
+    let within = found.into_iter().flat_map(|found| candidate::thin_out(found, WITHIN_SCALE, Overlap::Union));
+    let proposed = within.collect();
     let kept = candidate::thin_out(proposed, ACROSS_SCALES, Overlap::Union);
     Ok(kept.iter().map(|candidate| candidate.moved(0.0).squared()).collect())
 }
@@ -36,14 +49,14 @@ fn collect(
     findings: &Findings,
     columns: usize,
     first_row: usize,
-    scale: Scale,
-    threshold: f64,
+    factor: f64,
+    threshold: f32,
     found: &mut Vec<Candidate>,
 ) {
-    // The whole pixel of the picture that lies under a pixel of this size.
-    let on_picture = |pixel: usize| (pixel as f32 / scale.factor as f32).floor();
+    // The whole pixel of the picture that lies under a pixel of this size of it.
+    let on_picture = |pixel: usize| (pixel as f32 / factor as f32).floor();
     for (cell, (&score, &shift)) in findings.scores.iter().zip(&findings.shifts).enumerate() {
-        if f64::from(score) >= threshold {
+        if score >= threshold {
             let [left, top] = [cell % columns, first_row + cell / columns].map(|cell| cell * STRIDE);
             let corners = [left + 1, top + 1, left + CELL, top + CELL].map(on_picture);
             found.push(Candidate { corners, score, shift });

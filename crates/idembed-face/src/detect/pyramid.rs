@@ -59,19 +59,28 @@ impl Scale {
         ((self.height + 1) / STRIDE).saturating_sub(CELL / STRIDE - 1)
     }
 
-    /// The bands: for each the number of its first row of cells, and its rows of pixels.
+    /// The bands from top to bottom.
     ///
     /// Neighbours share the rows that the cells on both sides of their border need, so that the cells of all bands are
     /// those of the undivided picture.
-    pub(super) fn bands(self) -> impl Iterator<Item = (usize, Range<usize>)> {
+    pub(super) fn bands(self) -> impl Iterator<Item = Band> {
         let shared = CELL - STRIDE;
         let cells_per_band = ((BAND_PIXELS / self.width).saturating_sub(shared) / STRIDE).max(1);
         let cells = self.cell_rows();
         (0..cells).step_by(cells_per_band).map(move |first| {
             let last = (first + cells_per_band).min(cells);
-            (first, first * STRIDE..(last * STRIDE + shared).min(self.height))
+            Band { first, rows: first * STRIDE..(last * STRIDE + shared).min(self.height) }
         })
     }
+}
+
+/// Some rows of a size of the picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Band {
+    /// The number of its first row of cells.
+    pub(super) first: usize,
+    /// Its rows of pixels.
+    pub(super) rows: Range<usize>,
 }
 
 /// From the size in which the smallest face fills a cell to the one in which the largest possible does.
@@ -111,7 +120,7 @@ mod tests {
         {
             let scale = Scale { factor: 1.0, width, height };
             let mut next = 0;
-            for (first, rows) in scale.bands() {
+            for Band { first, rows } in scale.bands() {
                 assert_eq!((first, rows.start), (next, first * STRIDE));
                 assert!(rows.len() * width <= BAND_PIXELS || rows.len() == CELL, "{rows:?}");
                 let cells = Scale { height: rows.len(), ..scale }.cell_rows();
