@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idembed_face::Face;
 use idembed_face::detect::{Mtcnn, MtcnnOptions, Overlap, ScoredBox, suppress};
-use idembed_integration_tests::{Parity, fixture_dir, read_json, weights};
+use idembed_integration_tests::{Parity, fixture_dir, photo, read_json, weights};
 use idembed_weights::Compute;
 use image::RgbImage;
 use serde_json::Value;
@@ -41,10 +41,10 @@ fn faces() {
     let cases = read_json(&folder.join("cases.json"));
     let mut detector = Mtcnn::load(&weights, Compute::CPU_F32).unwrap();
     let mut parity = Parity::new();
-    let photo = picture(&fixture_dir("photos").join("astronaut.png"));
+    let whole = picture(&photo());
     for (number, case) in items(&cases, "photo").iter().enumerate() {
         detector = detector.with_options(options(&case["options"])).unwrap();
-        compare(&format!("detection/photo-{number}"), &detector.detect(&photo).unwrap(), case, &mut parity);
+        compare(&format!("detection/photo-{number}"), &detector.detect(&whole).unwrap(), case, &mut parity);
     }
     for case in items(&cases, "variants") {
         let name = case["name"].as_str().unwrap();
@@ -80,7 +80,7 @@ fn suppressed_boxes() {
             "smaller" => Overlap::Smaller,
             other => panic!("unknown overlap `{other}`"),
         };
-        let corners = items(case, "boxes").iter().map(|corners| numbers(corners));
+        let corners = items(case, "boxes").iter().map(numbers);
         let boxes: Vec<ScoredBox> = corners
             .zip(numbers(&case["scores"]))
             .map(|(corners, score)| ScoredBox {

@@ -32,6 +32,11 @@ pub fn mini_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mini")
 }
 
+/// A photo with one face, 512 x 512.
+pub fn photo() -> PathBuf {
+    fixture_dir("photos").join("astronaut.png")
+}
+
 /// The reference's Python, if `IDEMBED_PYTHON` names one; else prints why the test skips.
 ///
 /// Panics instead of skipping if `IDEMBED_REQUIRE_PYTHON` is set.

@@ -1,6 +1,6 @@
 """Finding the faces of a photo with facenet-pytorch, measured: a Python half of `cargo xtask bench`.
 
-    python facenet_bench.py PHOTO RUNS THREADS
+    python facenet_bench.py PHOTO detect f32 RUNS THREADS
 
 The photo is decoded before, as on the other side. Prints one JSON object.
 """
@@ -14,7 +14,7 @@ from PIL import Image
 
 
 def main():
-    photo, runs, threads = sys.argv[1:]
+    photo, what, dtype, runs, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     picture = Image.open(photo).convert("RGB")
@@ -24,7 +24,7 @@ def main():
         boxes, _scores, _landmarks = detector.detect(picture, landmarks=True)
         assert boxes is not None, "no face was found"
 
-    report("detect", "f32", device, measure(detect, int(runs), device))
+    report(what, dtype, device, measure(detect, int(runs), device))
 
 
 if __name__ == "__main__":

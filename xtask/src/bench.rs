@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Only these: load, unet_step, train_step, detect
     #[arg(long, value_name = "WHAT")]
     only: Vec<String>,
-    /// Optimise our own code fully too; libtorch, which does the work, is the same
+    /// Optimise our own code fully too; libtorch, which does most of the work, is the same
     #[arg(long)]
     release: bool,
     /// Print the report as JSON
@@ -108,11 +108,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure_libtorch()?;
     let wanted: Vec<What> = WHATS.into_iter().filter(|what| what.is_wanted(&args.only)).collect();
     let python = reference::python()?;
+    let detector = wanted.iter().any(|what| what.name == DETECT).then(|| Detector::find(&python)).transpose()?;
     let bench = Bench {
         program: build(args.release)?,
-        model: model(args)?,
-        detector: wanted.iter().any(|what| what.name == DETECT).then(|| Detector::find(&python)).transpose()?,
         python,
+        model: model(args)?,
+        detector,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         runs: args.runs.unwrap_or(if args.full { 1 } else { 5 }),
     };
@@ -157,28 +158,25 @@ struct Bench {
 
 impl Bench {
     fn command(&self, side: Side, what: &str, dtype: &str) -> Command {
-        let (runs, threads) = (self.runs.to_string(), self.threads.to_string());
+        let threads = self.threads.to_string();
         let script = |name: &str| {
             let mut command = Command::new(&self.python);
             command.arg(workspace::root().join("xtask/bench").join(name));
             command
         };
         let detector = self.detector.as_ref().filter(|_| what == DETECT);
-        let mut command = match (side, detector) {
-            (Side::Ours, _) => Command::new(&self.program),
-            (_, Some(_)) => script("facenet_bench.py"),
-            (_, None) => script("diffusers_bench.py"),
+        let (mut command, subject) = match (side, detector) {
+            (Side::Ours, Some(detector)) => (Command::new(&self.program), &detector.weights),
+            (Side::Ours, None) => (Command::new(&self.program), &self.model),
+            (_, Some(detector)) => (script("facenet_bench.py"), &detector.photo),
+            (_, None) => (script("diffusers_bench.py"), &self.model),
         };
+        command.arg(subject).args([what, dtype, &self.runs.to_string(), &threads]);
         match (side, detector) {
-            (Side::Ours, Some(detector)) => {
-                command.arg(&detector.weights).args([what, dtype, &runs, &threads]).arg(&detector.photo)
-            }
-            (_, Some(detector)) => command.arg(&detector.photo).args([&runs, &threads]),
-            (_, None) => command.arg(&self.model).args([what, dtype, &runs, &threads]),
+            (Side::Ours, Some(detector)) => command.arg(&detector.photo),
+            (Side::ReferenceChannelsLast, _) => command.arg("channels_last"),
+            _ => &mut command,
         };
-        if side == Side::ReferenceChannelsLast {
-            command.arg("channels_last");
-        }
         // Our pixels are worked on by threads that libtorch does not count.
         command.env("RAYON_NUM_THREADS", threads);
         command

@@ -18,7 +18,7 @@ pub struct MtcnnOptions {
     pub min_face: f64,
     /// How much smaller each size of the picture is than the one before; between 0 and 1.
     pub factor: f64,
-    /// Scores that a face must reach in P-Net, R-Net and O-Net; 0 to 1.
+    /// Scores that a face must reach in P-Net, and exceed in R-Net and O-Net; 0 to 1.
     pub thresholds: [f64; 3],
 }
 
