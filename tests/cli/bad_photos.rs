@@ -39,7 +39,7 @@ fn masks_that_do_not_fit() {
     RgbImage::from_pixel(128, 128, Rgb([0; 3])).save(place.path("black.png")).unwrap();
     std::fs::write(place.path("text.png"), b"text").unwrap();
     let learn =
-        |mask: &'static str| ["learn", text(&portrait()), "--name=me", "--steps=1", "--mask", mask].map(str::to_owned);
+        |mask: &'static str| ["learn", "--no-face", text(&portrait()), "--name=me", "--steps=1", "--mask", mask].map(str::to_owned);
     place.fails(1, &learn("small.png"), &["64 x 64 pixels, expected 128 x 128"]);
     place.fails(1, &learn("black.png"), &["black everywhere"]);
     place.fails(1, &learn("text.png"), &["cannot use `text.png` as a mask", "is not a picture"]);
@@ -51,7 +51,7 @@ fn odd_photos_are_learned_from() {
     let place = Place::new();
     // Grey, tall, and smaller than the model's pictures.
     image::GrayImage::from_fn(60, 90, |x, y| image::Luma([(x * 3 + y) as u8])).save(place.path("grey.jpg")).unwrap();
-    let said = place.run(&["learn", "grey.jpg", "--name", "me", "--steps", "1"]);
+    let said = place.run(&["learn", "--no-face", "grey.jpg", "--name", "me", "--steps", "1"]);
     assert_eq!(said.status, Some(0), "{}", said.stderr);
     assert!(said.stderr.contains("grey") && said.stderr.contains("60 x 60 pixels and is enlarged"), "{}", said.stderr);
 }

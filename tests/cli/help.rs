@@ -5,7 +5,7 @@ use crate::program::Place;
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    for command in ["learn", "generate", "attention", "inspect", "export", "doctor", "demo"] {
+    for command in ["learn", "generate", "attention", "face", "compare", "inspect", "export", "doctor", "demo"] {
         let help = place.succeeds(&[command, "--help"]);
         assert!(help.contains("Examples:\n  idembed "), "{command} has no examples");
         assert!(help.lines().all(|line| line.chars().count() <= 110), "a long line in the help of {command}");

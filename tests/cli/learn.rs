@@ -6,7 +6,7 @@ use crate::program::{Place, portrait, portrait_mask, text};
 fn an_identity_is_written_and_told() {
     let place = Place::new();
     let portrait = portrait();
-    let value = place.json(&["learn", text(&portrait), "--name=ann", "--steps=3"]);
+    let value = place.json(&["learn", "--no-face", text(&portrait), "--name=ann", "--steps=3"]);
     assert_eq!(value["identity"], "ann.identity.safetensors");
     assert_eq!(value["steps"], 3);
     for key in ["seconds", "noise_loss", "attention_loss"] {
@@ -16,8 +16,8 @@ fn an_identity_is_written_and_told() {
     assert_eq!(files, ["ann.identity.safetensors"], "the checkpoint is gone");
     // The same wish gives the same file; it is not overwritten by accident.
     let first = std::fs::read(place.path("ann.identity.safetensors")).unwrap();
-    place.fails(1, &["learn", text(&portrait), "--name=ann", "--steps=3"], &["is there already", "--force"]);
-    place.succeeds(&["learn", text(&portrait), "--name=ann", "--steps=3", "--force"]);
+    place.fails(1, &["learn", "--no-face", text(&portrait), "--name=ann", "--steps=3"], &["is there already", "--force"]);
+    place.succeeds(&["learn", "--no-face", text(&portrait), "--name=ann", "--steps=3", "--force"]);
     assert_eq!(std::fs::read(place.path("ann.identity.safetensors")).unwrap(), first);
 }
 
@@ -42,7 +42,7 @@ fn every_option_has_its_effect() {
     ];
     let mut seen: Vec<Vec<u8>> = Vec::new();
     for flags in variants {
-        let learn = ["learn", text(&portrait), "--name=me", "--steps=3", "--batch=1", "--force", "--size=64x64"];
+        let learn = ["learn", "--no-face", text(&portrait), "--name=me", "--steps=3", "--batch=1", "--force", "--size=64x64"];
         place.succeeds(&[&learn, flags].concat());
         let bytes = std::fs::read(place.path("me.identity.safetensors")).unwrap();
         assert!(!seen.contains(&bytes), "{flags:?} changes nothing");
@@ -54,7 +54,7 @@ fn every_option_has_its_effect() {
 fn a_mask_measures_leakage_and_textual_inversion_has_no_attention_loss() {
     let place = Place::new();
     let (portrait, mask) = (portrait(), portrait_mask());
-    let learn = ["learn", text(&portrait), "--name=me", "--steps=2", "--out=me", "--force"];
+    let learn = ["learn", "--no-face", text(&portrait), "--name=me", "--steps=2", "--out=me", "--force"];
     let value = place.json(&[&learn[..], &["--mask", text(&mask)]].concat());
     assert!(value["leakage"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{value}");
     let value = place.json(&[&learn[..], &["--method=textual-inversion"]].concat());
@@ -65,7 +65,7 @@ fn a_mask_measures_leakage_and_textual_inversion_has_no_attention_loss() {
 #[test]
 fn a_report_is_one_self_contained_page() {
     let place = Place::new();
-    let learn = ["learn", text(&portrait()), "--name=me", "--steps=3"].map(str::to_owned);
+    let learn = ["learn", "--no-face", text(&portrait()), "--name=me", "--steps=3"].map(str::to_owned);
     let flags = ["--report=me.html", "--report-pictures=1"].map(str::to_owned);
     place.succeeds(&[&learn[..], &flags].concat());
     let page = std::fs::read_to_string(place.path("me.html")).unwrap();
@@ -77,7 +77,7 @@ fn a_report_is_one_self_contained_page() {
 #[test]
 fn numbers_that_overflow_stop_the_run_and_keep_its_state() {
     let place = Place::new();
-    let said = place.run(&["learn", text(&portrait()), "--name=me", "--steps=30", "--lr=1e30"]);
+    let said = place.run(&["learn", "--no-face", text(&portrait()), "--name=me", "--steps=30", "--lr=1e30"]);
     said.is_clear_error(1, &["is not finite at step", "hint: try a lower --lr", "me.identity.safetensors.ckpt"]);
     assert!(place.path("me.identity.safetensors.ckpt").exists());
     assert!(!place.path("me.identity.safetensors").exists());

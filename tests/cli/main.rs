@@ -11,6 +11,7 @@ mod bad_models;
 mod bad_photos;
 mod demo;
 mod doctor;
+mod face;
 mod full_disk;
 mod generate;
 mod help;

@@ -15,14 +15,14 @@ fn sizes_and_steps_out_of_range() {
     place.fails(2, &["generate", "a man", "--dtype", "int8"], &["auto, f32, bf16, f16"]);
     place.fails(1, &["generate", "a man", "--steps", "1001"], &["1001", "expected 1 to 1000"]);
     let portrait = portrait();
-    let learn = |flags: &[&'static str]| [&["learn", text(&portrait), "--name", "me"], flags].concat();
+    let learn = |flags: &[&'static str]| [&["learn", "--no-face", text(&portrait), "--name", "me"], flags].concat();
     place.fails(2, &learn(&["--steps", "0"]), &["--steps"]);
     place.fails(2, &learn(&["--lr", "0"]), &["number above 0"]);
     place.fails(2, &learn(&["--lambda", "-1"]), &["--lambda"]);
     place.fails(2, &learn(&["--crop", "1,2,3"]), &["X,Y,W,H"]);
     place.fails(2, &learn(&["--method", "dreambooth"]), &["sefi, textual-inversion"]);
-    place.fails(2, &learn(&["--attention-target", "mask"]), &["needs --mask"]);
-    place.fails(2, &learn(&["--masked-noise"]), &["--mask <FILE>"]);
+    place.fails(2, &learn(&["--attention-target", "mask"]), &["--attention-target mask needs a mask", "--mask FILE"]);
+    place.fails(2, &learn(&["--masked-noise"]), &["--masked-noise needs a mask"]);
     place.fails(1, &learn(&["--crop", "0,0,200,50"]), &["reaches outside the picture, which is 128 x 128"]);
     place.fails(1, &learn(&["--template", "a photo"]), &["one {}"]);
     place.fails(1, &learn(&["--stages", "5", "--method", "textual-inversion"]), &["stages"]);

@@ -1,16 +1,19 @@
-//! Chores of the workspace: set-up, tests, the demo, parity with Python, benchmarks.
+//! Chores of the workspace: set-up, tests, the demo, parity with Python, benchmarks, evaluation.
 //!
 //! One file per command. This package never links libtorch, so that it compiles in seconds and can fetch libtorch;
 //! it drives `cargo`, `python3` and the programs of the other packages.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
+mod atomic;
 mod bench;
 mod demo;
 mod disk;
+mod eval;
 mod hint;
 mod manifest;
 mod parity;
+mod program;
 mod python;
 mod reference;
 mod report;
@@ -42,8 +45,10 @@ enum Command {
     Test(test::Args),
     /// Compare with diffusers on fresh random models
     Parity(parity::Args),
-    /// Measure speed and memory side by side with diffusers
+    /// Measure speed and memory side by side with diffusers and facenet-pytorch
     Bench(bench::Args),
+    /// Measure how much pictures look like a photo
+    Eval(eval::Args),
     /// Check `models/manifest.json` against the bundled files
     Manifest(manifest::Args),
 }
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Parity(args) => parity::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Manifest(args) => manifest::run(&args),
     };
     match result {

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::atomic;
+
 /// Reads a stamp; a missing or unreadable one is none.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
@@ -30,10 +32,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 /// # Errors
 /// When the folder cannot be written.
 pub(crate) fn write<T: Serialize>(path: &Path, stamp: &T) -> Result<()> {
-    let context = || format!("cannot write `{}`", path.display());
-    let unfinished = path.with_extension("unfinished");
-    fs::write(&unfinished, serde_json::to_vec_pretty(stamp)?).with_context(context)?;
-    fs::rename(&unfinished, path).with_context(context)
+    atomic::write(path, &serde_json::to_vec_pretty(stamp)?)
 }
 
 #[cfg(test)]

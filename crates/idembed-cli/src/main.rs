@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod drawing;
+mod faces;
 mod failure;
 mod html;
 mod interrupt;
@@ -21,6 +22,7 @@ mod progress;
 mod settings;
 mod sheet;
 mod size;
+mod subject;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

@@ -81,6 +81,13 @@ pub(crate) fn names(root: &Path) -> Vec<String> {
     names
 }
 
+/// The folder `name` in one of the [`roots`] that holds `file`: weights that are no Stable Diffusion.
+pub(crate) fn weights(name: &str, file: &str) -> Option<PathBuf> {
+    let is_name = !name.is_empty() && Path::new(name).file_name() == Some(name.as_ref());
+    let folders = roots().into_iter().map(|root| root.join(name));
+    folders.into_iter().find(|folder| is_name && folder.join(file).is_file())
+}
+
 fn is_model(folder: &Path) -> bool {
     folder.join(INDEX).is_file()
 }

@@ -2,6 +2,7 @@
 
 mod libtorch;
 mod models;
+mod networks;
 
 use serde_json::json;
 
@@ -29,6 +30,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let usable = models.iter().any(|model| model.problem.is_none());
     let mut advice = libtorch.advice();
     advice.extend(models::advice(&models));
+    let networks = networks::examine();
+    advice.extend(networks::advice(&networks));
 
     if args.json {
         output::json(&json!({
@@ -36,12 +39,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "version": env!("CARGO_PKG_VERSION"),
             "libtorch": libtorch.to_json(),
             "models": models.iter().map(models::Found::to_json).collect::<Vec<_>>(),
+            "networks": networks.iter().map(networks::Network::to_json).collect::<Vec<_>>(),
             "advice": advice,
         }))?;
     } else {
         let mut rows = vec![("idembed".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         rows.extend(libtorch.rows());
         rows.extend(models.iter().map(models::Found::row));
+        rows.extend(networks.iter().map(networks::Network::row));
         output::table(&rows)?;
         if !advice.is_empty() {
             output::line("")?;

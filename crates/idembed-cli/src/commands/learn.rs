@@ -6,12 +6,11 @@ use std::time::Instant;
 use anyhow::Context;
 use idembed_attention::{LayerChoice, Norm, Reduction, TargetKind};
 use idembed_diffusion::StableDiffusion;
-use idembed_face::CropRect;
+use idembed_diffusion::device::Compute;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::{Prompt, is_identity_name};
 use idembed_tokens::{LearnConfig, Method};
-use image::RgbImage;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, above_zero, not_negative, positive};
@@ -22,7 +21,8 @@ use crate::learning::{Learned, Lesson};
 use crate::models::Model;
 use crate::progress::Progress;
 use crate::size::Size;
-use crate::{interrupt, output, pages, pixels};
+use crate::subject::{Subject, SubjectArgs};
+use crate::{interrupt, output, pages};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,8 +31,8 @@ Examples:
   idembed learn photo.jpg --name me --model models/sd15 --steps 500 --dtype bf16
   idembed learn photo.jpg --name me --resume me.identity.safetensors.ckpt
 
-The face should be large and in the middle: the centre square of the photo is
-learned unless --crop says otherwise. Then draw with it:
+The largest face near the middle is found, and learned with its hair and
+shoulders; --face, --crop and --no-face say otherwise. Then draw with it:
   idembed generate \"a photo of <me> on the beach\" -i me=me.identity.safetensors
 
 While it runs, FILE.ckpt beside the output holds the whole state. After Ctrl-C
@@ -72,29 +72,11 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    photo_part: PhotoArgs,
+    subject: SubjectArgs,
     #[command(flatten)]
     method: MethodArgs,
     #[command(flatten)]
     compute: ComputeArgs,
-}
-
-/// Which part of the photo is learned.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "The photo")]
-struct PhotoArgs {
-    /// The part to learn, in pixels of the upright photo [default: the centre square]
-    #[arg(long, value_name = "X,Y,W,H")]
-    crop: Option<CropRect>,
-    /// The size to learn at [default: the model's]
-    #[arg(long, value_name = "WxH")]
-    size: Option<Size>,
-    /// A picture of the photo's size, white where the face is: measures leakage, and serves --attention-target mask
-    #[arg(long, value_name = "FILE")]
-    mask: Option<PathBuf>,
-    /// Show the photo mirrored half of the time
-    #[arg(long)]
-    mirror: bool,
 }
 
 /// How it is learned.
@@ -144,7 +126,7 @@ struct MethodArgs {
     #[arg(long)]
     detach_query: bool,
     /// Count the noise loss only inside the mask
-    #[arg(long, requires = "mask")]
+    #[arg(long)]
     masked_noise: bool,
 }
 
@@ -155,9 +137,7 @@ fn identity_name(text: &str) -> Result<String, String> {
 /// What was checked before the model is loaded.
 struct Plan {
     model: Model,
-    photo: RgbImage,
-    mask: Option<RgbImage>,
-    crop: CropRect,
+    subject: Subject,
     size: Option<Size>,
     config: LearnConfig,
     out: PathBuf,
@@ -165,7 +145,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(args: &Args) -> anyhow::Result<Plan> {
+    fn new(args: &Args, compute: Compute) -> anyhow::Result<Plan> {
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.identity.safetensors", args.name)));
         output::check_new_file(&out, args.force)?;
         if let Some(report) = &args.report {
@@ -178,26 +158,16 @@ impl Plan {
         let config = config(args, &model)?;
         config.check()?;
 
-        let part = &args.photo_part;
-        let photo = pixels::open_photo(&args.photo)?;
-        let (width, height) = photo.dimensions();
-        let crop = part.crop.unwrap_or_else(|| CropRect::centre_square(width, height));
-        crop.check(width, height)?;
-        let mask = part.mask.as_ref().map(|path| pixels::open_mask(path, width, height)).transpose()?;
-        Ok(Plan { model, photo, mask, crop, size: part.size, config, out, checkpoint })
+        let subject = Subject::open(&args.photo, &args.subject, compute)?;
+        Ok(Plan { model, subject, size: args.subject.size, config, out, checkpoint })
     }
 
     /// The part of the photo, at the size to learn at.
     fn lesson(&self, model: &StableDiffusion, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
         let size = self.size.unwrap_or_else(|| Size::square(model.native_size()));
-        let part = self.crop.narrowed_to(size.width, size.height);
-        if part.is_smaller_than(size.width, size.height) {
-            let (width, height) = (part.width, part.height);
-            tracing::warn!("the part to learn is {width} x {height} pixels and is enlarged to {size}");
-        }
-        let mask = self.mask.as_ref().map(|mask| pixels::crop(mask, self.crop, size)).transpose()?;
+        let (picture, mask) = self.subject.at(size)?;
         Ok(Lesson {
-            picture: pixels::crop(&self.photo, self.crop, size)?,
+            picture,
             mask,
             config: self.config.clone(),
             checkpoint: Some(self.checkpoint.clone()),
@@ -216,7 +186,7 @@ fn config(args: &Args, model: &Model) -> anyhow::Result<LearnConfig> {
     config.batch = flags.batch.unwrap_or(own.batch);
     config.learning_rate = flags.lr.unwrap_or(own.lr);
     config.seed = flags.seed;
-    config.mirror = args.photo_part.mirror;
+    config.mirror = args.subject.mirror;
     config.stages = flags.stages.unwrap_or(config.stages);
     let objective = &mut config.objective;
     objective.masked_noise = flags.masked_noise;
@@ -228,8 +198,10 @@ fn config(args: &Args, model: &Model) -> anyhow::Result<LearnConfig> {
     attention.reduction = flags.attention_reduction.unwrap_or(attention.reduction);
     attention.detach_query = flags.detach_query;
 
-    if config.uses_attention_loss() && config.objective.needs_mask() && args.photo_part.mask.is_none() {
-        return Err(wrong_usage("--attention-target mask needs --mask FILE"));
+    let needs_mask = flags.masked_noise || config.uses_attention_loss() && config.objective.needs_mask();
+    if needs_mask && !args.subject.has_mask() {
+        let flag = if flags.masked_noise { "--masked-noise" } else { "--attention-target mask" };
+        return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));
     }
     if !config.uses_attention_loss() && flags.lambda.is_some_and(|lambda| lambda > 0.0) {
         tracing::warn!("--lambda has no effect: there is no attention loss in this run");
@@ -257,7 +229,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     interrupt::stop_flag();
     let started = Instant::now();
     let compute = args.compute.resolve()?;
-    let plan = Plan::new(args)?;
+    let plan = Plan::new(args, compute)?;
     let model = load(&plan.model, compute)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let lesson = plan.lesson(&model, args.resume.clone())?;
@@ -293,6 +265,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "noise_loss": learned.noise_loss(),
             "attention_loss": learned.attention_loss(),
             "leakage": learned.leakage(),
+            "face": plan.subject.face_json(),
             "device": compute.to_string(),
             "peak_memory_mib": output::peak_memory_mib(),
             "report": args.report.as_deref().map(output::shown),
@@ -370,7 +343,7 @@ fn report(
     }
     page = pages::learning_charts(page.section("How it went"), learned);
     let mut settings = vec![("model".to_owned(), plan.model.name.clone()), ("device".to_owned(), device.to_owned())];
-    settings.push(("part of the photo".to_owned(), plan.crop.to_string()));
+    settings.push(("part of the photo".to_owned(), plan.subject.part()));
     settings.extend(pages::learning_settings(config));
     let timings = [
         ("loading the model", load_seconds),

@@ -1,9 +1,11 @@
 //! The commands, one file each: flags, then a plan that is checked, then one library call, then a report.
 
 mod attention;
+mod compare;
 mod demo;
 mod doctor;
 mod export;
+mod face;
 mod generate;
 mod inspect;
 mod learn;
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     Generate(generate::Args),
     /// Show where in a picture each word of the prompt acts
     Attention(attention::Args),
+    /// Find the faces in photos: boxes, landmarks, mask, portrait
+    Face(face::Args),
+    /// Tell how much the faces in pictures are like the one in a photo
+    Compare(compare::Args),
     /// Tell what an identity file, a checkpoint or a picture made here is, and from what
     Inspect(inspect::Args),
     /// Write an identity in a form that other tools read
@@ -62,6 +68,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Learn(args) => learn::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Attention(args) => attention::run(&args),
+        Command::Face(args) => face::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),

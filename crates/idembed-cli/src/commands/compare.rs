@@ -1,0 +1,142 @@
+//! `idembed compare`: how much the faces in pictures are like the face in a photo.
+
+use std::path::{Path, PathBuf};
+
+use idembed_diffusion::device::Compute;
+use idembed_face::recognise::{self, Recogniser, cosine};
+use idembed_face::select::choose;
+use ndarray::Array1;
+use serde_json::{Value, json};
+use tch::Kind;
+
+use crate::args::ComputeArgs;
+use crate::failure::Hinted;
+use crate::faces::{self, Finder};
+use crate::progress::Progress;
+use crate::{output, pixels};
+
+const EXAMPLES: &str = "\
+Examples:
+  idembed compare photo.jpg out/*.png
+  idembed compare photo.jpg out/*.png --recogniser facenet-vggface2 --json
+
+Each picture's similarity is the cosine of two face embeddings: 1 for the same
+picture, usually above 0.3 to 0.5 for the same person, near 0 for strangers; the
+numbers of different networks cannot be compared. A picture in which no face is
+found counts 0. Of several faces, the largest near the middle is compared.";
+
+/// The networks that are looked for if none is named, the best first.
+pub(crate) const RECOGNISERS: [&str; 3] = ["adaface-ir101", "arcface-ir101", "facenet-vggface2"];
+
+/// Flags of `idembed compare`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A photo of the person
+    photo: PathBuf,
+    /// The pictures to compare with it
+    #[arg(required = true, value_name = "PICTURE")]
+    pictures: Vec<PathBuf>,
+    /// The face recognition network: its name in models/, or a safetensors file [default: the best that is there]
+    #[arg(long, value_name = "NAME|FILE")]
+    recogniser: Option<String>,
+    /// The face in the photo, counted from 1 as `idembed face` lists them [default: the largest near the middle]
+    #[arg(long, value_name = "N", value_parser = crate::args::positive)]
+    face: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let compute = Compute { kind: Kind::Float, ..args.compute.resolve()? };
+    let (name, file) = recogniser_file(args.recogniser.as_deref())?;
+    let finder = Finder::open(compute)?;
+    let recogniser = recognise::load(&file, compute)?;
+    let photo = pixels::open_photo(&args.photo)?;
+    let found = finder.find(&photo, &args.photo, args.face)?;
+    let wanted = embedding(recogniser.as_ref(), &photo, found.face())?;
+
+    let mut progress = Progress::new("comparing", 0, args.pictures.len() as u64);
+    let mut pictures = Vec::with_capacity(args.pictures.len());
+    for path in &args.pictures {
+        let compared = compare(&finder, recogniser.as_ref(), path, &wanted).unwrap_or_else(|error| {
+            tracing::warn!("{error:#}");
+            json!({ "path": output::shown(path), "error": format!("{error:#}") })
+        });
+        pictures.push(compared);
+        progress.step();
+    }
+    drop(progress);
+    if args.json {
+        return output::json(&json!({
+            "photo": output::shown(&args.photo),
+            "recogniser": name,
+            "face": faces::to_json(found.face()),
+            "pictures": pictures,
+        }));
+    }
+    let rows: Vec<(String, String)> = pictures.iter().map(row).collect();
+    output::table(&rows)
+}
+
+/// One picture against the embedding of the photo.
+fn compare(
+    finder: &Finder,
+    recogniser: &dyn Recogniser,
+    path: &Path,
+    wanted: &Array1<f32>,
+) -> anyhow::Result<Value> {
+    let picture = pixels::open_photo(path)?;
+    let faces = finder.search(&picture)?.faces;
+    let mut result = json!({ "path": output::shown(path), "faces": faces.len(), "id": 0.0 });
+    if faces.is_empty() {
+        return Ok(result);
+    }
+    let choice = choose(&faces, picture.width(), picture.height(), None)?;
+    let face = &faces[choice.index];
+    if let (Some(result), Value::Object(face)) = (result.as_object_mut(), faces::to_json(face)) {
+        result.extend(face);
+    }
+    result["id"] = json!(cosine(embedding(recogniser, &picture, face)?.view(), wanted.view()));
+    Ok(result)
+}
+
+fn embedding(
+    recogniser: &dyn Recogniser,
+    picture: &image::RgbImage,
+    face: &idembed_face::Face,
+) -> anyhow::Result<Array1<f32>> {
+    let embeddings = recogniser.embed(&[recogniser.crop(picture, face)])?;
+    Ok(embeddings.row(0).to_owned())
+}
+
+/// The name and the weight file of the network to use.
+fn recogniser_file(wanted: Option<&str>) -> anyhow::Result<(String, PathBuf)> {
+    if let Some(wanted) = wanted {
+        let file = faces::network_file(wanted).ok_or_else(|| {
+            let hint = format!("`cargo xtask download {wanted}` if it is one of {}", RECOGNISERS.join(", "));
+            Hinted::new(format!("there is no recognition network `{wanted}`, neither in models/ nor as a file"), hint)
+        })?;
+        return Ok((wanted.to_owned(), file));
+    }
+    let found = RECOGNISERS.iter().find_map(|name| Some(((*name).to_owned(), faces::network_file(name)?)));
+    found.ok_or_else(|| {
+        let hint = format!("`cargo xtask download {}` brings one; or name a file with --recogniser", RECOGNISERS[2]);
+        Hinted::new("there are no weights of a face recognition network", hint).into()
+    })
+}
+
+/// A line for people.
+fn row(picture: &Value) -> (String, String) {
+    let path = picture["path"].as_str().unwrap_or_default().to_owned();
+    let text = match (picture["error"].as_str(), picture["faces"].as_u64(), picture["id"].as_f64()) {
+        (Some(error), ..) => format!("not compared: {error}"),
+        (None, Some(0), _) => "0.000  no face".to_owned(),
+        (None, _, id) => format!("{:.3}", id.unwrap_or_default()),
+    };
+    (path, text)
+}

@@ -1,0 +1,120 @@
+//! Finding the face that is meant in a photo.
+
+use std::path::{Path, PathBuf};
+
+use idembed_diffusion::device::Compute;
+use idembed_face::detect::Mtcnn;
+use idembed_face::search::{Attempt, Search, search};
+use idembed_face::select::{Choice, choose, concerns};
+use idembed_face::{Face, FaceBox};
+use image::RgbImage;
+use serde_json::{Value, json};
+use tch::Kind;
+
+use crate::failure::Hinted;
+use crate::models;
+
+/// The detector's folder below `models`.
+pub(crate) const DETECTOR: &str = "mtcnn";
+
+/// A face detector, loaded.
+pub(crate) struct Finder {
+    detector: Mtcnn,
+}
+
+/// The faces of a photo, one of them chosen.
+pub(crate) struct Found {
+    /// All of them, in the detector's order.
+    pub(crate) faces: Vec<Face>,
+    /// Which one is meant.
+    pub(crate) choice: Choice,
+}
+
+impl Finder {
+    /// Loads the detector; it computes in f32 whatever the other networks do.
+    ///
+    /// # Errors
+    /// Its weights are missing or damaged.
+    pub(crate) fn open(compute: Compute) -> anyhow::Result<Finder> {
+        let folder = models::weights(DETECTOR, "pnet.safetensors").ok_or_else(|| {
+            let hint = "`cargo xtask setup` brings them (2 MB); --crop X,Y,W,H and --no-face of `learn` do without";
+            Hinted::new("the weights of the face detector are missing (models/mtcnn)", hint)
+        })?;
+        let detector = Mtcnn::load(&folder, Compute { kind: Kind::Float, ..compute })?;
+        Ok(Finder { detector })
+    }
+
+    /// All faces of a picture; none is no error.
+    pub(crate) fn search(&self, picture: &RgbImage) -> anyhow::Result<Search> {
+        Ok(search(&self.detector, picture)?)
+    }
+
+    /// The faces of a photo and the one that is meant: the largest near the middle, or number `wanted` from 1.
+    ///
+    /// # Errors
+    /// There is no face, or none of that number.
+    pub(crate) fn find(&self, photo: &RgbImage, path: &Path, wanted: Option<usize>) -> anyhow::Result<Found> {
+        let Search { faces, attempts } = self.search(photo)?;
+        if faces.is_empty() {
+            let tried: Vec<String> = attempts.iter().map(Attempt::to_string).collect();
+            let message = format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join(" and "));
+            let hint = "a frontal, evenly lit, upright face is found best; --crop X,Y,W,H of `learn` names the part to \
+                        learn, --no-face takes the centre square";
+            return Err(Hinted::new(message, hint).into());
+        }
+        let choice = choose(&faces, photo.width(), photo.height(), wanted)?;
+        let found = Found { faces, choice };
+        found.tell(photo, path);
+        Ok(found)
+    }
+}
+
+impl Found {
+    /// The face that is meant.
+    pub(crate) fn face(&self) -> &Face {
+        &self.faces[self.choice.index]
+    }
+
+    /// What may be wrong with it.
+    pub(crate) fn concerns(&self, photo: &RgbImage) -> Vec<String> {
+        concerns(self.face(), photo.width(), photo.height()).iter().map(ToString::to_string).collect()
+    }
+
+    /// Says which face was taken, and what may be wrong with it.
+    fn tell(&self, photo: &RgbImage, path: &Path) {
+        let bounds = shown_box(&self.face().bounds);
+        if self.faces.len() > 1 {
+            tracing::info!("`{}`: {} at {bounds} (--face N takes another)", path.display(), self.choice);
+        } else {
+            tracing::info!("`{}`: {} at {bounds}", path.display(), self.choice);
+        }
+        for concern in self.concerns(photo) {
+            tracing::warn!("`{}`: {concern}", path.display());
+        }
+    }
+}
+
+/// A box in whole pixels, for people.
+pub(crate) fn shown_box(bounds: &FaceBox) -> String {
+    let FaceBox { left, top, right, bottom } = bounds;
+    format!("{left:.0},{top:.0} to {right:.0},{bottom:.0}")
+}
+
+/// A face as it stands in JSON.
+pub(crate) fn to_json(face: &Face) -> Value {
+    let FaceBox { left, top, right, bottom } = face.bounds;
+    json!({
+        "box": [left, top, right, bottom],
+        "score": face.score,
+        "landmarks": face.landmarks.points().map(|point| [point.x, point.y]),
+    })
+}
+
+/// The weight file that `wanted` names: a file, or the name of a folder below `models` with `model.safetensors` in it.
+pub(crate) fn network_file(wanted: &str) -> Option<PathBuf> {
+    let path = Path::new(wanted);
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    models::weights(wanted, "model.safetensors").map(|folder| folder.join("model.safetensors"))
+}

@@ -1,0 +1,117 @@
+//! `idembed face`, and what `learn` makes of a found face.
+
+use std::path::PathBuf;
+
+use image::{Rgb, RgbImage, imageops};
+
+use crate::program::{Place, text};
+
+/// A real photo with one frontal face.
+fn photo() -> PathBuf {
+    idembed_integration_tests::photo()
+}
+
+fn detector_is_there() -> bool {
+    idembed_integration_tests::weights("mtcnn").is_some()
+}
+
+#[test]
+fn a_face_is_told_with_its_pictures() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    let value = place.json(&["face", text(&photo()), "--out=faces"]);
+    let faces = value["faces"].as_array().unwrap();
+    assert_eq!((faces.len(), &value["chosen"], &value["reason"]), (1, &1.into(), &"the only face".into()));
+    assert_eq!(value["concerns"].as_array().map(Vec::len), Some(0), "{value}");
+    let edges: Vec<f64> = faces[0]["box"].as_array().unwrap().iter().map(|edge| edge.as_f64().unwrap()).collect();
+    // What facenet-pytorch finds in this photo.
+    for (edge, expected) in edges.iter().zip([181.05, 62.16, 267.75, 172.05]) {
+        assert!((edge - expected).abs() < 1.0, "{edges:?}");
+    }
+    assert!(faces[0]["score"].as_f64().is_some_and(|score| score > 0.99));
+    assert_eq!(faces[0]["landmarks"].as_array().map(Vec::len), Some(5));
+    for (name, size) in [("overlay", (512, 512)), ("mask", (512, 512)), ("portrait", (512, 512)), ("aligned", (112, 112))]
+    {
+        let picture = image::open(place.path(value[name].as_str().unwrap())).unwrap();
+        assert_eq!((picture.width(), picture.height()), size, "{name}");
+    }
+    let mask = image::open(place.path(value["mask"].as_str().unwrap())).unwrap().into_luma8();
+    assert_eq!((mask[(224, 120)][0], mask[(20, 20)][0], mask[(224, 400)][0]), (255, 0, 0));
+}
+
+#[test]
+fn of_several_faces_one_is_taken_and_another_can_be() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    let whole = image::open(photo()).unwrap().into_rgb8();
+    let small = imageops::resize(&whole, 256, 256, imageops::FilterType::Triangle);
+    let mut two = RgbImage::from_pixel(768, 512, Rgb([128; 3]));
+    imageops::overlay(&mut two, &whole, 0, 0);
+    imageops::overlay(&mut two, &small, 512, 100);
+    two.save(place.path("two.png")).unwrap();
+    let larger = place.json(&["face", "two.png"]);
+    assert_eq!(larger["faces"].as_array().map(Vec::len), Some(2));
+    let bounds = |value: &serde_json::Value| {
+        value["faces"][value["chosen"].as_u64().unwrap() as usize - 1]["box"][0].as_f64().unwrap()
+    };
+    assert!(bounds(&larger) < 512.0, "{larger}");
+    let other = (3 - larger["chosen"].as_u64().unwrap()).to_string();
+    let smaller = place.json(&["face", "two.png", "--face", &other]);
+    assert!(bounds(&smaller) > 512.0, "{smaller}");
+    place.fails(1, &["face", "two.png", "--face=3", "--out=x"], &["3", "2 faces", "hint: "]);
+}
+
+#[test]
+fn no_face_says_what_was_tried_and_what_helps() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    RgbImage::from_fn(200, 150, |x, y| Rgb([(x * 7 + y * 13) as u8; 3])).save(place.path("texture.png")).unwrap();
+    let expected = ["no face was found in `texture.png`", "as it is (200 x 150 pixels)", "enlarged 2 times", "--no-face"];
+    place.fails(1, &["face", "texture.png", "--out=x"], &expected);
+    place.fails(1, &["learn", "texture.png", "--name=me", "--steps=1"], &expected);
+    place.succeeds(&["learn", "texture.png", "--name=me", "--steps=1", "--no-face"]);
+}
+
+#[test]
+fn one_bad_photo_does_not_keep_the_others_from_their_result() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    std::fs::write(place.path("text.png"), b"this is only a text").unwrap();
+    let said = place.run(&["face", text(&photo()), "text.png", "--json"]);
+    assert_eq!(said.status, Some(1));
+    assert!(said.stderr.contains("1 of 2 photos"), "{}", said.stderr);
+    let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(value["photos"][0]["faces"].as_array().map(Vec::len), Some(1));
+    assert!(value["photos"][1]["error"].as_str().unwrap().contains("is not a picture"));
+}
+
+#[test]
+fn learning_takes_the_face_and_measures_leakage_against_its_mask() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    let photo = photo();
+    let learn = ["learn", text(&photo), "--name=me", "--steps=2", "--batch=1", "--force"];
+    let value = place.json(&learn);
+    assert!(value["leakage"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{value}");
+    assert_eq!(value["face"]["landmarks"].as_array().map(Vec::len), Some(5), "{value}");
+    let with_mask = |flags: &[&str]| {
+        place.succeeds(&[&learn, flags].concat());
+        std::fs::read(place.path("me.identity.safetensors")).unwrap()
+    };
+    let found = with_mask(&[]);
+    assert_ne!(found, with_mask(&["--no-face"]), "another part of the photo is learned");
+    assert_ne!(found, with_mask(&["--masked-noise"]), "the noise loss counts only inside the mask");
+    assert_ne!(found, with_mask(&["--attention-target=mask"]), "the attention is pulled into the mask");
+    place.fails(1, &[&learn[..], &["--mask=ellipse", "--no-face"]].concat(), &["no face is looked for"]);
+    place.fails(1, &[&learn[..], &["--mask=parsing"]].concat(), &["models/bisenet", "cargo xtask download bisenet"]);
+}
