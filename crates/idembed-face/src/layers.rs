@@ -38,6 +38,12 @@ impl Conv2d {
         Ok(Conv2d { weight, bias, stride: shape.stride, padding: shape.padding })
     }
 
+    /// The same, but a missing `bias` is an error.
+    pub(crate) fn load_biased(scope: &Scope<'_>, inputs: i64, outputs: i64, shape: ConvShape) -> FaceResult<Self> {
+        let bias = Some(scope.tensor("bias", &[outputs])?);
+        Ok(Conv2d { bias, ..Self::load(scope, inputs, outputs, shape)? })
+    }
+
     /// # Shapes
     /// - `x`: `[batch, inputs, height, width]`
     /// - returns: `[batch, outputs, ..., ...]`
@@ -60,6 +66,12 @@ impl Linear {
         Ok(Linear { weight: scope.tensor("weight", &[outputs, inputs])?, bias })
     }
 
+    /// The same, but a missing `bias` is an error.
+    pub(crate) fn load_biased(scope: &Scope<'_>, inputs: i64, outputs: i64) -> FaceResult<Self> {
+        let bias = Some(scope.tensor("bias", &[outputs])?);
+        Ok(Linear { bias, ..Self::load(scope, inputs, outputs)? })
+    }
+
     pub(crate) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
         Ok(x.f_linear(&self.weight, self.bias.as_ref())?)
     }
@@ -80,5 +92,40 @@ impl PRelu {
     /// - `x`, returns: `[batch, channels, ...]`
     pub(crate) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
         Ok(x.f_prelu(&self.weight)?)
+    }
+}
+
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each channel, with the mean and the variance that training
+/// saw (arXiv 1502.03167).
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    affine: Option<[Tensor; 2]>,
+    mean: Tensor,
+    variance: Tensor,
+    eps: f64,
+}
+
+impl BatchNorm {
+    /// Reads `weight`, `bias`, `running_mean` and `running_var`, each `[channels]`.
+    pub(crate) fn load(scope: &Scope<'_>, channels: i64, eps: f64) -> FaceResult<Self> {
+        let affine = Some([scope.tensor("weight", &[channels])?, scope.tensor("bias", &[channels])?]);
+        Ok(BatchNorm { affine, ..Self::load_plain(scope, channels, eps)? })
+    }
+
+    /// Reads `running_mean` and `running_var` alone: weight 1, bias 0.
+    pub(crate) fn load_plain(scope: &Scope<'_>, channels: i64, eps: f64) -> FaceResult<Self> {
+        let (mean, variance) = (scope.tensor("running_mean", &[channels])?, scope.tensor("running_var", &[channels])?);
+        Ok(BatchNorm { affine: None, mean, variance, eps })
+    }
+
+    /// # Shapes
+    /// - `x`, returns: `[batch, channels, ...]`
+    pub(crate) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
+        let [weight, bias] = match &self.affine {
+            Some([weight, bias]) => [Some(weight), Some(bias)],
+            None => [None, None],
+        };
+        let (mean, variance) = (Some(&self.mean), Some(&self.variance));
+        Ok(x.f_batch_norm(weight, bias, mean, variance, false, 0.0, self.eps, true)?)
     }
 }
