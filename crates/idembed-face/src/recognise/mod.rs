@@ -36,7 +36,9 @@ pub trait Recogniser: fmt::Debug {
     /// A face whose bounds or landmarks make no sense gives a picture of the right size that shows no face.
     fn crop(&self, picture: &RgbImage, face: &Face) -> RgbImage;
 
-    /// The embeddings of pictures from [`crop`](Recogniser::crop), each of length 1, the same whatever lies beside it.
+    /// The embeddings of pictures from [`crop`](Recogniser::crop), each of length 1.
+    ///
+    /// What lies beside a picture changes its embedding by no more than rounding.
     ///
     /// # Shapes
     /// - returns: `[crops, dimension]`
