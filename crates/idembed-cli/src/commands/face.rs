@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
             "height": height,
             "faces": self.found.faces.iter().map(faces::to_json).collect::<Vec<_>>(),
             "chosen": self.found.choice.index + 1,
-            "reason": self.found.choice.to_string(),
+            "reason": self.found.choice.reason.to_string(),
             "concerns": self.found.concerns(&self.photo),
         });
         let mut write = |name: &str, picture: &RgbImage| -> anyhow::Result<()> {
@@ -130,7 +130,7 @@ impl<'a> Report<'a> {
             report[name] = json!(output::shown(&path));
             Ok(())
         };
-        write("overlay", &overlay(&self.photo, &self.found.faces, self.found.choice.index, &mask))?;
+        write("overlay", &overlay(&self.photo, &self.found.faces, Some(self.found.choice.index), Some(&mask)))?;
         write("mask", &DynamicImage::ImageLuma8(mask).into_rgb8())?;
         let framed = frames(&self.photo, face);
         for (name, aligned) in &framed {
