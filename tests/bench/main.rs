@@ -1,7 +1,7 @@
-//! One measurement of the diffusion crate, printed as one JSON object: the Rust half of `cargo xtask bench`.
+//! One measurement of the networks, printed as one JSON object: the Rust half of `cargo xtask bench`.
 //!
-//! Usage: `bench MODEL unet_step|train_step|load f32|bf16 RUNS THREADS`. Every measurement is a process of its own, so
-//! that its peak memory is its own too.
+//! Usage: `bench MODEL unet_step|train_step|load f32|bf16 RUNS THREADS`, or `bench WEIGHTS detect f32 RUNS THREADS
+//! PHOTO` for the face detector. Every measurement is a process of its own, so that its peak memory is its own too.
 #![allow(clippy::print_stdout, reason = "the result goes to stdout")]
 
 use std::error::Error;
@@ -13,14 +13,15 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::{self, Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::UNet;
+use idembed_face::detect::Mtcnn;
 use tch::{Kind, Reduction, Tensor};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [model, what, dtype, runs, threads] = args.as_slice() else {
-        return Err("usage: bench MODEL unet_step|train_step|load f32|bf16 RUNS THREADS".into());
+    let [model, what, dtype, runs, threads, photo @ ..] = args.as_slice() else {
+        return Err("usage: bench MODEL unet_step|train_step|load|detect f32|bf16 RUNS THREADS [PHOTO]".into());
     };
     device::keep_freed_memory();
     tch::set_num_threads(threads.parse()?);
@@ -30,6 +31,7 @@ fn main() -> Result<()> {
         "load" => load(model, compute)?,
         "unet_step" => unet_step(model, compute, runs)?,
         "train_step" => train_step(model, compute, runs)?,
+        "detect" => detect(model, Path::new(photo.first().ok_or("detect needs a photo")?), compute, runs)?,
         other => return Err(format!("unknown measurement `{other}`").into()),
     };
     let line = serde_json::json!({
@@ -81,6 +83,16 @@ fn train_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
         let loss = noise.f_mse_loss(&target, Reduction::Mean)?;
         let _gradients = Tensor::f_run_backward(&[loss], &[&token], false, false)?;
         Ok(())
+    })
+}
+
+/// Finding the faces of a photo that is decoded already.
+fn detect(weights: &Path, photo: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
+    let detector = Mtcnn::load(weights, compute)?;
+    let picture = image::open(photo)?.into_rgb8();
+    measure(compute, runs, || match detector.detect(&picture)?.is_empty() {
+        true => Err("no face was found".into()),
+        false => Ok(()),
     })
 }
 

@@ -5,6 +5,7 @@
 mod alignment;
 mod attention;
 mod components;
+mod detection;
 mod pipelines;
 mod schedulers;
 mod staged;

@@ -32,6 +32,11 @@ pub fn mini_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mini")
 }
 
+/// A photo with one face, 512 x 512.
+pub fn photo() -> PathBuf {
+    fixture_dir("photos").join("astronaut.png")
+}
+
 /// The reference's Python, if `IDEMBED_PYTHON` names one; else prints why the test skips.
 ///
 /// Panics instead of skipping if `IDEMBED_REQUIRE_PYTHON` is set.
@@ -43,6 +48,19 @@ pub fn python() -> Option<PathBuf> {
         println!("skipped: {reason}");
     }
     python
+}
+
+/// The folder `models/<name>` with weights that are not bundled, if it is there; else prints why the test skips.
+///
+/// Panics instead of skipping if `IDEMBED_REQUIRE_WEIGHTS` is set.
+pub fn weights(name: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("IDEMBED_REQUIRE_WEIGHTS").is_none(), "`models/{name}` is missing, but required");
+    println!("skipped: needs `models/{name}`: `cargo xtask setup` fetches it");
+    None
 }
 
 /// Reads a JSON file.

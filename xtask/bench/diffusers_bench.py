@@ -6,14 +6,13 @@ Every measurement is a process of its own, so that its peak memory is its own to
 fused attention (the default of diffusers), frozen weights, a gradient of one token's embedding only.
 """
 
-import json
-import statistics
 import sys
 import time
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from measuring import measure, report
 from transformers import CLIPTextModel, CLIPTokenizer
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -80,31 +79,6 @@ def inputs(unet, batch, dtype, layout, device):
     return latents.to(device, dtype, memory_format=layout), times
 
 
-def measure(step, runs, device):
-    """One run to warm up, then the timed ones."""
-    step()
-    seconds = []
-    for _ in range(runs):
-        synchronize(device)
-        start = time.perf_counter()
-        step()
-        synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def synchronize(device):
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def peak_rss_mb():
-    """The most memory this process ever had resident, as the kernel counts it."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
-
-
 def main():
     model, what, dtype, runs, threads, *layout = sys.argv[1:]
     torch.manual_seed(0)
@@ -112,16 +86,7 @@ def main():
     layout = torch.channels_last if layout == ["channels_last"] else torch.contiguous_format
     device = "cuda" if torch.cuda.is_available() else "cpu"
     measurement = {"load": load, "unet_step": unet_step, "train_step": train_step}[what]
-    seconds = measurement(model, DTYPES[dtype], layout, device, int(runs))
-    result = {
-        "what": what,
-        "dtype": dtype,
-        "device": f"{device} {dtype}",
-        "seconds": statistics.median(seconds),
-        "runs": len(seconds),
-        "peak_rss_mb": peak_rss_mb(),
-    }
-    print(json.dumps(result))
+    report(what, dtype, device, measurement(model, DTYPES[dtype], layout, device, int(runs)))
 
 
 if __name__ == "__main__":

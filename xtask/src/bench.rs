@@ -1,9 +1,10 @@
-//! `cargo xtask bench`: speed and memory side by side with diffusers, same weights, number format and threads.
+//! `cargo xtask bench`: speed and memory side by side with diffusers and facenet-pytorch, same weights, number format
+//! and threads.
 //!
 //! Each measurement is a process of its own on either side; the two sides take turns, so that a machine that slows down
 //! slows both. What counts is the ratio within one run.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::GIB;
+use crate::hint::Hinted;
 use crate::{disk, program, reference, report, setup, workspace};
 
 /// Options of `cargo xtask bench`.
@@ -32,10 +34,10 @@ pub(crate) struct Args {
     /// Timed steps in each process, after one to warm up; default: 1 with --full, else 5
     #[arg(long)]
     runs: Option<usize>,
-    /// Only these: load, unet_step, train_step
+    /// Only these: load, unet_step, train_step, detect
     #[arg(long, value_name = "WHAT")]
     only: Vec<String>,
-    /// Optimise our own code fully too; libtorch, which does the work, is the same
+    /// Optimise our own code fully too; libtorch, which does most of the work, is the same
     #[arg(long)]
     release: bool,
     /// Print the report as JSON
@@ -46,7 +48,7 @@ pub(crate) struct Args {
 /// One line that either program prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measurement {
-    /// `load`, `unet_step` or `train_step`.
+    /// `load`, `unet_step`, `train_step` or `detect`.
     pub(crate) what: String,
     /// `f32` or `bf16`.
     pub(crate) dtype: String,
@@ -65,10 +67,37 @@ pub(crate) struct Measurement {
 pub(crate) enum Side {
     /// `idembed`.
     Ours,
-    /// diffusers as it comes.
-    Diffusers,
+    /// diffusers, or facenet-pytorch for `detect`, as it comes.
+    Reference,
     /// diffusers with its U-Net in channels-last memory order, which is faster for some.
-    DiffusersChannelsLast,
+    ReferenceChannelsLast,
+}
+
+/// The measurement of the face detector; it has its own reference, and a photo instead of a model.
+const DETECT: &str = "detect";
+
+const ALL_SIDES: &[Side] = &[Side::Ours, Side::Reference, Side::ReferenceChannelsLast];
+const TWO_SIDES: &[Side] = &[Side::Ours, Side::Reference];
+
+/// What can be measured, in this order.
+const WHATS: [What; 4] = [
+    What { name: "load", dtypes: &["f32", "bf16"], sides: TWO_SIDES },
+    What { name: "unet_step", dtypes: &["f32", "bf16"], sides: ALL_SIDES },
+    What { name: "train_step", dtypes: &["f32", "bf16"], sides: ALL_SIDES },
+    What { name: DETECT, dtypes: &["f32"], sides: TWO_SIDES },
+];
+
+/// A kind of measurement.
+struct What {
+    name: &'static str,
+    dtypes: &'static [&'static str],
+    sides: &'static [Side],
+}
+
+impl What {
+    fn is_wanted(&self, only: &[String]) -> bool {
+        only.is_empty() || only.iter().any(|only| only == self.name)
+    }
 }
 
 /// Runs the command.
@@ -77,32 +106,30 @@ pub(crate) enum Side {
 /// When the set-up or a measurement fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure_libtorch()?;
+    let wanted: Vec<What> = WHATS.into_iter().filter(|what| what.is_wanted(&args.only)).collect();
+    let python = reference::python()?;
+    let detector = wanted.iter().any(|what| what.name == DETECT).then(|| Detector::find(&python)).transpose()?;
     let bench = Bench {
         program: build(args.release)?,
-        python: reference::python()?,
+        python,
         model: model(args)?,
+        detector,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         runs: args.runs.unwrap_or(if args.full { 1 } else { 5 }),
     };
     read_once(&bench.model)?;
     let mut taken = Vec::new();
     for round in 0..args.rounds {
-        for what in ["load", "unet_step", "train_step"] {
-            if !args.only.is_empty() && !args.only.iter().any(|only| only == what) {
-                continue;
-            }
-            for dtype in ["f32", "bf16"] {
-                let mut sides = vec![Side::Ours, Side::Diffusers];
-                if what != "load" {
-                    sides.push(Side::DiffusersChannelsLast);
-                }
+        for what in &wanted {
+            for dtype in what.dtypes {
+                let mut sides = what.sides.to_vec();
                 if round % 2 == 1 {
                     sides.reverse();
                 }
                 for side in sides {
-                    let measurement = bench.measure(side, what, dtype)?;
-                    let (seconds, memory) = (measurement.seconds, measurement.peak_rss_mb);
-                    eprintln!("round {}: {what} {dtype} {side:?}: {seconds:.3} s, {memory:.0} MiB", round + 1);
+                    let measurement = bench.measure(side, what.name, dtype)?;
+                    let (name, seconds, memory) = (what.name, measurement.seconds, measurement.peak_rss_mb);
+                    eprintln!("round {}: {name} {dtype} {side:?}: {seconds:.3} s, {memory:.0} MiB", round + 1);
                     taken.push((side, measurement));
                 }
             }
@@ -124,24 +151,39 @@ struct Bench {
     program: PathBuf,
     python: OsString,
     model: PathBuf,
+    detector: Option<Detector>,
     threads: usize,
     runs: usize,
 }
 
 impl Bench {
-    fn measure(&self, side: Side, what: &str, dtype: &str) -> Result<Measurement> {
-        let mut command = match side {
-            Side::Ours => Command::new(&self.program),
-            Side::Diffusers | Side::DiffusersChannelsLast => {
-                let mut python = Command::new(&self.python);
-                python.arg(workspace::root().join("xtask/bench/diffusers_bench.py"));
-                python
-            }
+    fn command(&self, side: Side, what: &str, dtype: &str) -> Command {
+        let threads = self.threads.to_string();
+        let script = |name: &str| {
+            let mut command = Command::new(&self.python);
+            command.arg(workspace::root().join("xtask/bench").join(name));
+            command
         };
-        command.arg(&self.model).args([what, dtype, &self.runs.to_string(), &self.threads.to_string()]);
-        if side == Side::DiffusersChannelsLast {
-            command.arg("channels_last");
-        }
+        let detector = self.detector.as_ref().filter(|_| what == DETECT);
+        let (mut command, subject) = match (side, detector) {
+            (Side::Ours, Some(detector)) => (Command::new(&self.program), &detector.weights),
+            (Side::Ours, None) => (Command::new(&self.program), &self.model),
+            (_, Some(detector)) => (script("facenet_bench.py"), &detector.photo),
+            (_, None) => (script("diffusers_bench.py"), &self.model),
+        };
+        command.arg(subject).args([what, dtype, &self.runs.to_string(), &threads]);
+        match (side, detector) {
+            (Side::Ours, Some(detector)) => command.arg(&detector.photo),
+            (Side::ReferenceChannelsLast, _) => command.arg("channels_last"),
+            _ => &mut command,
+        };
+        // Our pixels are worked on by threads that libtorch does not count.
+        command.env("RAYON_NUM_THREADS", threads);
+        command
+    }
+
+    fn measure(&self, side: Side, what: &str, dtype: &str) -> Result<Measurement> {
+        let mut command = self.command(side, what, dtype);
         if !setup::has_cuda() {
             // The reference's PyTorch could use a GPU that our libtorch cannot.
             command.env("CUDA_VISIBLE_DEVICES", "");
@@ -156,6 +198,40 @@ impl Bench {
                 String::from_utf8_lossy(&output.stderr).trim_end()
             ),
         }
+    }
+}
+
+/// The face detector's weights and the photo to look at.
+struct Detector {
+    weights: PathBuf,
+    photo: PathBuf,
+}
+
+impl Detector {
+    /// Side of the photo, in pixels.
+    const SIDE: &str = "1024";
+
+    /// Both sides read the photo from one file, enlarged once, so that they see the same pixels.
+    fn find(python: &OsStr) -> Result<Self> {
+        let root = workspace::root();
+        let weights = root.join("models/mtcnn");
+        if !weights.is_dir() {
+            return Err(Hinted::new(
+                "`detect` cannot be measured: there is no `models/mtcnn`",
+                "`cargo xtask setup` fetches it",
+            )
+            .into());
+        }
+        let folder = root.join("out/bench");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+        let photo = folder.join(format!("astronaut-{}.png", Self::SIDE));
+        if !photo.exists() {
+            let mut enlarge = Command::new(python);
+            enlarge.arg(root.join("xtask/bench/enlarge.py")).arg(root.join("tests/fixtures/photos/astronaut.png"));
+            enlarge.arg(&photo).arg(Self::SIDE).stdin(Stdio::null());
+            ensure!(workspace::status(&mut enlarge)?.success(), "the photo could not be enlarged");
+        }
+        Ok(Self { weights, photo })
     }
 }
 

@@ -45,7 +45,7 @@ enum Command {
     Test(test::Args),
     /// Compare with diffusers on fresh random models
     Parity(parity::Args),
-    /// Measure speed and memory side by side with diffusers
+    /// Measure speed and memory side by side with diffusers and facenet-pytorch
     Bench(bench::Args),
     /// Measure how much pictures look like a photo
     Eval(eval::Args),

@@ -26,8 +26,8 @@ struct Row {
     what: String,
     dtype: String,
     ours: Figures,
-    /// The faster of its memory layouts.
-    diffusers: Figures,
+    /// diffusers, the faster of its memory layouts; facenet-pytorch for `detect`.
+    reference: Figures,
     seconds_ratio: f64,
     memory_ratio: f64,
     /// The size of the weights in this number format, in MiB, where loading was measured.
@@ -54,17 +54,17 @@ impl Report {
             }
             let figures = |side| Figures::of(taken.iter().filter(|(by, _)| *by == side).map(|(_, taken)| taken), first);
             let ours = figures(Side::Ours).context("we were not measured")?;
-            let layouts = [figures(Side::Diffusers), figures(Side::DiffusersChannelsLast)];
-            let diffusers = layouts.into_iter().flatten().min_by(|a, b| a.seconds.total_cmp(&b.seconds));
-            let diffusers = diffusers.context("diffusers was not measured")?;
+            let layouts = [figures(Side::Reference), figures(Side::ReferenceChannelsLast)];
+            let reference = layouts.into_iter().flatten().min_by(|a, b| a.seconds.total_cmp(&b.seconds));
+            let reference = reference.context("the reference was not measured")?;
             let bytes = if first.dtype == "f32" { 4 } else { 2 };
             rows.push(Row {
                 what: first.what.clone(),
                 dtype: first.dtype.clone(),
                 ours,
-                diffusers,
-                seconds_ratio: ours.seconds / diffusers.seconds,
-                memory_ratio: ours.peak_rss_mb / diffusers.peak_rss_mb,
+                reference,
+                seconds_ratio: ours.seconds / reference.seconds,
+                memory_ratio: ours.peak_rss_mb / reference.peak_rss_mb,
                 weights_mb: (first.what == "load").then_some((parameters * bytes) as f64 / f64::from(1 << 20)),
             });
         }
@@ -89,9 +89,9 @@ impl Display for Report {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         writeln!(out, "model {}, {} on {}, {} threads", self.model, self.device, self.processor, self.threads)?;
         writeln!(out, "                  seconds                     peak memory, MiB")?;
-        writeln!(out, "                  ours   diffusers  ratio     ours   diffusers  ratio")?;
+        writeln!(out, "                  ours   reference  ratio     ours   reference  ratio")?;
         for row in &self.rows {
-            let (ours, theirs) = (row.ours, row.diffusers);
+            let (ours, theirs) = (row.ours, row.reference);
             write!(
                 out,
                 "{:10} {:4}  {:6.3}  {:9.3}  {:5.2}",
@@ -175,15 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn the_median_is_compared_with_the_faster_layout_of_diffusers() {
+    fn the_median_is_compared_with_the_faster_layout_of_the_reference() {
         let taken = [
             (Side::Ours, measurement("unet_step", 9.0, 500.0)),
             (Side::Ours, measurement("unet_step", 2.0, 600.0)),
             (Side::Ours, measurement("unet_step", 1.0, 550.0)),
-            (Side::Diffusers, measurement("unet_step", 8.0, 900.0)),
-            (Side::DiffusersChannelsLast, measurement("unet_step", 4.0, 1200.0)),
+            (Side::Reference, measurement("unet_step", 8.0, 900.0)),
+            (Side::ReferenceChannelsLast, measurement("unet_step", 4.0, 1200.0)),
             (Side::Ours, measurement("load", 1.0, 100.0)),
-            (Side::Diffusers, measurement("load", 2.0, 200.0)),
+            (Side::Reference, measurement("load", 2.0, 200.0)),
         ];
         let report = Report::new(&mini(), 2, &taken).unwrap();
         let row = &report.rows[0];
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_missing_side_is_an_error() {
         let error = Report::new(&mini(), 2, &[(Side::Ours, measurement("load", 1.0, 1.0))]).unwrap_err();
-        assert_eq!(error.to_string(), "diffusers was not measured");
+        assert_eq!(error.to_string(), "the reference was not measured");
     }
 
     #[test]

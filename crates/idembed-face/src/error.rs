@@ -130,6 +130,16 @@ pub enum FaceError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// An option of the detector is out of its range.
+    #[error("the detector's option `{name}` is {value}; expected {expected}")]
+    DetectOption {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
 }
 
 /// The result of detection, parsing and recognition.
