@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 ///
 /// # Errors
 /// What the system said, with the path; an older file stays as it is.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_beside(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
 }
 

@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result};
 use crate::hint::Hinted;
 
 /// One gibibyte.
-pub(crate) const GIB: u64 = 1 << 30;
+pub const GIB: u64 = 1 << 30;
 
 /// Refuses to start when the file system of `folder` (which exists) has less than `needed` bytes left.
 ///
 /// # Errors
 /// With both sizes and the folder, when there is too little.
-pub(crate) fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
+pub fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
     let free = free(folder)?;
     if free < needed {
         let message = format!(
@@ -29,7 +29,7 @@ pub(crate) fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
 }
 
 /// Adds the hint of a full disk to an error that was caused by one.
-pub(crate) fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
+pub fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
     let full = error
         .chain()
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::StorageFull));
