@@ -57,7 +57,8 @@ impl Finder {
         let Search { faces, attempts } = self.search(photo)?;
         if faces.is_empty() {
             let tried: Vec<String> = attempts.iter().map(Attempt::to_string).collect();
-            let message = format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join(" and "));
+            let message =
+                format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join(" and "));
             return Err(Hinted::new(message, SelectError::NoFace.hint()).into());
         }
         let choice = choose(&faces, photo.width(), photo.height(), wanted)?;

@@ -9,13 +9,13 @@ use idembed_face::mask::head_mask;
 use idembed_face::parsing::{BiSeNet, Part, parts_mask};
 use idembed_face::{CropRect, Face};
 use image::{DynamicImage, GrayImage, RgbImage, imageops};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tch::Kind;
 
-use crate::failure::Hinted;
 use crate::faces::{self, Finder};
-use crate::size::Size;
+use crate::failure::Hinted;
 use crate::pixels;
+use crate::size::Size;
 
 /// The face parsing network's folder below `models`.
 pub(crate) const PARSER: &str = "bisenet";
@@ -45,7 +45,7 @@ pub(crate) struct SubjectArgs {
     #[arg(long, value_name = "HOW|FILE")]
     mask: Option<MaskChoice>,
     /// What counts as face with --mask parsing
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = DEFAULT_PARTS)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "skin,brows,eyes,glasses,nose,mouth,lips")]
     mask_parts: Vec<Part>,
     /// Show the photo mirrored half of the time
     #[arg(long)]
@@ -184,9 +184,8 @@ impl Subject {
             tracing::warn!("the part to learn is {across:.0} x {across:.0} pixels and is enlarged to {size}");
         }
         // Another aspect ratio is cut out of the square's middle.
-        let cut = |square: &RgbImage| {
-            pixels::crop(square, CropRect::centre_square(square.width(), square.height()), size)
-        };
+        let cut =
+            |square: &RgbImage| pixels::crop(square, CropRect::centre_square(square.width(), square.height()), size);
         let mask = match &self.mask {
             MaskSource::None => None,
             MaskSource::Ellipse => Some(as_rgb(head_mask(face, side, side, &transform))),

@@ -145,7 +145,8 @@ impl<'a> Report<'a> {
 
 /// The face in the frames that others want it in.
 fn frames(photo: &RgbImage, face: &Face) -> Vec<(&'static str, Aligned)> {
-    let framed = [("portrait", portrait(photo, face, PORTRAIT_SIDE)), ("aligned", aligned_face(photo, &face.landmarks))];
+    let framed =
+        [("portrait", portrait(photo, face, PORTRAIT_SIDE)), ("aligned", aligned_face(photo, &face.landmarks))];
     framed.into_iter().filter_map(|(name, aligned)| Some((name, aligned?))).collect()
 }
 
@@ -155,7 +156,8 @@ fn print(report: &Value) -> anyhow::Result<()> {
         return Ok(());
     }
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-    let mut rows = vec![("photo".to_owned(), format!("{} ({} x {})", text("photo"), report["width"], report["height"]))];
+    let mut rows =
+        vec![("photo".to_owned(), format!("{} ({} x {})", text("photo"), report["width"], report["height"]))];
     for (index, face) in report["faces"].as_array().into_iter().flatten().enumerate() {
         let edges: Vec<String> = face["box"].as_array().into_iter().flatten().map(in_whole_pixels).collect();
         let score = face["score"].as_f64().unwrap_or_default();
