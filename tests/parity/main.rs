@@ -4,6 +4,7 @@
 
 mod attention;
 mod components;
+mod parsing;
 mod pipelines;
 mod schedulers;
 mod staged;
