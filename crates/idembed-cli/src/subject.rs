@@ -6,7 +6,7 @@ use std::str::FromStr;
 use idembed_diffusion::device::Compute;
 use idembed_face::align::{Aligned, Outside, portrait, warp};
 use idembed_face::mask::head_mask;
-use idembed_face::parsing::{BiSeNet, Part, parts_mask};
+use idembed_face::parsing::{BiSeNet, Parts, parts_mask};
 use idembed_face::{CropRect, Face};
 use image::{DynamicImage, GrayImage, RgbImage, imageops};
 use serde_json::Value;
@@ -45,8 +45,8 @@ pub(crate) struct SubjectArgs {
     #[arg(long, value_name = "HOW|FILE")]
     mask: Option<MaskChoice>,
     /// What counts as face with --mask parsing
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "skin,brows,eyes,glasses,nose,mouth,lips")]
-    mask_parts: Vec<Part>,
+    #[arg(long, value_name = "LIST", default_value_t)]
+    mask_parts: Parts,
     /// Show the photo mirrored half of the time
     #[arg(long)]
     pub(crate) mirror: bool,
@@ -109,7 +109,7 @@ enum MaskSource {
     /// Around the face.
     Ellipse,
     /// What the parser takes for one of the parts.
-    Parts(BiSeNet, Vec<Part>),
+    Parts(BiSeNet, Parts),
     /// Of the photo's size.
     Picture(RgbImage),
 }
@@ -221,7 +221,7 @@ fn open_parser(compute: Compute) -> anyhow::Result<BiSeNet> {
 }
 
 /// White where the parser sees one of the parts.
-fn parsed(parser: &BiSeNet, parts: &[Part], picture: &RgbImage) -> anyhow::Result<RgbImage> {
+fn parsed(parser: &BiSeNet, parts: &Parts, picture: &RgbImage) -> anyhow::Result<RgbImage> {
     let mask = parts_mask(&parser.parse(picture)?, parts);
     if mask.pixels().all(|pixel| pixel[0] == 0) {
         let message = "face parsing finds no part of a face in the part to learn";

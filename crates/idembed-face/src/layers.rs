@@ -82,3 +82,35 @@ impl PRelu {
         Ok(x.f_prelu(&self.weight)?)
     }
 }
+
+/// Batch normalisation with the statistics of training: `(x - mean) / sqrt(var + eps) * weight + bias`.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    eps: f64,
+}
+
+impl BatchNorm {
+    /// Reads `weight`, `bias`, `running_mean` and `running_var`, each `[channels]`.
+    pub(crate) fn load(scope: &Scope<'_>, channels: i64, eps: f64) -> FaceResult<Self> {
+        let read = |name| scope.tensor(name, &[channels]);
+        Ok(BatchNorm {
+            weight: read("weight")?,
+            bias: read("bias")?,
+            running_mean: read("running_mean")?,
+            running_var: read("running_var")?,
+            eps,
+        })
+    }
+
+    /// # Shapes
+    /// - `x`, returns: `[batch, channels, ...]`
+    pub(crate) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
+        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
+        // The momentum is for training only.
+        Ok(x.f_batch_norm(Some(&self.weight), Some(&self.bias), mean, var, false, 0.0, self.eps, true)?)
+    }
+}
