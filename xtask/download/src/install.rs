@@ -1,7 +1,7 @@
 //! One model into its folder: what is there is checked, what is missing is fetched, converted and put in its place.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::BinaryBytes;
@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::endpoints::Endpoints;
 use crate::plan::Wanted;
 use crate::record::Record;
-use crate::transfer::{fetch, partial_path};
+use crate::transfer::{discard_partial, fetch, partial_path};
 
 /// Fetches models into the folder `models`.
 pub(crate) struct Installer<'a> {
@@ -42,6 +42,7 @@ impl<'a> Installer<'a> {
             fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
             let _lock = lock::take(&folder.join("download.lock"))?;
             self.complete(wanted, &folder)
+                .map_err(|error| disk::explain(error, &folder))
                 .with_context(|| format!("cannot fetch {} from {}", wanted.name, wanted.source))?;
         }
         eprintln!("{} is ready in `{}`", wanted.name, folder.display());
@@ -80,22 +81,21 @@ impl<'a> Installer<'a> {
         ensure!(!expected.is_pickled() || expected.sha256.is_some(), "`{from}` is a pickle without a known sum");
         let size = expected.size.map_or_else(String::new, |size| format!(" ({})", BinaryBytes(size)));
         eprintln!("{}/{path}{size}", wanted.name);
-        let sent = match self.take_cached(&wanted.source, from, &place, expected)? {
-            Some(sent) => sent,
+        let (sent, received) = match self.take_cached(&wanted.source, from, &place, expected)? {
+            Some(taken) => taken,
             None => {
                 let request = self.endpoints.request(&wanted.source, from).context("this source needs pip")?;
-                fetch(&self.client, &request, &place, expected)?
+                (fetch(&self.client, &request, &place, expected)?, partial_path(&place))
             }
         };
         if expected.sha256.is_none() {
             eprintln!("  nobody vouches for this file: its sum {} is recorded, not compared", sent.sha256);
         }
-        let received = partial_path(&place);
         if expected.is_pickled() {
             let bytes = convert::to_safetensors(&received)?;
             let converted = Fingerprint::of_bytes(&bytes);
             record.note(folder, &wanted.source, path, sent, Some(converted))?;
-            atomic::write(&place, &bytes).map_err(|error| disk::explain(error, folder))?;
+            atomic::write(&place, &bytes)?;
             fs::remove_file(&received).with_context(|| format!("cannot remove `{}`", received.display()))?;
         } else {
             // What is renamed must be on the disk, or a crash could leave an empty file under the final name.
@@ -104,34 +104,33 @@ impl<'a> Installer<'a> {
             record.note(folder, &wanted.source, path, sent, None)?;
             fs::rename(&received, &place).with_context(|| format!("cannot write `{}`", place.display()))?;
         }
-        let _ = fs::remove_file(received.with_added_extension("etag"));
-        Ok(())
+        discard_partial(&place)
     }
 
-    /// Takes the file from the cache of Hugging Face's programs, if it is there and as expected.
+    /// Takes the file from the cache of Hugging Face's programs, if it is there and as expected; tells where it lies.
     fn take_cached(
         &self,
         source: &Source,
         from: &str,
         place: &Path,
         expected: &ModelFile,
-    ) -> Result<Option<Fingerprint>> {
+    ) -> Result<Option<(Fingerprint, PathBuf)>> {
         let Some(cached) = self.endpoints.cached(source, from) else { return Ok(None) };
         let found = Fingerprint::of_file(&cached)?;
         if let Some(difference) = expected.difference(&found) {
             eprintln!("  not taken from the cache: `{}` {difference}", cached.display());
             return Ok(None);
         }
-        let received = partial_path(place);
+        // Not the name of an unfinished transfer: that may be written to, and this is the cache's own file.
+        let received = place.with_added_extension("cached");
         let _ = fs::remove_file(&received);
         // A second name for the same bytes costs no space; where that is not possible, they are copied.
         let blob = cached.canonicalize().unwrap_or_else(|_| cached.clone());
         fs::hard_link(&blob, &received)
             .or_else(|_| fs::copy(&blob, &received).map(|_| ()))
-            .with_context(|| format!("cannot copy `{}`", cached.display()))
-            .map_err(|error| disk::explain(error, place))?;
+            .with_context(|| format!("cannot copy `{}`", cached.display()))?;
         eprintln!("  taken from the cache `{}`", cached.display());
-        Ok(Some(found))
+        Ok(Some((found, received)))
     }
 }
 

@@ -23,7 +23,7 @@ use xtask::models::{self, Manifest};
 
 use crate::endpoints::Endpoints;
 use crate::install::Installer;
-use crate::plan::{Copy, Plan};
+use crate::plan::{HubCopy, Plan};
 
 /// Fetch weight files that `models/manifest.json` names.
 #[derive(Parser)]
@@ -59,7 +59,7 @@ struct Args {
     accept_licence: bool,
     /// Fetch the one model you name from this copy at Hugging Face; what the manifest knows of its files still counts
     #[arg(long, value_name = "OWNER/NAME[@REVISION]", conflicts_with_all = ["list", "all"])]
-    repo: Option<Copy>,
+    repo: Option<HubCopy>,
     /// Folder of `manifest.json` and of the models [default: `models` of this repository]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,

@@ -29,12 +29,12 @@ pub(crate) struct Wanted<'a> {
 
 /// A repository at Hugging Face, as the user names it: `OWNER/NAME` or `OWNER/NAME@REVISION`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Copy {
+pub(crate) struct HubCopy {
     repository: String,
     revision: String,
 }
 
-impl FromStr for Copy {
+impl FromStr for HubCopy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,7 +57,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// When a name is unknown or bundled, or a copy is named for what is no single model of Hugging Face.
-    pub(crate) fn new(manifest: &'a Manifest, models: &Path, names: &[String], copy: Option<&Copy>) -> Result<Self> {
+    pub(crate) fn new(manifest: &'a Manifest, models: &Path, names: &[String], copy: Option<&HubCopy>) -> Result<Self> {
         ensure!(copy.is_none() || names.len() == 1, "--repo names a copy of one model; name just that model");
         let mut plan = Self { wanted: Vec::new(), restricted: Vec::new() };
         if names.is_empty() {
@@ -75,7 +75,7 @@ impl<'a> Plan<'a> {
                 (None, _) => eprintln!("`{name}` is a part of the repository, there is nothing to fetch"),
                 (Some(source), None) => plan.push(models, name, model, source.clone()),
                 (Some(Source::HuggingFace { .. }), Some(copy)) => {
-                    let Copy { repository, revision } = copy.clone();
+                    let HubCopy { repository, revision } = copy.clone();
                     plan.push(models, name, model, Source::HuggingFace { repository, revision });
                 }
                 (Some(source), Some(_)) => {
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn a_copy_is_an_owner_and_a_name() {
-        let copy: Copy = "some-one/sd_2.1".parse().unwrap();
+        let copy: HubCopy = "some-one/sd_2.1".parse().unwrap();
         assert_eq!((copy.repository.as_str(), copy.revision.as_str()), ("some-one/sd_2.1", "main"));
-        let copy: Copy = "a/b@refs/pr/3".parse().unwrap();
+        let copy: HubCopy = "a/b@refs/pr/3".parse().unwrap();
         assert_eq!((copy.repository.as_str(), copy.revision.as_str()), ("a/b", "refs/pr/3"));
         for text in ["", "a", "a/", "/b", "a/b/c", "a/b@", "../b", "a b/c", "https://huggingface.co/a/b"] {
-            assert!(text.parse::<Copy>().is_err(), "{text}");
+            assert!(text.parse::<HubCopy>().is_err(), "{text}");
         }
     }
 }

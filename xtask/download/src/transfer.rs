@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use xtask::atomic;
-use xtask::disk;
 use xtask::fingerprint::{Fingerprint, Hasher};
 use xtask::hint::Hinted;
 use xtask::models::ModelFile;
+use xtask::{atomic, disk};
 
 use crate::client::{Answer, Client, Refusal, Resume};
 use crate::endpoints::Request;
@@ -28,6 +27,11 @@ struct Partial {
 }
 
 impl Partial {
+    fn of(place: &Path) -> Self {
+        let path = partial_path(place);
+        Self { etag: path.with_added_extension("etag"), path }
+    }
+
     /// How many bytes can be kept: all, if either the sum will tell whether they fit, or the server can.
     fn usable(&self, expected: &ModelFile) -> u64 {
         let is_checkable = expected.sha256.is_some() || self.etag().is_some();
@@ -54,9 +58,15 @@ impl Partial {
 
 /// Where the unfinished file for `place` lies.
 pub(crate) fn partial_path(place: &Path) -> PathBuf {
-    let mut name = place.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+    place.with_added_extension("part")
+}
+
+/// Removes what is left of a transfer to `place`.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub(crate) fn discard_partial(place: &Path) -> Result<()> {
+    Partial::of(place).discard()
 }
 
 /// Fetches a file to `partial_path(place)` and tells what it is, which is as `expected` says.
@@ -65,8 +75,8 @@ pub(crate) fn partial_path(place: &Path) -> PathBuf {
 /// When the network, the server or the disk fails (what was received is kept for the next time), or when the file is
 /// not the expected one (it is removed).
 pub(crate) fn fetch(client: &Client, request: &Request, place: &Path, expected: &ModelFile) -> Result<Fingerprint> {
-    let path = partial_path(place);
-    let partial = Partial { etag: path.with_added_extension("etag"), path };
+    let partial = Partial::of(place);
+    let mut left_by_earlier_run = partial.usable(expected) > 0;
     let mut failures = 0;
     let mut best = 0;
     loop {
@@ -75,8 +85,9 @@ pub(crate) fn fetch(client: &Client, request: &Request, place: &Path, expected: 
         let error = match attempt(client, request, &partial, kept, expected) {
             Ok(found) => match expected.difference(&found) {
                 None => return Ok(found),
-                Some(_) if kept > 0 => {
+                Some(_) if left_by_earlier_run => {
                     eprintln!("what an earlier run left of it does not fit; starting anew");
+                    left_by_earlier_run = false;
                     partial.discard()?;
                     continue;
                 }
@@ -141,9 +152,10 @@ fn attempt(
         return Err(restart(partial, request));
     }
     let folder = partial.path.parent().unwrap_or(Path::new("."));
-    let prepared =
-        prepare(partial, continues, new_etag.as_deref(), total.map(|total| total - start.min(total)), folder);
-    let (mut file, mut hasher) = prepared.map_err(|error| Refusal::Final(disk::explain(error, folder)))?;
+    let (mut file, mut hasher) = prepare(partial, continues, new_etag.as_deref()).map_err(Refusal::Final)?;
+    if let Some(total) = total {
+        disk::require(folder, total.saturating_sub(start), "the rest of the file").map_err(Refusal::Final)?;
+    }
     let mut progress = Progress::new(start, total).map_err(Refusal::Final)?;
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -151,10 +163,9 @@ fn attempt(
         if count == 0 {
             break;
         }
-        file.write_all(&buffer[..count]).map_err(|error| {
-            let error = anyhow::Error::new(error).context(format!("cannot write `{}`", partial.path.display()));
-            Refusal::Final(disk::explain(error, folder))
-        })?;
+        file.write_all(&buffer[..count])
+            .with_context(|| format!("cannot write `{}`", partial.path.display()))
+            .map_err(Refusal::Final)?;
         hasher.update(&buffer[..count]);
         progress.advance(count as u64);
     }
@@ -165,31 +176,19 @@ fn attempt(
 }
 
 /// Opens the unfinished file for what is to come, with the hash of what is there.
-fn prepare(
-    partial: &Partial,
-    continues: bool,
-    etag: Option<&str>,
-    coming: Option<u64>,
-    folder: &Path,
-) -> Result<(File, Hasher)> {
+fn prepare(partial: &Partial, continues: bool, etag: Option<&str>) -> Result<(File, Hasher)> {
     let mut hasher = Hasher::default();
     let context = || format!("cannot write `{}`", partial.path.display());
-    let mut options = File::options();
-    let file = if continues {
-        let mut file = options.read(true).append(true).open(&partial.path).with_context(context)?;
+    if continues {
+        let mut file = File::options().read(true).append(true).open(&partial.path).with_context(context)?;
         hasher.update_from(&mut file).with_context(context)?;
-        file
-    } else {
-        partial.discard()?;
-        if let Some(etag) = etag {
-            atomic::write(&partial.etag, etag.as_bytes())?;
-        }
-        options.write(true).create(true).truncate(true).open(&partial.path).with_context(context)?
-    };
-    if let Some(coming) = coming {
-        disk::require(folder, coming, "the rest of the file")?;
+        return Ok((file, hasher));
     }
-    Ok((file, hasher))
+    partial.discard()?;
+    if let Some(etag) = etag {
+        atomic::write(&partial.etag, etag.as_bytes())?;
+    }
+    Ok((File::create(&partial.path).with_context(context)?, hasher))
 }
 
 fn restart(partial: &Partial, request: &Request) -> Refusal {

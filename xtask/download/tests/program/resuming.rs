@@ -97,6 +97,8 @@ fn a_file_that_changed_in_between_is_fetched_anew() {
         let place = place(json!({}), &server);
         place.fetch().is_done();
         assert_eq!(place.read("w"), noise(SIZE + 7)[7..]);
+        assert_eq!(server.seen()[1].header("if-range"), Some("\"old\""));
+        assert_eq!(server.seen().len(), if heeds { 2 } else { 3 });
     }
 }
 
