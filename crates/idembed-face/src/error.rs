@@ -140,6 +140,31 @@ pub enum FaceError {
         /// What it may be.
         expected: &'static str,
     },
+    /// The tensors' names are those of no network that is known here.
+    #[error("`{path}` holds no network for {task} that is known here; known are: {known}")]
+    UnknownNetwork {
+        /// The weight file.
+        path: PathBuf,
+        /// What the network was wanted for.
+        task: &'static str,
+        /// The known networks, each with a tensor that tells it.
+        known: &'static str,
+    },
+    /// A picture that was not cut out for the network.
+    #[error("a picture of {width} x {height} pixels was given to a network for {side} x {side}")]
+    CropSize {
+        /// The picture's width.
+        width: u32,
+        /// The picture's height.
+        height: u32,
+        /// Both sides that the network was made for.
+        side: u32,
+    },
+    /// NaN or infinity came out.
+    #[error(
+        "the network computes numbers that are not finite: its weights are damaged, or the number format is too small"
+    )]
+    NotFinite,
 }
 
 /// The result of detection, parsing and recognition.

@@ -38,6 +38,12 @@ impl Conv2d {
         Ok(Conv2d { weight, bias, stride: shape.stride, padding: shape.padding })
     }
 
+    /// The same, but a missing `bias` is an error.
+    pub(crate) fn load_biased(scope: &Scope<'_>, inputs: i64, outputs: i64, shape: ConvShape) -> FaceResult<Self> {
+        let bias = Some(scope.tensor("bias", &[outputs])?);
+        Ok(Conv2d { bias, ..Self::load(scope, inputs, outputs, shape)? })
+    }
+
     /// # Shapes
     /// - `x`: `[batch, inputs, height, width]`
     /// - returns: `[batch, outputs, ..., ...]`
@@ -58,6 +64,12 @@ impl Linear {
     pub(crate) fn load(scope: &Scope<'_>, inputs: i64, outputs: i64) -> FaceResult<Self> {
         let bias = scope.has("bias").then(|| scope.tensor("bias", &[outputs])).transpose()?;
         Ok(Linear { weight: scope.tensor("weight", &[outputs, inputs])?, bias })
+    }
+
+    /// The same, but a missing `bias` is an error.
+    pub(crate) fn load_biased(scope: &Scope<'_>, inputs: i64, outputs: i64) -> FaceResult<Self> {
+        let bias = Some(scope.tensor("bias", &[outputs])?);
+        Ok(Linear { bias, ..Self::load(scope, inputs, outputs)? })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
@@ -83,34 +95,37 @@ impl PRelu {
     }
 }
 
-/// Batch normalisation with the statistics of training: `(x - mean) / sqrt(var + eps) * weight + bias`.
+/// `(x - mean) / sqrt(variance + eps) * weight + bias` for each channel, with the mean and the variance that training
+/// saw (arXiv 1502.03167).
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
+    affine: Option<[Tensor; 2]>,
+    mean: Tensor,
+    variance: Tensor,
     eps: f64,
 }
 
 impl BatchNorm {
     /// Reads `weight`, `bias`, `running_mean` and `running_var`, each `[channels]`.
     pub(crate) fn load(scope: &Scope<'_>, channels: i64, eps: f64) -> FaceResult<Self> {
-        let read = |name| scope.tensor(name, &[channels]);
-        Ok(BatchNorm {
-            weight: read("weight")?,
-            bias: read("bias")?,
-            running_mean: read("running_mean")?,
-            running_var: read("running_var")?,
-            eps,
-        })
+        let affine = Some([scope.tensor("weight", &[channels])?, scope.tensor("bias", &[channels])?]);
+        Ok(BatchNorm { affine, ..Self::load_plain(scope, channels, eps)? })
+    }
+
+    /// Reads `running_mean` and `running_var` alone: weight 1, bias 0.
+    pub(crate) fn load_plain(scope: &Scope<'_>, channels: i64, eps: f64) -> FaceResult<Self> {
+        let (mean, variance) = (scope.tensor("running_mean", &[channels])?, scope.tensor("running_var", &[channels])?);
+        Ok(BatchNorm { affine: None, mean, variance, eps })
     }
 
     /// # Shapes
     /// - `x`, returns: `[batch, channels, ...]`
     pub(crate) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
-        let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));
-        // The momentum is for training only.
-        Ok(x.f_batch_norm(Some(&self.weight), Some(&self.bias), mean, var, false, 0.0, self.eps, true)?)
+        let [weight, bias] = match &self.affine {
+            Some([weight, bias]) => [Some(weight), Some(bias)],
+            None => [None, None],
+        };
+        let (mean, variance) = (Some(&self.mean), Some(&self.variance));
+        Ok(x.f_batch_norm(weight, bias, mean, variance, false, 0.0, self.eps, true)?)
     }
 }

@@ -13,6 +13,7 @@ pub mod detect;
 mod error;
 mod format;
 pub mod geometry;
+mod input;
 mod jpeg;
 mod layers;
 pub mod mask;
