@@ -1,6 +1,6 @@
 //! InceptionResnetV1: the FaceNet of `facenet-pytorch`.
 
-use idembedweights::{Compute, Weights};
+use idembed_weights::{Compute, Weights};
 use image::RgbImage;
 use ndarray::Array2;
 use tch::Tensor;

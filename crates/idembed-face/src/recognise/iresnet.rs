@@ -1,6 +1,6 @@
 //! IResNet: the network of ArcFace and AdaFace.
 
-use idembedweights::{Compute, Scope, Weights};
+use idembed_weights::{Compute, Scope, Weights};
 use image::RgbImage;
 use ndarray::Array2;
 use tch::Tensor;
