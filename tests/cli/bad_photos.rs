@@ -38,8 +38,9 @@ fn masks_that_do_not_fit() {
     RgbImage::from_pixel(64, 64, Rgb([255; 3])).save(place.path("small.png")).unwrap();
     RgbImage::from_pixel(128, 128, Rgb([0; 3])).save(place.path("black.png")).unwrap();
     std::fs::write(place.path("text.png"), b"text").unwrap();
-    let learn =
-        |mask: &'static str| ["learn", "--no-face", text(&portrait()), "--name=me", "--steps=1", "--mask", mask].map(str::to_owned);
+    let learn = |mask: &'static str| {
+        ["learn", "--no-face", text(&portrait()), "--name=me", "--steps=1", "--mask", mask].map(str::to_owned)
+    };
     place.fails(1, &learn("small.png"), &["64 x 64 pixels, expected 128 x 128"]);
     place.fails(1, &learn("black.png"), &["black everywhere"]);
     place.fails(1, &learn("text.png"), &["cannot use `text.png` as a mask", "is not a picture"]);

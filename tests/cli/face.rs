@@ -32,7 +32,8 @@ fn a_face_is_told_with_its_pictures() {
     }
     assert!(faces[0]["score"].as_f64().is_some_and(|score| score > 0.99));
     assert_eq!(faces[0]["landmarks"].as_array().map(Vec::len), Some(5));
-    for (name, size) in [("overlay", (512, 512)), ("mask", (512, 512)), ("portrait", (512, 512)), ("aligned", (112, 112))]
+    for (name, size) in
+        [("overlay", (512, 512)), ("mask", (512, 512)), ("portrait", (512, 512)), ("aligned", (112, 112))]
     {
         let picture = image::open(place.path(value[name].as_str().unwrap())).unwrap();
         assert_eq!((picture.width(), picture.height()), size, "{name}");
@@ -72,7 +73,8 @@ fn no_face_says_what_was_tried_and_what_helps() {
     }
     let place = Place::new();
     RgbImage::from_fn(200, 150, |x, y| Rgb([(x * 7 + y * 13) as u8; 3])).save(place.path("texture.png")).unwrap();
-    let expected = ["no face was found in `texture.png`", "as it is (200 x 150 pixels)", "enlarged 2 times", "--no-face"];
+    let expected =
+        ["no face was found in `texture.png`", "as it is (200 x 150 pixels)", "enlarged 2 times", "--no-face"];
     place.fails(1, &["face", "texture.png", "--out=x"], &expected);
     place.fails(1, &["learn", "texture.png", "--name=me", "--steps=1"], &expected);
     place.succeeds(&["learn", "texture.png", "--name=me", "--steps=1", "--no-face"]);

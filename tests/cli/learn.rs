@@ -16,7 +16,11 @@ fn an_identity_is_written_and_told() {
     assert_eq!(files, ["ann.identity.safetensors"], "the checkpoint is gone");
     // The same wish gives the same file; it is not overwritten by accident.
     let first = std::fs::read(place.path("ann.identity.safetensors")).unwrap();
-    place.fails(1, &["learn", "--no-face", text(&portrait), "--name=ann", "--steps=3"], &["is there already", "--force"]);
+    place.fails(
+        1,
+        &["learn", "--no-face", text(&portrait), "--name=ann", "--steps=3"],
+        &["is there already", "--force"],
+    );
     place.succeeds(&["learn", "--no-face", text(&portrait), "--name=ann", "--steps=3", "--force"]);
     assert_eq!(std::fs::read(place.path("ann.identity.safetensors")).unwrap(), first);
 }
@@ -42,7 +46,8 @@ fn every_option_has_its_effect() {
     ];
     let mut seen: Vec<Vec<u8>> = Vec::new();
     for flags in variants {
-        let learn = ["learn", "--no-face", text(&portrait), "--name=me", "--steps=3", "--batch=1", "--force", "--size=64x64"];
+        let learn =
+            ["learn", "--no-face", text(&portrait), "--name=me", "--steps=3", "--batch=1", "--force", "--size=64x64"];
         place.succeeds(&[&learn, flags].concat());
         let bytes = std::fs::read(place.path("me.identity.safetensors")).unwrap();
         assert!(!seen.contains(&bytes), "{flags:?} changes nothing");

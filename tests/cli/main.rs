@@ -9,6 +9,7 @@ mod attention;
 mod bad_identities;
 mod bad_models;
 mod bad_photos;
+mod compare;
 mod demo;
 mod doctor;
 mod face;

@@ -9,7 +9,9 @@ const OUT: &str = "me.identity.safetensors";
 const STATE: &str = "me.identity.safetensors.ckpt";
 
 fn flags(steps: &str) -> Vec<String> {
-    ["learn", "--no-face", text(&portrait()), "--name=me", "--size=64x64", "--batch=1", "--steps", steps].map(str::to_owned).to_vec()
+    ["learn", "--no-face", text(&portrait()), "--name=me", "--size=64x64", "--batch=1", "--steps", steps]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn start(place: &Place, args: &[String]) -> Child {

@@ -7,6 +7,7 @@ mod attention;
 mod components;
 mod detection;
 mod drawn_weights;
+mod parsing;
 mod pipelines;
 mod recognition;
 mod schedulers;

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: `idembed demo`, with libtorch set up first.
+//! `cargo xtask demo`: `idembed demo`, with libtorch and the face detector set up first.
 
 use anyhow::{Result, ensure};
 
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 /// # Errors
 /// When the set-up, the build or the demo fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure_libtorch()?;
+    setup::ensure()?;
     let mut cargo = workspace::cargo();
     cargo.args(["run", "--package", "idembed-cli", "--", "demo"]).args(&args.demo);
     ensure!(workspace::status(&mut cargo)?.success(), "the demo failed");

@@ -4,32 +4,29 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use indicatif::BinaryBytes;
 
 use crate::hint::Hinted;
 
 /// One gibibyte.
-pub(crate) const GIB: u64 = 1 << 30;
+pub const GIB: u64 = 1 << 30;
 
 /// Refuses to start when the file system of `folder` (which exists) has less than `needed` bytes left.
 ///
 /// # Errors
 /// With both sizes and the folder, when there is too little.
-pub(crate) fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
+pub fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
     let free = free(folder)?;
     if free < needed {
-        let message = format!(
-            "{purpose} needs {:.1} GiB free in `{}`, there are {:.1} GiB",
-            gib(needed),
-            folder.display(),
-            gib(free)
-        );
+        let [needed, free] = [needed, free].map(BinaryBytes);
+        let message = format!("{purpose} needs {needed} free in `{}`, there are {free}", folder.display());
         return Err(Hinted::new(message, "free some space, or clone to a larger disk").into());
     }
     Ok(())
 }
 
 /// Adds the hint of a full disk to an error that was caused by one.
-pub(crate) fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
+pub fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
     let full = error
         .chain()
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::StorageFull));
@@ -47,10 +44,6 @@ fn free(folder: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / GIB as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,7 +53,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         require(folder.path(), 1, "a test").unwrap();
         let error = require(folder.path(), u64::MAX, "a test").unwrap_err();
-        assert!(error.to_string().starts_with("a test needs 17179869184.0 GiB free in"), "{error}");
+        assert!(error.to_string().starts_with("a test needs 16.00 EiB free in"), "{error}");
     }
 
     #[test]

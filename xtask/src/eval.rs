@@ -62,7 +62,7 @@ pub(crate) struct Args {
 /// When there is nothing to evaluate, or the set-up, the build, the comparison or the disk fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let plan = Plan::new(args)?;
-    setup::ensure_libtorch()?;
+    setup::ensure()?;
     let program = program::build("idembed", &["--package", "idembed-cli"])?;
     let printed = plan.evaluate(&program)?;
     match io::stdout().write_all(printed.as_bytes()) {

@@ -4,14 +4,14 @@ use std::fmt::{self, Display, Formatter, Write as _};
 
 /// An error, or the context of one, with what to do about it.
 #[derive(Debug)]
-pub(crate) struct Hinted {
+pub struct Hinted {
     message: String,
     hint: String,
 }
 
 impl Hinted {
     /// An error `message` (no capital, no full stop) with a `hint` (the same).
-    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }
     }
 }
@@ -25,7 +25,7 @@ impl Display for Hinted {
 impl std::error::Error for Hinted {}
 
 /// `error: ...`, one indented line for each cause, and the hint of the outermost error that has one.
-pub(crate) fn render(error: &anyhow::Error) -> String {
+pub fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         let _ = writeln!(text, "  caused by: {cause}");

@@ -5,27 +5,21 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
-mod atomic;
 mod bench;
 mod demo;
-mod disk;
+mod download;
 mod eval;
-mod hint;
 mod manifest;
 mod parity;
-mod program;
-mod python;
 mod reference;
 mod report;
 mod setup;
-mod stamp;
 mod test;
-mod wheel;
-mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{atomic, disk, hint, lock, models, program, pypi, python, stamp, wheel, workspace};
 
 /// Chores of the idembed workspace.
 #[derive(Parser)]
@@ -37,8 +31,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch libtorch into `.libtorch`, once
+    /// Fetch libtorch into `.libtorch` and the face detector into `models/mtcnn`, once
     Setup(setup::Args),
+    /// Fetch weight files that `models/manifest.json` names
+    Download(download::Args),
     /// Learn the bundled portrait and draw it in new scenes
     Demo(demo::Args),
     /// Run all tests of the workspace
@@ -56,6 +52,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Setup(args) => setup::run(&args),
+        Command::Download(args) => download::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Parity(args) => parity::run(&args),

@@ -1,45 +1,24 @@
 //! `cargo xtask manifest`: `models/manifest.json` names every bundled file with its size and hash.
+//!
+//! What is to be fetched is named there too; `cargo xtask download` checks it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use xtask::fingerprint::Fingerprint;
+use xtask::models::{self, Manifest, ModelFile};
 
+use crate::atomic;
 use crate::hint::Hinted;
-use crate::workspace;
 
 /// Options of `cargo xtask manifest`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Write the sizes and hashes of the files as they are now, instead of comparing
+    /// Write the sizes and hashes of the bundled files as they are now, instead of comparing
     #[arg(long)]
     write: bool,
-}
-
-/// `models/manifest.json`: one entry for each folder of `models`.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    models: BTreeMap<String, Model>,
-}
-
-/// A model: where it comes from, under what terms, and its files by path below its folder.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Model {
-    origin: String,
-    licence: String,
-    files: BTreeMap<String, Fingerprint>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fingerprint {
-    size: u64,
-    sha256: String,
 }
 
 /// Runs the command.
@@ -47,47 +26,34 @@ struct Fingerprint {
 /// # Errors
 /// When the manifest and the files differ, naming each difference.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let models = workspace::root().join("models");
+    let models = models::folder();
     if args.write {
-        let mut manifest = read(&models)?;
-        for (name, model) in &mut manifest.models {
-            model.files = fingerprints(&models.join(name))?;
+        let mut manifest = Manifest::read(&models)?;
+        for (name, model) in manifest.models.iter_mut().filter(|(_, model)| model.source.is_none()) {
+            let found = fingerprints(&models.join(name))?;
+            model.files = found.into_iter().map(|(path, it)| (path, ModelFile::known(it))).collect();
         }
-        let path = models.join("manifest.json");
         let text = serde_json::to_string_pretty(&manifest)? + "\n";
-        return fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()));
+        return atomic::write(&models.join("manifest.json"), text.as_bytes());
     }
     let differences = differences(&models)?;
     if differences.is_empty() {
-        println!("models/manifest.json: all files as listed");
+        println!("models/manifest.json: all bundled files as listed");
         return Ok(());
     }
     let message = format!("models/manifest.json and the files differ:\n  {}", differences.join("\n  "));
     Err(Hinted::new(message, "if the files are right, `cargo xtask manifest --write`").into())
 }
 
-fn read(models: &Path) -> Result<Manifest> {
-    let path = models.join("manifest.json");
-    let text = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("`{}` is no manifest", path.display()))
-}
-
-/// One line for each file that is missing, not listed, or not as listed.
+/// One line for each bundled file that is missing, not listed, or not as listed.
 fn differences(models: &Path) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    for (name, model) in &read(models)?.models {
+    let manifest = Manifest::read(models)?;
+    for (name, model) in manifest.models.iter().filter(|(_, model)| model.source.is_none()) {
         let found = fingerprints(&models.join(name))?;
         for (path, listed) in &model.files {
-            match found.get(path) {
-                None => lines.push(format!("{name}/{path} is missing")),
-                Some(fingerprint) if fingerprint.size != listed.size => {
-                    lines.push(format!("{name}/{path} has {} bytes, listed {}", fingerprint.size, listed.size));
-                }
-                Some(fingerprint) if fingerprint != listed => {
-                    lines.push(format!("{name}/{path} has sha256 {}, listed {}", fingerprint.sha256, listed.sha256));
-                }
-                Some(_) => {}
-            }
+            let difference = found.get(path).map_or(Some("is missing".to_owned()), |it| listed.difference(it));
+            lines.extend(difference.map(|difference| format!("{name}/{path} {difference}")));
         }
         let unlisted = found.keys().filter(|path| !model.files.contains_key(*path));
         lines.extend(unlisted.map(|path| format!("{name}/{path} is not listed")));
@@ -106,25 +72,35 @@ fn fingerprints(folder: &Path) -> Result<BTreeMap<String, Fingerprint>> {
             let below = fingerprints(&entry.path())?;
             found.extend(below.into_iter().map(|(path, fingerprint)| (format!("{name}/{path}"), fingerprint)));
         } else {
-            found.insert(name, fingerprint(&entry.path())?);
+            found.insert(name, Fingerprint::of_file(&entry.path())?);
         }
     }
     Ok(found)
 }
 
-fn fingerprint(path: &Path) -> Result<Fingerprint> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Fingerprint { size: bytes.len() as u64, sha256 })
-}
-
 #[cfg(test)]
 mod tests {
+    use xtask::models::{Model, Source};
+
     use super::*;
+
+    fn model(source: Option<Source>, files: BTreeMap<String, ModelFile>) -> Model {
+        Model {
+            purpose: String::new(),
+            origin: String::new(),
+            licence: String::new(),
+            terms: None,
+            research_only: false,
+            restriction: None,
+            note: None,
+            source,
+            files,
+        }
+    }
 
     #[test]
     fn the_bundled_files_are_as_listed() {
-        assert_eq!(differences(&workspace::root().join("models")).unwrap(), Vec::<String>::new());
+        assert_eq!(differences(&models::folder()).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -136,7 +112,7 @@ mod tests {
             fs::write(folder.join(name), "abc").unwrap();
         }
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let file = |size: u64, sha256: &str| Fingerprint { size, sha256: sha256.to_owned() };
+        let file = |size: u64, sha256: &str| ModelFile::known(Fingerprint { size, sha256: sha256.to_owned() });
         let files = [
             ("unet/same", file(3, abc)),
             ("unet/changed", file(3, "00")),
@@ -144,8 +120,10 @@ mod tests {
             ("unet/gone", file(3, abc)),
         ];
         let files = files.map(|(path, file)| (path.to_owned(), file)).into();
-        let model = Model { origin: String::new(), licence: String::new(), files };
-        let manifest = Manifest { models: [("m".to_owned(), model)].into() };
+        let wheel = Source::Pypi { package: "p".to_owned(), version: "1".to_owned() };
+        let fetched = model(Some(wheel), [("not/fetched/yet".to_owned(), ModelFile::default())].into());
+        let bundled = model(None, files);
+        let manifest = Manifest { models: [("m".to_owned(), bundled), ("fetched".to_owned(), fetched)].into() };
         fs::write(models.path().join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
         let expected = [
             format!("m/unet/changed has sha256 {abc}, listed 00"),

@@ -11,7 +11,7 @@ use crate::workspace;
 ///
 /// # Errors
 /// When it does not compile.
-pub(crate) fn build(name: &str, options: &[&str]) -> Result<PathBuf> {
+pub fn build(name: &str, options: &[&str]) -> Result<PathBuf> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--bin", name, "--message-format=json-render-diagnostics"]).args(options);
     let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::hint::Hinted;
 
 /// A Python interpreter.
-pub(crate) struct Python {
+pub struct Python {
     program: OsString,
 }
 
@@ -19,7 +19,7 @@ impl Python {
     ///
     /// # Errors
     /// When none can be started.
-    pub(crate) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let chosen = std::env::var_os("PYTHON").filter(|program| !program.is_empty());
         let candidates =
             chosen.clone().map_or_else(|| vec!["python3".into(), "python".into()], |program| vec![program]);
@@ -37,12 +37,12 @@ impl Python {
     }
 
     /// The interpreter at a known place.
-    pub(crate) fn at(program: impl Into<OsString>) -> Self {
+    pub fn at(program: impl Into<OsString>) -> Self {
         Self { program: program.into() }
     }
 
     /// The program to start.
-    pub(crate) fn program(&self) -> &OsStr {
+    pub fn program(&self) -> &OsStr {
         &self.program
     }
 
@@ -50,7 +50,7 @@ impl Python {
     ///
     /// # Errors
     /// When the interpreter does not run.
-    pub(crate) fn version(&self) -> Result<(u32, u32)> {
+    pub fn version(&self) -> Result<(u32, u32)> {
         let output = Command::new(&self.program)
             .args(["-c", "import sys; print(*sys.version_info[:2])"])
             .stdin(Stdio::null())
@@ -68,7 +68,7 @@ impl Python {
     ///
     /// # Errors
     /// When pip is missing or fails, with a hint where the cause is known.
-    pub(crate) fn pip<S: AsRef<OsStr>>(&self, arguments: &[S], temporary: &Path) -> Result<()> {
+    pub fn pip<S: AsRef<OsStr>>(&self, arguments: &[S], temporary: &Path) -> Result<()> {
         let mut command = Command::new(&self.program);
         command
             .args(["-m", "pip", "--disable-pip-version-check", "--no-input"])

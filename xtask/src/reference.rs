@@ -1,7 +1,7 @@
 //! The Python reference: PyTorch, diffusers and transformers at pinned versions, in `.python`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::disk::GIB;
 use crate::hint::Hinted;
 use crate::python::Python;
-use crate::{disk, stamp, workspace};
+use crate::{disk, lock, stamp, workspace};
 
 /// The interpreter of the reference, installed first when it is missing. The variable `IDEMBED_PYTHON` names one of
 /// the user's own.
@@ -33,8 +33,7 @@ pub(crate) fn python() -> Result<OsString> {
         return Ok(program.into());
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
-    let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in `{}`", folder.display()))?;
-    lock.lock().context("cannot lock `.python`")?;
+    let _lock = lock::take(&folder.join("lock"))?;
     if !is_ready() {
         install(&folder, &program, &requirements)?;
         stamp::write(&folder.join("installed.json"), &wanted)?;

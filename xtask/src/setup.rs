@@ -1,11 +1,12 @@
-//! `cargo xtask setup`: libtorch from the wheels of PyTorch, into `.libtorch`, once.
+//! `cargo xtask setup`: libtorch from the wheels of PyTorch, into `.libtorch`, and the face detector's weights from
+//! the wheel of facenet-pytorch, into `models/mtcnn`, once.
 //!
-//! The folder has the layout of Python's site-packages, because the libraries find each other by it. For the CPU three
+//! `.libtorch` has the layout of Python's site-packages, because the libraries find each other by it. For the CPU three
 //! wheels are fetched and a tenth of their files unpacked; `--cuda` lets pip install the whole set.
 
 use std::fmt::{self, Display, Formatter};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -13,13 +14,16 @@ use serde::{Deserialize, Serialize};
 use crate::disk::GIB;
 use crate::hint::Hinted;
 use crate::python::Python;
-use crate::wheel::{Wheel, target_options, unpack};
-use crate::{disk, stamp, workspace};
+use crate::wheel::{self, Wheel, target_options, unpack};
+use crate::{disk, lock, models, pypi, stamp, workspace};
 
 /// The version that the pinned `tch` is made for; the other two are those that it requires.
-const TORCH: Wheel = Wheel { package: "torch", version: "2.11.0" };
-const CUDA_RUNTIME: Wheel = Wheel { package: "nvidia-cuda-runtime", version: "13.0.96" };
-const CUDA_CUPTI: Wheel = Wheel { package: "nvidia-cuda-cupti", version: "13.0.85" };
+const TORCH: Wheel<'_> = Wheel { package: "torch", version: "2.11.0" };
+const CUDA_RUNTIME: Wheel<'_> = Wheel { package: "nvidia-cuda-runtime", version: "13.0.96" };
+const CUDA_CUPTI: Wheel<'_> = Wheel { package: "nvidia-cuda-cupti", version: "13.0.85" };
+
+/// The face detector, by its name in the manifest.
+const DETECTOR: &str = "mtcnn";
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -60,10 +64,29 @@ struct Installed {
 /// # Errors
 /// When Python, pip, the network or the disk fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    set_libtorch_up(args)?;
+    ensure_detector()?;
+    eprintln!("the face detector is in `{}`", models::folder().join(DETECTOR).display());
+    Ok(())
+}
+
+/// Sets up what is missing of libtorch and the face detector.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn ensure() -> Result<()> {
+    ensure_libtorch()?;
+    ensure_detector()
+}
+
+fn ensure_detector() -> Result<()> {
+    pypi::install(&models::folder(), DETECTOR)
+        .context("libtorch is ready, but the weights of the face detector are not")
+}
+
+fn set_libtorch_up(args: &Args) -> Result<()> {
     if let Some(own) = workspace::own_libtorch().filter(|_| !args.force) {
-        eprintln!(
-            "{own} is set: that libtorch is used, nothing to do (--force installs one in `.libtorch` all the same)"
-        );
+        eprintln!("{own} is set: that libtorch is used (--force installs one in `.libtorch` all the same)");
         return Ok(());
     }
     let folder = workspace::root().join(".libtorch");
@@ -110,8 +133,7 @@ fn install(folder: &Path, variant: Variant) -> Result<()> {
     let arch = supported_arch(std::env::consts::OS, std::env::consts::ARCH, cfg!(target_env = "gnu"))?;
     create(folder)?;
     // Two commands at once would unpack over each other.
-    let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write in `{}`", folder.display()))?;
-    lock.lock().context("cannot lock `.libtorch`")?;
+    let _lock = lock::take(&folder.join("lock"))?;
     let new = folder.join("unfinished");
     remove(&new)?;
     create(&new)?;
@@ -143,7 +165,7 @@ fn install(folder: &Path, variant: Variant) -> Result<()> {
 }
 
 fn install_cpu(arch: &str, folder: &Path) -> Result<()> {
-    let cache = wheel_cache()?;
+    let cache = wheel::cache()?;
     let wheels = [TORCH, CUDA_RUNTIME, CUDA_CUPTI];
     disk::require(folder, GIB / 2 + GIB / 10, "unpacking libtorch")?;
     if wheels.iter().any(|wheel| wheel.cached(&cache, arch).is_none()) {
@@ -210,17 +232,6 @@ fn supported_arch(os: &str, arch: &'static str, gnu: bool) -> Result<&'static st
         TORCH.version
     );
     Err(Hinted::new(message, hint).into())
-}
-
-/// Where wheels are kept for other clones: `$XDG_CACHE_HOME/idembed/wheels` or `~/.cache/idembed/wheels`.
-fn wheel_cache() -> Result<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(|| workspace::root().join(".libtorch/cache"));
-    let cache = base.join("idembed/wheels");
-    create(&cache)?;
-    Ok(cache)
 }
 
 /// Makes cargo run the build script of `torch-sys` again, which looked at the libraries that were there before.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::atomic;
 
 /// Reads a stamp; a missing or unreadable one is none.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 ///
 /// # Errors
 /// When the file is there and cannot be removed.
-pub(crate) fn remove(path: &Path) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
@@ -31,7 +31,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub(crate) fn write<T: Serialize>(path: &Path, stamp: &T) -> Result<()> {
+pub fn write<T: Serialize>(path: &Path, stamp: &T) -> Result<()> {
     atomic::write(path, &serde_json::to_vec_pretty(stamp)?)
 }
 

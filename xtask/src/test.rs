@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests of the workspace, with libtorch set up first.
+//! `cargo xtask test`: all tests of the workspace, with libtorch and the face detector set up first.
 
 use anyhow::{Result, ensure};
 
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 /// # Errors
 /// When the set-up or a test fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure_libtorch()?;
+    setup::ensure()?;
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--workspace"]).args(&args.cargo_test);
     if args.python {

@@ -12,26 +12,28 @@ use zip::ZipArchive;
 
 use crate::hint::Hinted;
 use crate::python::Python;
+use crate::{lock, workspace};
 
 /// How the folders of downloads under way are called.
 const UNFINISHED: &str = "unfinished-";
 
 /// The wheel of one package version.
-pub(crate) struct Wheel {
+#[derive(Clone, Copy)]
+pub struct Wheel<'a> {
     /// Name in the package index.
-    pub(crate) package: &'static str,
+    pub package: &'a str,
     /// Exact version.
-    pub(crate) version: &'static str,
+    pub version: &'a str,
 }
 
-impl Wheel {
+impl Wheel<'_> {
     /// `torch==2.11.0`
-    pub(crate) fn requirement(&self) -> String {
+    pub fn requirement(&self) -> String {
         format!("{}=={}", self.package, self.version)
     }
 
     /// The finished wheel in the cache, if it is there.
-    pub(crate) fn cached(&self, cache: &Path, arch: &str) -> Option<PathBuf> {
+    pub fn cached(&self, cache: &Path, arch: &str) -> Option<PathBuf> {
         let files = fs::read_dir(cache).ok()?;
         files.flatten().map(|file| file.path()).find(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -43,11 +45,10 @@ impl Wheel {
     ///
     /// # Errors
     /// When pip fails.
-    pub(crate) fn fetch(&self, python: &Python, cache: &Path, arch: &str) -> Result<()> {
+    pub fn fetch(&self, python: &Python, cache: &Path, arch: &str) -> Result<()> {
         let context = || format!("cannot write to the cache `{}`", cache.display());
         // Clones that set up at once wait for each other, so what lies unfinished here was left by a run that was cut.
-        let lock = File::create(cache.join("lock")).with_context(context)?;
-        lock.lock().with_context(context)?;
+        let _lock = lock::take(&cache.join("lock"))?;
         if self.cached(cache, arch).is_some() {
             return Ok(());
         }
@@ -69,8 +70,23 @@ impl Wheel {
 
     fn is_named(&self, file: &str, arch: &str) -> bool {
         let start = format!("{}-{}-", self.package.replace('-', "_"), self.version);
-        file.starts_with(&start) && file.ends_with(&format!("_{arch}.whl"))
+        file.starts_with(&start)
+            && [format!("_{arch}.whl"), "-none-any.whl".to_owned()].iter().any(|end| file.ends_with(end))
     }
+}
+
+/// Where wheels are kept for other clones: `$XDG_CACHE_HOME/idembed/wheels` or `~/.cache/idembed/wheels`.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn cache() -> Result<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .unwrap_or_else(|| workspace::root().join(".libtorch/cache"));
+    let cache = base.join("idembed/wheels");
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make the folder `{}`", cache.display()))?;
+    Ok(cache)
 }
 
 /// Removes the downloads that a cut run left behind.
@@ -83,7 +99,7 @@ fn remove_unfinished(cache: &Path) {
 }
 
 /// The options that make pip choose wheels for this kind of machine, whatever Python runs pip.
-pub(crate) fn target_options(arch: &str) -> Vec<String> {
+pub fn target_options(arch: &str) -> Vec<String> {
     let mut options: Vec<String> = [
         "--only-binary=:all:",
         "--implementation=cp",
@@ -104,12 +120,12 @@ pub(crate) fn target_options(arch: &str) -> Vec<String> {
 ///
 /// # Errors
 /// When the disk is full, or the wheel is damaged; a damaged one is removed, so that it is fetched again.
-pub(crate) fn unpack(wheel: &Path, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
+pub fn unpack(wheel: &Path, folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let started = Instant::now();
     let name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut archive = open(wheel)?;
-    let names: Vec<String> =
-        archive.file_names().filter(|name| wanted(name) && !name.ends_with('/')).map(str::to_owned).collect();
+    let names = archive.file_names().map(|name| Ok(name?.into_owned())).collect::<Result<Vec<String>>>()?;
+    let names: Vec<String> = names.into_iter().filter(|name| wanted(name) && !name.ends_with('/')).collect();
     let mut total = 0;
     for name in &names {
         total += archive.by_name(name)?.size();
@@ -168,13 +184,13 @@ mod tests {
 
     use super::*;
 
-    const WHEEL: Wheel = Wheel { package: "nvidia-cuda-cupti", version: "13.0.85" };
+    const WHEEL: Wheel<'_> = Wheel { package: "nvidia-cuda-cupti", version: "13.0.85" };
     const FILE: &str = "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl";
 
     fn write_wheel(path: &Path) {
         let mut zip = zip::ZipWriter::new(File::create(path).unwrap());
         for name in ["nvidia/lib/libcupti.so.13", "nvidia/include/cupti.h"] {
-            zip.start_file(name, zip::write::FileOptions::default()).unwrap();
+            zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
             zip.write_all(name.repeat(100).as_bytes()).unwrap();
         }
         zip.finish().unwrap();
@@ -192,6 +208,15 @@ mod tests {
         let length = fs::metadata(cache.path().join(FILE)).unwrap().len();
         File::options().write(true).open(cache.path().join(FILE)).unwrap().set_len(length - 30).unwrap();
         assert_eq!(WHEEL.cached(cache.path(), "x86_64"), None);
+    }
+
+    #[test]
+    fn a_wheel_without_machine_code_serves_every_machine() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = cache.path().join("facenet_pytorch-2.6.0-py3-none-any.whl");
+        write_wheel(&path);
+        let wheel = Wheel { package: "facenet-pytorch", version: "2.6.0" };
+        assert_eq!(wheel.cached(cache.path(), "riscv64"), Some(path));
     }
 
     #[test]

@@ -7,15 +7,15 @@ use std::process::{Command, ExitStatus};
 use anyhow::{Context as _, Result};
 
 /// The folder of the repository.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     // The variable is set by `cargo run`; the constant serves a binary started by hand.
     let package =
         std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
+    package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(&package).to_path_buf()
 }
 
 /// A cargo command in the repository with the environment of a plain shell.
-pub(crate) fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     // `cargo run` put it there from `.cargo/config.toml`; the inner cargo does that again by itself.
@@ -29,12 +29,12 @@ pub(crate) fn cargo() -> Command {
 ///
 /// # Errors
 /// When the program cannot be started; a failed run is in the status.
-pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+pub fn status(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("cannot start `{}`", command.get_program().display()))
 }
 
 /// What the user chose instead of the libtorch in `.libtorch`, as `NAME=value`.
-pub(crate) fn own_libtorch() -> Option<String> {
+pub fn own_libtorch() -> Option<String> {
     own_choice(std::env::var_os("LIBTORCH").as_deref(), std::env::var_os("LIBTORCH_USE_PYTORCH").as_deref(), &root())
 }
 

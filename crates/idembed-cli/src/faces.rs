@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use idembed_diffusion::device::Compute;
 use idembed_face::detect::Mtcnn;
 use idembed_face::search::{Attempt, Search, search};
-use idembed_face::select::{Choice, choose, concerns};
+use idembed_face::select::{Choice, SelectError, choose, concerns};
 use idembed_face::{Face, FaceBox};
 use image::RgbImage;
 use serde_json::{Value, json};
@@ -57,10 +57,9 @@ impl Finder {
         let Search { faces, attempts } = self.search(photo)?;
         if faces.is_empty() {
             let tried: Vec<String> = attempts.iter().map(Attempt::to_string).collect();
-            let message = format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join(" and "));
-            let hint = "a frontal, evenly lit, upright face is found best; --crop X,Y,W,H of `learn` names the part to \
-                        learn, --no-face takes the centre square";
-            return Err(Hinted::new(message, hint).into());
+            let message =
+                format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join(" and "));
+            return Err(Hinted::new(message, SelectError::NoFace.hint()).into());
         }
         let choice = choose(&faces, photo.width(), photo.height(), wanted)?;
         let found = Found { faces, choice };
@@ -83,11 +82,8 @@ impl Found {
     /// Says which face was taken, and what may be wrong with it.
     fn tell(&self, photo: &RgbImage, path: &Path) {
         let bounds = shown_box(&self.face().bounds);
-        if self.faces.len() > 1 {
-            tracing::info!("`{}`: {} at {bounds} (--face N takes another)", path.display(), self.choice);
-        } else {
-            tracing::info!("`{}`: {} at {bounds}", path.display(), self.choice);
-        }
+        let others = if self.faces.len() > 1 { " (--face N takes another)" } else { "" };
+        tracing::info!("`{}`: {} at {bounds}{others}", path.display(), self.choice.reason);
         for concern in self.concerns(photo) {
             tracing::warn!("`{}`: {concern}", path.display());
         }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use idembed_face::PhotoError;
+use idembed_face::select::SelectError;
 use idembed_tokens::TokensError;
 
 /// Exit status of a command that failed.
@@ -84,6 +85,9 @@ fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<PhotoError>() {
         return error.hint().map(str::to_owned);
+    }
+    if let Some(error) = cause.downcast_ref::<SelectError>() {
+        return Some(error.hint());
     }
     let full = cause.downcast_ref::<std::io::Error>()?.kind() == std::io::ErrorKind::StorageFull;
     full.then(|| "make room on the disk, or write to another place with --out".to_owned())

@@ -73,8 +73,7 @@ pub(crate) fn check_new_file(path: &Path, force: bool) -> anyhow::Result<()> {
 
 /// Writes a file that appears whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    idembed_tokens::atomic::write(path, |file| file.write_all(bytes))
-        .with_context(|| format!("cannot write `{}`", path.display()))
+    idembed_files::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// The path with something added to its file name.

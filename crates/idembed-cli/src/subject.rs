@@ -6,16 +6,16 @@ use std::str::FromStr;
 use idembed_diffusion::device::Compute;
 use idembed_face::align::{Aligned, Outside, portrait, warp};
 use idembed_face::mask::head_mask;
-use idembed_face::parsing::{BiSeNet, Part, parts_mask};
+use idembed_face::parsing::{BiSeNet, Parts, parts_mask};
 use idembed_face::{CropRect, Face};
 use image::{DynamicImage, GrayImage, RgbImage, imageops};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tch::Kind;
 
-use crate::failure::Hinted;
 use crate::faces::{self, Finder};
-use crate::size::Size;
+use crate::failure::Hinted;
 use crate::pixels;
+use crate::size::Size;
 
 /// The face parsing network's folder below `models`.
 pub(crate) const PARSER: &str = "bisenet";
@@ -45,8 +45,8 @@ pub(crate) struct SubjectArgs {
     #[arg(long, value_name = "HOW|FILE")]
     mask: Option<MaskChoice>,
     /// What counts as face with --mask parsing
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = DEFAULT_PARTS)]
-    mask_parts: Vec<Part>,
+    #[arg(long, value_name = "LIST", default_value_t)]
+    mask_parts: Parts,
     /// Show the photo mirrored half of the time
     #[arg(long)]
     pub(crate) mirror: bool,
@@ -109,7 +109,7 @@ enum MaskSource {
     /// Around the face.
     Ellipse,
     /// What the parser takes for one of the parts.
-    Parts(BiSeNet, Vec<Part>),
+    Parts(Box<BiSeNet>, Parts),
     /// Of the photo's size.
     Picture(RgbImage),
 }
@@ -132,7 +132,7 @@ impl Subject {
         };
         let mask = match (&args.mask, &framing) {
             (Some(MaskChoice::File(file)), _) => MaskSource::Picture(pixels::open_mask(file, width, height)?),
-            (Some(MaskChoice::Parsing), _) => MaskSource::Parts(open_parser(compute)?, args.mask_parts.clone()),
+            (Some(MaskChoice::Parsing), _) => MaskSource::Parts(Box::new(open_parser(compute)?), args.mask_parts.clone()),
             (Some(MaskChoice::Ellipse), Framing::Rect(_)) => {
                 let message = "--mask ellipse is drawn around a found face, but no face is looked for";
                 return Err(Hinted::new(message, "leave out --crop and --no-face, or give a picture as --mask").into());
@@ -184,9 +184,8 @@ impl Subject {
             tracing::warn!("the part to learn is {across:.0} x {across:.0} pixels and is enlarged to {size}");
         }
         // Another aspect ratio is cut out of the square's middle.
-        let cut = |square: &RgbImage| {
-            pixels::crop(square, CropRect::centre_square(square.width(), square.height()), size)
-        };
+        let cut =
+            |square: &RgbImage| pixels::crop(square, CropRect::centre_square(square.width(), square.height()), size);
         let mask = match &self.mask {
             MaskSource::None => None,
             MaskSource::Ellipse => Some(as_rgb(head_mask(face, side, side, &transform))),
@@ -222,7 +221,7 @@ fn open_parser(compute: Compute) -> anyhow::Result<BiSeNet> {
 }
 
 /// White where the parser sees one of the parts.
-fn parsed(parser: &BiSeNet, parts: &[Part], picture: &RgbImage) -> anyhow::Result<RgbImage> {
+fn parsed(parser: &BiSeNet, parts: &Parts, picture: &RgbImage) -> anyhow::Result<RgbImage> {
     let mask = parts_mask(&parser.parse(picture)?, parts);
     if mask.pixels().all(|pixel| pixel[0] == 0) {
         let message = "face parsing finds no part of a face in the part to learn";

@@ -20,6 +20,7 @@ pub mod mask;
 pub mod parsing;
 mod photo;
 pub mod recognise;
+pub mod search;
 pub mod select;
 
 pub use crop::{CropError, CropRect, crop_and_resize, mirror};

@@ -52,10 +52,7 @@ pub fn search(detector: &Mtcnn, picture: &RgbImage) -> FaceResult<Search> {
     search_with(picture, |picture| detector.detect(picture))
 }
 
-fn search_with(
-    picture: &RgbImage,
-    detect: impl Fn(&RgbImage) -> Result<Vec<Face>, FaceError>,
-) -> FaceResult<Search> {
+fn search_with(picture: &RgbImage, detect: impl Fn(&RgbImage) -> Result<Vec<Face>, FaceError>) -> FaceResult<Search> {
     let (width, height) = picture.dimensions();
     let mut attempts = vec![Attempt { enlarged: 1, width, height }];
     let faces = detect(picture)?;
@@ -102,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_small_picture_is_enlarged_and_its_face_brought_back() {
-        let only_enlarged = |picture: &RgbImage| Ok(if picture.width() == 120 { vec![face_at(9.5)] } else { Vec::new() });
+        let only_enlarged =
+            |picture: &RgbImage| Ok(if picture.width() == 120 { vec![face_at(9.5)] } else { Vec::new() });
         let found = search_with(&RgbImage::new(60, 40), only_enlarged).unwrap();
         assert_eq!(found.faces[0].bounds, FaceBox { left: 4.5, top: 4.5, right: 14.5, bottom: 15.5 });
         assert_eq!(found.faces[0].landmarks.nose, Point::new(4.5, 4.5));

@@ -1,13 +1,12 @@
 //! Identity tokens: a few vectors that stand for a face at the input of a frozen text encoder.
 //!
 //! This crate learns them from one picture ([`trainer`], [`learn()`]), keeps them in files ([`identity`],
-//! [`checkpoint`], [`export`], written by [`atomic`]) and puts them into prompts ([`prompt`], [`contexts`]). It never finds a face, reads a
+//! [`checkpoint`], [`export`]) and puts them into prompts ([`prompt`], [`contexts`]). It never finds a face, reads a
 //! photo or writes a picture: images and masks reach it as tensors.
 
 mod tensor_file;
 mod training_picture;
 
-pub mod atomic;
 pub mod checkpoint;
 pub mod config;
 pub mod contexts;

@@ -10,7 +10,7 @@ use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::FileError;
-use crate::{Result, TokensError, atomic};
+use crate::{Result, TokensError};
 
 /// Named f32 and i64 tensors with metadata.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl TensorFile {
     /// The same content gives the same bytes.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let (header, bodies) = self.encode()?;
-        let written = atomic::write(path, |file| {
+        let written = idembed_files::write_with(path, |file| {
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             bodies.iter().try_for_each(|body| file.write_all(body))

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tch::Kind;
 
 use crate::args::ComputeArgs;
-use crate::failure::Hinted;
 use crate::faces::{self, Finder};
+use crate::failure::Hinted;
 use crate::progress::Progress;
 use crate::{output, pixels};
 
@@ -84,12 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// One picture against the embedding of the photo.
-fn compare(
-    finder: &Finder,
-    recogniser: &dyn Recogniser,
-    path: &Path,
-    wanted: &Array1<f32>,
-) -> anyhow::Result<Value> {
+fn compare(finder: &Finder, recogniser: &dyn Recogniser, path: &Path, wanted: &Array1<f32>) -> anyhow::Result<Value> {
     let picture = pixels::open_photo(path)?;
     let faces = finder.search(&picture)?.faces;
     let mut result = json!({ "path": output::shown(path), "faces": faces.len(), "id": 0.0 });

@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
             "height": height,
             "faces": self.found.faces.iter().map(faces::to_json).collect::<Vec<_>>(),
             "chosen": self.found.choice.index + 1,
-            "reason": self.found.choice.to_string(),
+            "reason": self.found.choice.reason.to_string(),
             "concerns": self.found.concerns(&self.photo),
         });
         let mut write = |name: &str, picture: &RgbImage| -> anyhow::Result<()> {
@@ -130,7 +130,7 @@ impl<'a> Report<'a> {
             report[name] = json!(output::shown(&path));
             Ok(())
         };
-        write("overlay", &overlay(&self.photo, &self.found.faces, self.found.choice.index, &mask))?;
+        write("overlay", &overlay(&self.photo, &self.found.faces, Some(self.found.choice.index), Some(&mask)))?;
         write("mask", &DynamicImage::ImageLuma8(mask).into_rgb8())?;
         let framed = frames(&self.photo, face);
         for (name, aligned) in &framed {
@@ -145,7 +145,8 @@ impl<'a> Report<'a> {
 
 /// The face in the frames that others want it in.
 fn frames(photo: &RgbImage, face: &Face) -> Vec<(&'static str, Aligned)> {
-    let framed = [("portrait", portrait(photo, face, PORTRAIT_SIDE)), ("aligned", aligned_face(photo, &face.landmarks))];
+    let framed =
+        [("portrait", portrait(photo, face, PORTRAIT_SIDE)), ("aligned", aligned_face(photo, &face.landmarks))];
     framed.into_iter().filter_map(|(name, aligned)| Some((name, aligned?))).collect()
 }
 
@@ -155,7 +156,8 @@ fn print(report: &Value) -> anyhow::Result<()> {
         return Ok(());
     }
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-    let mut rows = vec![("photo".to_owned(), format!("{} ({} x {})", text("photo"), report["width"], report["height"]))];
+    let mut rows =
+        vec![("photo".to_owned(), format!("{} ({} x {})", text("photo"), report["width"], report["height"]))];
     for (index, face) in report["faces"].as_array().into_iter().flatten().enumerate() {
         let edges: Vec<String> = face["box"].as_array().into_iter().flatten().map(in_whole_pixels).collect();
         let score = face["score"].as_f64().unwrap_or_default();

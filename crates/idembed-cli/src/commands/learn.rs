@@ -166,13 +166,7 @@ impl Plan {
     fn lesson(&self, model: &StableDiffusion, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
         let size = self.size.unwrap_or_else(|| Size::square(model.native_size()));
         let (picture, mask) = self.subject.at(size)?;
-        Ok(Lesson {
-            picture,
-            mask,
-            config: self.config.clone(),
-            checkpoint: Some(self.checkpoint.clone()),
-            resume,
-        })
+        Ok(Lesson { picture, mask, config: self.config.clone(), checkpoint: Some(self.checkpoint.clone()), resume })
     }
 }
 

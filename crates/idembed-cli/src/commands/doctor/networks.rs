@@ -35,7 +35,8 @@ pub(super) fn advice(networks: &[Network]) -> Vec<String> {
         advice.push("to find faces: `cargo xtask setup` fetches the detector (2 MB)".to_owned());
     }
     if !RECOGNISERS.iter().any(|name| has(name)) {
-        advice.push("to measure likeness: `cargo xtask download --list` shows the face recognition networks".to_owned());
+        advice
+            .push("to measure likeness: `cargo xtask download --list` shows the face recognition networks".to_owned());
     }
     advice
 }

@@ -1,7 +1,9 @@
 //! Files that appear whole or not at all.
+//!
+//! Everything in the workspace that writes a result writes it here. This crate never sees what is in a file.
 
 use std::fs::File;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::Path;
 
 /// Fills a temporary file beside `path`, which takes the name once everything is on the disk.
@@ -9,7 +11,7 @@ use std::path::Path;
 /// # Errors
 /// What `fill` or the system said (a full disk, a missing folder); then nothing is left behind, and an older file at
 /// `path` stays as it is.
-pub fn write(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".idembed-").suffix(".tmp");
@@ -29,11 +31,18 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<
     Ok(())
 }
 
+/// Writes `bytes` to `path` as [`write_with`] does.
+///
+/// # Errors
+/// As [`write_with`].
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use std::fs;
-    use std::io::Write;
 
     use super::*;
 
@@ -41,8 +50,8 @@ mod tests {
     fn a_file_is_written_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page.html");
-        write(&path, |file| file.write_all(b"first")).unwrap();
-        write(&path, |file| file.write_all(b"second")).unwrap();
+        write(&path, b"first").unwrap();
+        write(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the file itself is there");
         #[cfg(unix)]
@@ -60,17 +69,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "old").unwrap();
-        write(&path, |_| Err(Error::other("disk full"))).unwrap_err();
+        write_with(&path, |_| Err(Error::other("disk full"))).unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
 
-        let error = write(&folder.path().join("missing").join("page.html"), |_| Ok(())).unwrap_err();
+        let error = write(&folder.path().join("missing").join("page.html"), b"").unwrap_err();
         assert_eq!(error.to_string(), "there is no such folder");
 
         // A folder with something in it cannot be replaced by a file.
         let taken = folder.path().join("taken");
         fs::create_dir(&taken).unwrap();
         fs::write(taken.join("inside"), b"").unwrap();
-        write(&taken, |file| file.write_all(b"text")).unwrap_err();
+        write(&taken, b"text").unwrap_err();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the temporary files are gone");
     }
 }
