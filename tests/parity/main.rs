@@ -6,7 +6,6 @@ mod alignment;
 mod attention;
 mod components;
 mod detection;
-mod drawn_weights;
 mod parsing;
 mod pipelines;
 mod recognition;

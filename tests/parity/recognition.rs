@@ -4,6 +4,7 @@
 use idembed_face::align::{ARCFACE_TEMPLATE, aligned_face};
 use idembed_face::recognise::{self, Recogniser};
 use idembed_face::{Face, FaceBox, FaceError, FaceResult, Landmarks, Point};
+use idembed_integration_tests::drawn_weights::DrawnWeights;
 use idembed_integration_tests::{Fixture, Parity};
 use idembed_weights::{Compute, WeightsError};
 use image::imageops::crop_imm;
@@ -11,8 +12,6 @@ use image::{Rgb, RgbImage};
 use ndarray::Array2;
 use serde_json::Value;
 use tch::Tensor;
-
-use crate::drawn_weights::DrawnWeights;
 
 /// f32 against f64, relative to the largest number of an embedding.
 const LIMIT: f64 = 1e-4;

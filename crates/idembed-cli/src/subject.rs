@@ -132,7 +132,9 @@ impl Subject {
         };
         let mask = match (&args.mask, &framing) {
             (Some(MaskChoice::File(file)), _) => MaskSource::Picture(pixels::open_mask(file, width, height)?),
-            (Some(MaskChoice::Parsing), _) => MaskSource::Parts(Box::new(open_parser(compute)?), args.mask_parts.clone()),
+            (Some(MaskChoice::Parsing), _) => {
+                MaskSource::Parts(Box::new(open_parser(compute)?), args.mask_parts.clone())
+            }
             (Some(MaskChoice::Ellipse), Framing::Rect(_)) => {
                 let message = "--mask ellipse is drawn around a found face, but no face is looked for";
                 return Err(Hinted::new(message, "leave out --crop and --no-face, or give a picture as --mask").into());

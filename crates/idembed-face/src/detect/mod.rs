@@ -48,6 +48,8 @@ pub struct Mtcnn {
     output: CropNet,
     options: MtcnnOptions,
     device: Device,
+    /// The networks' tensors lie in its maps.
+    _weights: [Weights; 3],
 }
 
 impl Mtcnn {
@@ -61,18 +63,14 @@ impl Mtcnn {
     pub fn load(folder: &Path, compute: Compute) -> FaceResult<Self> {
         let compute = Compute { kind: Kind::Float, ..compute };
         let open = |stem| Weights::open(folder, stem, compute);
-        let (pnet, rnet, onet) = (open("pnet")?, open("rnet")?, open("onet")?);
-        let detector = Mtcnn {
-            proposal: ProposalNet::load(&pnet.root())?,
-            refine: CropNet::load_refine(&rnet.root())?,
-            output: CropNet::load_output(&onet.root())?,
-            options: MtcnnOptions::default(),
-            device: compute.device,
-        };
-        for weights in [&pnet, &rnet, &onet] {
-            weights.check_all_used(&[])?;
-        }
-        Ok(detector)
+        let weights = [open("pnet")?, open("rnet")?, open("onet")?];
+        let [pnet, rnet, onet] = &weights;
+        let proposal = ProposalNet::load(&pnet.root())?;
+        let refine = CropNet::load_refine(&rnet.root())?;
+        let output = CropNet::load_output(&onet.root())?;
+        weights.iter().try_for_each(|weights| weights.check_all_used(&[]))?;
+        let (options, device) = (MtcnnOptions::default(), compute.device);
+        Ok(Mtcnn { proposal, refine, output, options, device, _weights: weights })
     }
 
     /// The same networks with other options.

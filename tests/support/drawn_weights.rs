@@ -10,15 +10,16 @@ use tch::Tensor;
 
 /// The tensors of one network: their shapes by their names, and what else their numbers depend on.
 #[derive(Clone, Debug)]
-pub(crate) struct DrawnWeights {
-    pub(crate) shapes: BTreeMap<String, Vec<i64>>,
+pub struct DrawnWeights {
+    /// Their shapes by their names.
+    pub shapes: BTreeMap<String, Vec<i64>>,
     seed: u64,
     gain: f64,
 }
 
 impl DrawnWeights {
     /// From a case with `gain` and `shapes`, each a text such as `64x3x7x7`.
-    pub(crate) fn new(case: &Value, seed: u64) -> Self {
+    pub fn new(case: &Value, seed: u64) -> Self {
         let sizes = |text: &str| -> Vec<i64> {
             text.split('x').filter(|size| !size.is_empty()).map(|size| size.parse().unwrap()).collect()
         };
@@ -28,7 +29,7 @@ impl DrawnWeights {
     }
 
     /// Writes them as safetensors.
-    pub(crate) fn write(&self, path: &Path) {
+    pub fn write(&self, path: &Path) {
         let tensors: Vec<(&str, Tensor)> =
             self.shapes.iter().map(|(name, shape)| (name.as_str(), self.draw(name, shape))).collect();
         Tensor::write_safetensors(&tensors, path).unwrap();
