@@ -15,8 +15,8 @@ fn readme() -> String {
 
 /// The word after each occurrence of `before`, wherever it is written as code.
 fn words_after(text: &str, before: &str) -> BTreeSet<String> {
-    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase()).collect::<String>();
-    text.split(before).skip(1).map(name).filter(|name| !name.is_empty()).collect()
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect::<String>();
+    text.split(before).skip(1).map(name).filter(|name| !name.is_empty() && !name.starts_with('-')).collect()
 }
 
 /// The names of the Rust files in a folder, without the ending.
@@ -25,8 +25,9 @@ fn modules(folder: &str) -> BTreeSet<String> {
     entries.filter(|path| path.extension().is_some_and(|end| end == "rs")).map(|path| stem(&path)).collect()
 }
 
+/// The command that a file is named for.
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap().to_string_lossy().into_owned()
+    path.file_stem().unwrap().to_string_lossy().replace('_', "-")
 }
 
 #[test]

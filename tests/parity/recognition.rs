@@ -200,3 +200,27 @@ fn a_misshapen_tensor_is_named_with_both_shapes() {
         assert_eq!(error.to_string(), format!("tensor `{name}` has shape {got:?}, expected {expected:?}"));
     }
 }
+
+/// CVLFace states in `config.json` beside the weights which colour comes first.
+#[test]
+fn the_colours_come_in_the_stated_order() {
+    let fixture = Fixture::open("recognition");
+    let case = fixture.list("networks").iter().find(|case| case["name"] != "inception_resnet_v1").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    weights(&fixture, case).write(&file);
+    let crops = pictures(&fixture, &format!("fields.{}", case["side"]));
+    let swapped: Vec<RgbImage> = crops.iter().cloned().map(blue_for_red).collect();
+    let embed = |order: &str, crops: &[RgbImage]| {
+        let config = format!(r#"{{"conf": {{"color_space": "{order}"}}}}"#);
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        recognise::load(&file, Compute::CPU_F32).unwrap().embed(crops).unwrap()
+    };
+    assert_eq!(embed("BGR", &swapped), embed("RGB", &crops));
+    assert_ne!(embed("RGB", &swapped), embed("RGB", &crops));
+}
+
+fn blue_for_red(mut picture: RgbImage) -> RgbImage {
+    picture.pixels_mut().for_each(|pixel| pixel.0.reverse());
+    picture
+}

@@ -124,6 +124,15 @@ impl PhotoError {
 /// What can go wrong when a network looks at a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum FaceError {
+    /// A configuration beside the weights does not parse.
+    #[error("`{path}` is not a valid configuration")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The weights cannot be used.
     #[error(transparent)]
     Weights(#[from] idembed_weights::Error),

@@ -6,6 +6,7 @@ use ndarray::Array2;
 use tch::Tensor;
 
 use super::Recogniser;
+use super::colour::{ColourOrder, stated_beside};
 use super::embedding::embed_all;
 use super::face_box::cut_out;
 use super::iresnet_names::{Layout, Place};
@@ -20,8 +21,8 @@ const EPS: f64 = 1e-5;
 const PIXELS: PixelScale = PixelScale::grey(127.5, 127.5);
 /// Pixels that the four stages leave of a side of [`ALIGNED_SIDE`], squared.
 const LAST_PIXELS: i64 = (ALIGNED_SIDE as i64 / 16) * (ALIGNED_SIDE as i64 / 16);
-/// Blocks in each stage of the networks of 100 (also called 101), 50 and 18 layers.
-const DEPTHS: [[usize; 4]; 3] = [[3, 13, 30, 3], [3, 4, 14, 3], [2, 2, 2, 2]];
+/// Blocks in each stage of the networks of 100 (also called 101), 50, 34 and 18 layers.
+const DEPTHS: [[usize; 4]; 4] = [[3, 13, 30, 3], [3, 4, 14, 3], [3, 4, 6, 3], [2, 2, 2, 2]];
 /// What may be in the file besides: AdaFace's classifier with its running statistics, and counters of batches.
 const IGNORED: [&str; 5] = ["head.kernel", "head.t", "head.batch_mean", "head.batch_std", "num_batches_tracked"];
 
@@ -50,6 +51,7 @@ impl IResNet {
     /// Takes the network out of its file.
     pub(super) fn new(weights: Weights, place: Place, compute: Compute) -> FaceResult<Self> {
         let (root, layout) = (weights.root() / place.prefix, place.layout);
+        let colours = stated_beside(weights.path())?.unwrap_or(place.colours);
         let depth = depth(&root, layout);
 
         let [conv, norm, prelu] = layout.stem().map(|name| &root / name);
@@ -81,7 +83,7 @@ impl IResNet {
                 Layout::AdaFace => BatchNorm::load_plain(&features, dimension, EPS)?,
             },
             dimension: dimension as usize,
-            blue_first: place.blue_first,
+            blue_first: colours == ColourOrder::Bgr,
             compute,
             weights,
         };

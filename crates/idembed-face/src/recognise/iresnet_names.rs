@@ -2,6 +2,8 @@
 
 use idembed_weights::Weights;
 
+use super::colour::ColourOrder;
+
 /// A way to name the tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -19,13 +21,13 @@ pub(super) struct Place {
     pub(super) layout: Layout,
     /// What comes before all names.
     pub(super) prefix: &'static str,
-    /// Whether the network was trained on blue, green, red.
+    /// The colours' order that the names suggest, where the file's folder does not state it.
     ///
-    /// AdaFace's own checkpoints were ("our pretrained model takes the input in BGR", README of `mk-minchul/AdaFace`);
-    /// they have no prefix, or `model.` in a checkpoint of the training. CVLFace's have `net.`, or `model.net.` in
-    /// `model.safetensors`, and want RGB (`color_space: RGB` in `pretrained_model/model.yaml` of
-    /// `minchul/cvlface_adaface_ir101_webface12m`, which the `ModelConfig` beside it reads). insightface's are RGB.
-    pub(super) blue_first: bool,
+    /// AdaFace's own checkpoints were trained on blue, green, red ("our pretrained model takes the input in BGR", README
+    /// of `mk-minchul/AdaFace`); they have no prefix, or `model.` in a checkpoint of the training. CVLFace's have `net.`,
+    /// or `model.net.` in `model.safetensors`, come with a `config.json` that states it, and are mostly RGB. So are
+    /// insightface's.
+    pub(super) colours: ColourOrder,
 }
 
 impl Place {
@@ -40,7 +42,9 @@ impl Place {
             } else {
                 return None;
             };
-            Some(Place { layout, prefix, blue_first: layout == Layout::AdaFace && !prefix.ends_with("net") })
+            let blue_first = layout == Layout::AdaFace && !prefix.ends_with("net");
+            let colours = if blue_first { ColourOrder::Bgr } else { ColourOrder::Rgb };
+            Some(Place { layout, prefix, colours })
         })
     }
 }

@@ -4,6 +4,7 @@
 //! and returns a [`Recogniser`]; [`cosine`] compares two of its embeddings. Embeddings of different networks have
 //! nothing to do with each other.
 
+mod colour;
 mod embedding;
 mod face_box;
 mod inception;
