@@ -1,0 +1,253 @@
+//! Hair of the head: a part behind head and shoulders, and a part in front.
+
+use crate::factors::Headwear;
+use crate::identity::HairStyle;
+use crate::raster::noise::{cloud, dome, line, mix, plane, step};
+use crate::raster::{Canvas, Paint, Rgb, Shape};
+
+use super::head::Head;
+use super::tones::visible_style;
+
+/// How hair is combed.
+#[derive(Clone, Copy)]
+enum Strand {
+    Straight,
+    Wavy,
+    Curled,
+}
+
+/// The cut in numbers of head units.
+struct Cut {
+    /// How far the hair stands off the crown and the temples.
+    crown: f32,
+    sides: f32,
+    /// Where the hair before the ears ends.
+    sideburn: f32,
+    /// How far the hairline sinks into the forehead at the middle, and its slant to one side.
+    fringe: f32,
+    slant: f32,
+    strand: Strand,
+}
+
+fn style(head: &Head) -> HairStyle {
+    visible_style(head.identity.hair_style, head.attributes.dye)
+}
+
+fn cut(style: HairStyle) -> Cut {
+    use Strand::{Curled, Straight, Wavy};
+    let cut = |crown, sides, sideburn, fringe, slant, strand| Cut { crown, sides, sideburn, fringe, slant, strand };
+    match style {
+        HairStyle::Bald => cut(0.0, 0.0, 0.0, 0.0, 0.0, Straight),
+        HairStyle::Buzz => cut(0.025, 0.015, 0.02, 0.0, 0.0, Straight),
+        HairStyle::Short => cut(0.11, 0.05, 0.12, 0.1, 0.02, Straight),
+        HairStyle::SideParting => cut(0.15, 0.06, 0.14, 0.04, 0.13, Straight),
+        HairStyle::Quiff => cut(0.27, 0.035, 0.1, -0.04, 0.05, Straight),
+        HairStyle::Curly => cut(0.22, 0.17, 0.16, 0.1, 0.0, Curled),
+        HairStyle::Afro => cut(0.4, 0.36, 0.2, 0.03, 0.0, Curled),
+        HairStyle::Bob => cut(0.13, 0.14, 0.62, 0.03, 0.06, Straight),
+        HairStyle::Fringe => cut(0.13, 0.13, 0.7, 0.3, 0.0, Straight),
+        HairStyle::LongStraight => cut(0.1, 0.1, 1.0, 0.0, 0.04, Straight),
+        HairStyle::LongWavy => cut(0.16, 0.17, 0.95, 0.02, 0.08, Wavy),
+        HairStyle::Ponytail => cut(0.08, 0.03, 0.08, 0.0, 0.05, Straight),
+        HairStyle::Bun => cut(0.07, 0.03, 0.1, 0.0, 0.0, Straight),
+    }
+}
+
+/// What falls behind the neck and the shoulders.
+pub(super) fn behind(canvas: &mut Canvas, head: &Head) {
+    let style = style(head);
+    let cut = cut(style);
+    let side = head.width + cut.sides;
+    let shape = match style {
+        HairStyle::Bob | HairStyle::Fringe => {
+            let low = cut.sideburn + 0.16;
+            Shape::smooth(&[
+                (-side, -0.3),
+                (0.0, -0.9),
+                (side, -0.3),
+                (1.04 * side, 0.3),
+                (1.03 * side, low - 0.12),
+                (0.85 * side, low),
+                (0.0, low + 0.02),
+                (-0.85 * side, low),
+                (-1.03 * side, low - 0.12),
+                (-1.04 * side, 0.3),
+            ])
+        }
+        HairStyle::LongStraight => Shape::smooth(&[
+            (-side, -0.3),
+            (0.0, -0.9),
+            (side, -0.3),
+            (1.06 * side, 0.6),
+            (1.14 * side, 1.5),
+            (1.0 * side, 2.0),
+            (0.0, 2.05),
+            (-1.0 * side, 2.0),
+            (-1.14 * side, 1.5),
+            (-1.06 * side, 0.6),
+        ]),
+        HairStyle::LongWavy => {
+            let wave = |sign: f32| {
+                [(-0.3, 1.0), (0.1, 1.1), (0.45, 1.02), (0.8, 1.2), (1.15, 1.1), (1.5, 1.3), (1.8, 1.12), (2.0, 0.8)]
+                    .map(|(y, x)| (sign * side * x, y))
+            };
+            let mut outline = wave(1.0).to_vec();
+            outline.push((0.0, 2.0));
+            outline.extend(wave(-1.0).iter().rev());
+            outline.push((0.0, -0.9));
+            Shape::smooth(&outline)
+        }
+        HairStyle::Ponytail => Shape::smooth(&[
+            (0.3, -0.75),
+            (0.85, -0.75),
+            (1.1, -0.35),
+            (1.14, 0.3),
+            (1.0, 1.1),
+            (0.84, 1.25),
+            (0.82, 0.5),
+            (0.7, -0.1),
+        ]),
+        HairStyle::Afro | HairStyle::Curly => {
+            let radius = |index: usize| {
+                let bump = 0.05 * line(head.identity.freckle_seed, index as f32 * 7.3);
+                side + bump - if style == HairStyle::Afro { 0.0 } else { 0.06 }
+            };
+            let middle = if style == HairStyle::Afro { -0.34 } else { -0.22 };
+            Shape::smooth(&Shape::ring(0.0, middle, 26, radius))
+        }
+        HairStyle::Bun => bun(),
+        _ => return,
+    };
+    let shade = |x: f32, y: f32| {
+        let Paint { colour, opacity } = texture(head, cut.strand, x, y);
+        // Behind the neck it is dark.
+        let inner = step(0.55 * head.width, 0.95 * head.width, x.abs()).max(step(-0.5, -0.9, y));
+        colour.lit(mix(0.5, 0.96, inner)).veil(opacity)
+    };
+    canvas.fill(&head.frame, &shape, head.body(), shade);
+}
+
+fn bun() -> Shape {
+    Shape::ellipse(0.0, -1.17, 0.36, 0.3)
+}
+
+/// What lies on the scalp and falls before the ears.
+pub(super) fn before(canvas: &mut Canvas, head: &Head) {
+    let style = style(head);
+    if style == HairStyle::Bald {
+        return;
+    }
+    let cut = cut(style);
+    let shape = Shape::smooth(&cap(head, &cut, style));
+    // The forehead lies in the shadow of the hair.
+    if style != HairStyle::Buzz {
+        let shadow = head.frame.at(0.0, 0.035, 1.0, 0.0);
+        let veil = head.tones.skin.times(Rgb([0.5, 0.38, 0.35]));
+        canvas.fill(&shadow, &shape, head.face(), |x, y| {
+            let inside = step(1.0, 0.9, x.abs() / head.half_width(y + 0.035).max(0.05));
+            veil.veil(0.38 * inside * step(-0.98, -0.8, y))
+        });
+    }
+    let strength = if style == HairStyle::Buzz { 0.78 } else { 1.0 };
+    canvas.fill(&head.frame, &shape, head.body(), |x, y| {
+        let Paint { colour, opacity } = texture(head, cut.strand, x, y);
+        colour.veil(strength * opacity)
+    });
+    if style == HairStyle::Bun {
+        let tie = Shape::stroke(&[(-0.24, -1.0, 0.05), (0.0, -0.96, 0.06), (0.24, -1.0, 0.05)]);
+        canvas.flat(&head.frame, &tie, head.body(), head.tones.hair.lit(0.45).veil(hidden(head, -1.0)));
+    }
+}
+
+/// The outline of the hair on the scalp: outside over the crown, back along the hairline.
+fn cap(head: &Head, cut: &Cut, style: HairStyle) -> Vec<(f32, f32)> {
+    let seed = head.identity.freckle_seed;
+    let curl = |index: i32| match cut.strand {
+        Strand::Curled => 0.05 * line(seed ^ 77, index as f32 * 5.7),
+        Strand::Straight | Strand::Wavy => 0.0,
+    };
+    let end = cut.sideburn;
+    let top = -1.0 - cut.crown;
+    let outside = |sign: f32| {
+        let quiff = if style == HairStyle::Quiff { 0.05 * sign } else { 0.0 };
+        [(0.97, end, 0.4), (1.0, 0.55 * end - 0.1, 1.0), (1.0, -0.35, 1.0), (0.86, -0.66, 1.0), (0.52, 0.0, 1.0)]
+            .into_iter()
+            .enumerate()
+            .map(move |(index, (along, y, off))| {
+                let bump = curl(index as i32 + 10 * sign as i32);
+                if index == 4 {
+                    return (sign * (0.52 * head.width + 0.3 * cut.sides), mix(top, -0.9, 0.16) - bump + quiff);
+                }
+                let y: f32 = y;
+                let wide = if index < 2 { head.half_width(y.max(-0.1)) } else { head.half_width(y) / along * along };
+                (sign * (wide + off * cut.sides + bump), y - if index == 3 { 0.45 * cut.crown } else { 0.0 })
+            })
+            .collect::<Vec<_>>()
+    };
+    let line = head.hairline + cut.fringe;
+    let temple = head.half_width(-0.2);
+    let fringe = style == HairStyle::Fringe;
+    let inside = |sign: f32| {
+        let slant = sign * cut.slant;
+        let long = end > 0.5;
+        // Long hair covers the edge of the cheeks, short hair ends before the ears.
+        let cover = if long { 0.84 } else { 0.955 };
+        let low = head.half_width(0.6 * end);
+        [
+            (sign * 0.93 * head.half_width(end.clamp(0.0, 0.7)), end + if long { 0.06 } else { 0.01 }),
+            (sign * cover * low, 0.6 * end),
+            (sign * if fringe { 0.9 } else { 0.92 } * temple, if fringe { -0.08 } else { -0.2 }),
+            (
+                sign * if fringe { 0.8 } else { 0.83 } * temple,
+                if fringe { -0.24 } else { mix(-0.28, line, 0.55) + slant },
+            ),
+            (sign * 0.5 * temple, line + if fringe { 0.01 } else { 0.035 } + slant),
+        ]
+    };
+    let mut outline = outside(-1.0);
+    outline.push((0.0, top - curl(3)));
+    outline.extend(outside(1.0).into_iter().rev());
+    outline.extend(inside(1.0));
+    outline.push((0.0, line));
+    outline.extend(inside(-1.0).into_iter().rev());
+    outline
+}
+
+/// The colour of hair: strands, a band of shine, darkness towards the rim; nothing where a hat hides it.
+fn texture(head: &Head, strand: Strand, x: f32, y: f32) -> Paint {
+    let base = head.tones.hair;
+    let seed = head.identity.freckle_seed;
+    let rim = (x / (head.width + 0.25)).clamp(-1.0, 1.0);
+    let lean = 0.16 * head.light.side * rim;
+    let lit = match strand {
+        Strand::Straight => {
+            // Strands fan out from the crown and hang down at the sides.
+            let fan = x / (0.34 + 0.66 * step(-1.15, -0.1, y));
+            0.55 * line(seed, 17.0 * fan) + 0.45 * line(seed ^ 3, 41.0 * fan)
+        }
+        Strand::Wavy => {
+            let fan = x / (0.34 + 0.66 * step(-1.15, -0.1, y)) + 0.1 * crate::raster::turn::wave(1.35 * y);
+            0.65 * line(seed, 14.0 * fan) + 0.35 * line(seed ^ 3, 36.0 * fan)
+        }
+        Strand::Curled => {
+            let here = cloud(seed, 6.5 * x, 6.5 * y);
+            let above = plane(seed, 6.5 * x + 0.25, 6.5 * y + 0.3);
+            (0.5 + 1.1 * (here - above) + 0.5 * (here - 0.5)).clamp(0.0, 1.0)
+        }
+    };
+    let shine = match strand {
+        Strand::Curled => 0.0,
+        Strand::Straight | Strand::Wavy => {
+            dome(y + 0.84 - 0.34 * x * x - 0.1 * (lit - 0.5), 0.17)
+                + 0.5 * dome(y - 0.55 - 0.3 * lit, 0.5) * step(0.6, 0.9, x.abs())
+        }
+    };
+    let colour = base.lit(mix(0.62, 1.12, lit) + lean - 0.3 * rim * rim * rim * rim);
+    let gloss = base.mix(Rgb::WHITE, 0.55);
+    colour.mix(gloss, (0.42 * shine * mix(0.5, 1.0, lit)).clamp(0.0, 1.0)).veil(hidden(head, y))
+}
+
+/// 0 where headwear has taken the place of the hair.
+fn hidden(head: &Head, y: f32) -> f32 {
+    if head.attributes.headwear == Headwear::None { 1.0 } else { step(-0.66, -0.6, y) }
+}
