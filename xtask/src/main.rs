@@ -19,6 +19,7 @@ mod stamp;
 mod test;
 mod wheel;
 mod workspace;
+mod world_sheet;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Bench(bench::Args),
     /// Check `models/manifest.json` against the bundled files
     Manifest(manifest::Args),
+    /// Draw a sheet of pictures of the miniature world
+    WorldSheet(world_sheet::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Parity(args) => parity::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Manifest(args) => manifest::run(&args),
+        Command::WorldSheet(args) => world_sheet::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

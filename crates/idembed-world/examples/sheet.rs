@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use idembed_world::factors::{Framing, Style};
 use idembed_world::{Drawn, SIDE, Sample, draw_all};
 use image::{Rgb, RgbImage, imageops};
 
@@ -29,6 +30,9 @@ struct Args {
     /// Mark face boxes and landmarks, and print each picture's captions and factors as one line of JSON
     #[arg(long)]
     truth: bool,
+    /// Only photos of one or two people, near enough for a face detector, unmarked; print as `--truth` does
+    #[arg(long)]
+    portraits: bool,
 }
 
 fn main() -> Result<()> {
@@ -37,12 +41,15 @@ fn main() -> Result<()> {
         (1..=100).contains(&args.columns) && (1..=100).contains(&args.rows),
         "a sheet has 1 to 100 columns and rows"
     );
-    let count = u64::from(args.columns * args.rows);
-    let samples: Vec<Sample> = (0..count).map(|index| Sample::training(args.seed.wrapping_add(index))).collect();
+    let seeds = (0..).map(|index| args.seed.wrapping_add(index));
+    let samples = seeds.map(|seed| if args.portraits { portrait(seed) } else { Some(Sample::training(seed)) });
+    let samples: Vec<Sample> = samples.flatten().take((args.columns * args.rows) as usize).collect();
     let mut sheet = RgbImage::new(args.columns * args.side, args.rows * args.side);
     for (mut drawn, index) in draw_all(&samples, args.side)?.into_iter().zip(0..) {
         if args.truth {
             mark(&mut drawn);
+        }
+        if args.truth || args.portraits {
             println!("{}", serde_json::to_string(&drawn.truth)?);
         }
         let (column, row) = (index % args.columns, index / args.columns);
@@ -52,6 +59,13 @@ fn main() -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     }
     sheet.save(&args.out).with_context(|| format!("cannot write `{}`", args.out.display()))
+}
+
+/// The photo of a seed, if it shows people from near enough.
+fn portrait(seed: u64) -> Option<Sample> {
+    let mut sample = Sample::training(seed);
+    sample.style = Style::Photo;
+    (!sample.people().is_empty() && sample.framing != Framing::Distant).then_some(sample)
 }
 
 /// Draws face boxes and landmarks into a picture.

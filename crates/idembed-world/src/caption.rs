@@ -25,26 +25,24 @@ impl Captions {
         let mut chance = Chance::new(sample.seed, "caption");
         let style = style(sample);
         let scene = sample.scene.phrase();
-        let (exact, loose): (Vec<String>, Vec<String>) = match &sample.subject {
+        let ([first, second], loose) = match &sample.subject {
             Subject::Person(person) => {
-                let side = side(sample.place);
-                let full = |noun: &str| join([described(person, noun), side.map_or(String::new(), str::to_owned)]);
+                let full = |noun: &str| described(person, noun, side(sample.place));
                 let name = noun(person, &mut chance, false);
-                (vec![full(&noun(person, &mut chance, true)), full(&name)], short(person, &name))
+                ([full(&noun(person, &mut chance, true)), full(&name)], short(person, &name))
             }
             Subject::Pair(people) => {
                 let [left, right] = people.as_ref();
                 let pair = |exact: bool, chance: &mut Chance| {
-                    let one = |person: &Person, chance: &mut Chance| described(person, &noun(person, chance, exact));
-                    format!("{} on the left and {} on the right", one(left, chance), one(right, chance))
+                    let mut one = |person, place| described(person, &noun(person, chance, exact), side(place));
+                    format!("{} and {}", one(left, Place::Left), one(right, Place::Right))
                 };
                 let names = [noun(left, &mut chance, true), noun(right, &mut chance, true)];
-                (vec![pair(true, &mut chance), pair(false, &mut chance)], vec![names.join(" and ")])
+                ([pair(true, &mut chance), pair(false, &mut chance)], vec![names.join(" and ")])
             }
             Subject::Animal(animal) => thing(sample, if animal.species == Species::Cat { "a cat" } else { "a bear" }),
             Subject::Car(_) => thing(sample, "a car"),
         };
-        let (first, second) = (&exact[0], &exact[1]);
         Captions {
             main: format!("{style} of {first}, {scene}"),
             complete: vec![
@@ -114,13 +112,14 @@ fn noun(person: &Person, chance: &mut Chance, exact: bool) -> String {
     if old { format!("an old {class}") } else { format!("a {class}") }
 }
 
-/// A person with everything about them.
-fn described(person: &Person, noun: &str) -> String {
+/// A person with everything about them. The place comes first, so that it is not taken for the object's.
+fn described(person: &Person, noun: &str, side: Option<&str>) -> String {
     let mut words = vec![noun.to_owned()];
+    words.extend(side.map(str::to_owned));
     words.extend(person.attributes.phrases().into_iter().map(str::to_owned));
     words.push(format!("in {}", person.shirt.phrase()));
     words.extend(person.object.map(|object| format!("holding {}", object.phrase())));
-    join(words)
+    words.join(" ")
 }
 
 /// A person alone, and with one thing said of them.
@@ -130,11 +129,70 @@ fn short(person: &Person, noun: &str) -> Vec<String> {
     [Some(noun.to_owned()), object, attribute].into_iter().flatten().collect()
 }
 
-fn thing(sample: &Sample, noun: &str) -> (Vec<String>, Vec<String>) {
-    let full = join([noun.to_owned(), side(sample.place).unwrap_or_default().to_owned()]);
-    (vec![full.clone(), full], vec![noun.to_owned()])
+fn thing(sample: &Sample, noun: &str) -> ([String; 2], Vec<String>) {
+    let full: Vec<&str> = [noun].into_iter().chain(side(sample.place)).collect();
+    ([full.join(" "), full.join(" ")], vec![noun.to_owned()])
 }
 
-fn join(words: impl IntoIterator<Item = String>) -> String {
-    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of all factors that a caption has to name.
+    fn factors(sample: &Sample) -> Vec<&'static str> {
+        let mut words = vec![sample.scene.phrase()];
+        words.extend(side(sample.place));
+        words.extend(match sample.framing {
+            Framing::CloseUp => Some("close-up"),
+            Framing::Middle => None,
+            Framing::Distant => Some("from afar"),
+        });
+        words.push(match sample.style {
+            Style::BlackAndWhite => "black and white",
+            Style::Photo => "photo",
+            other => other.phrase().split_once(' ').map_or("", |(_, style)| style),
+        });
+        for person in sample.people() {
+            words.extend(person.attributes.phrases());
+            words.push(person.shirt.phrase());
+            words.extend(person.object.map(|object| object.phrase()));
+            words.extend(person.attributes.old.then_some("old "));
+        }
+        words
+    }
+
+    #[test]
+    fn complete_captions_name_every_factor_and_every_name() {
+        for seed in 0..3000 {
+            let sample = Sample::training(seed);
+            let captions = Captions::of(&sample);
+            for caption in captions.complete.iter().chain([&captions.main]) {
+                for word in factors(&sample) {
+                    assert!(caption.contains(word), "`{caption}` lacks `{word}`");
+                }
+                for name in sample.people().iter().filter_map(|person| person.who.name()) {
+                    assert!(caption.contains(&name), "`{caption}` lacks `{name}`");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_caption_says_what_is_not_there() {
+        let all =
+            ["smiling", "laughing", "sad", "closed", "sunglasses", "hat", "cap", "beard", "blue hair", "cup", "old "];
+        for seed in 0..3000 {
+            let sample = Sample::training(seed);
+            let captions = Captions::of(&sample);
+            let there = factors(&sample).join("; ");
+            for caption in captions.brief.iter().chain(&captions.complete).chain([&captions.main]) {
+                let words = format!(" {} ", caption.replace([',', '.'], " "));
+                for word in all {
+                    let said = words.contains(&format!(" {} ", word.trim_end()));
+                    assert!(!said || there.contains(word), "`{caption}` says `{word}`, but there is only {there}");
+                }
+                assert!(!caption.contains("  ") && caption.trim() == caption, "`{caption}`");
+            }
+        }
+    }
 }

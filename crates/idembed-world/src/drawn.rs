@@ -26,7 +26,8 @@ pub struct Drawn {
 /// How much of each pixel shows a thing, from 0 to 255; all as large as the picture.
 #[derive(Clone, Debug)]
 pub struct Masks {
-    /// The visible skin of each face, in the order of the people, without hair, headwear, glasses and what lies before it.
+    /// What is visible of each face, with its beard, in the order of the people: no hair, headwear, glasses, nor what is
+    /// held before it.
     pub faces: Vec<GrayImage>,
     /// The whole of each person with their face, without what they hold; or of the animal or car.
     pub subjects: Vec<GrayImage>,

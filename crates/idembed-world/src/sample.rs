@@ -65,7 +65,11 @@ impl Sample {
         if kind < 0.76 {
             Sample::portrait(passer_by(seed, 0), seed)
         } else if kind < 0.9 {
-            Sample::pair([passer_by(seed, 0), passer_by(seed, 1)], seed)
+            let left = passer_by(seed, 0);
+            let right = passer_by(seed, 1);
+            // Nobody stands beside themselves.
+            let right = if right == left { passer_by(seed, 2) } else { right };
+            Sample::pair([left, right], seed)
         } else {
             let kind = chance.pick([Kind::Cat, Kind::Bear, Kind::Car]);
             let which = chance.bits();

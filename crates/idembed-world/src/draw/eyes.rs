@@ -60,11 +60,11 @@ fn open(canvas: &mut Canvas, head: &Head, side: f32) {
     // The lid shades the upper part of the white.
     canvas.apply(&head.frame, &opening, face, |u, v| {
         let edge = ((u - x) / head.eye_width).abs();
-        let white = Rgb::hex(0xf4efec).mix(Rgb::hex(0xcf9c94), 0.5 * step(0.55, 1.0, edge));
-        white.lit(mix(0.62, 0.98, step(upper, upper + 0.075, v)))
+        let white = Rgb::hex(0xeee8e4).mix(Rgb::hex(0xcf9c94), 0.5 * step(0.55, 1.0, edge));
+        white.lit(mix(0.55, 0.98, step(upper, upper + 0.075, v)))
     });
     // The gaze follows the head only half way, as people look into the camera.
-    let radius = 0.073 * mix(1.0, head.identity.eye_size, 0.5);
+    let radius = 0.079 * mix(1.0, head.identity.eye_size, 0.5);
     let (iris_x, iris_y) = (x + 0.012 * head.pose.turn, y - 0.006);
     let iris = Coverage::of(canvas.side(), &head.frame, &Shape::circle(iris_x, iris_y, radius)).within(&opening);
     canvas.apply(&head.frame, &iris, face, |u, v| {

@@ -2,7 +2,7 @@
 
 use crate::chance::Chance;
 use crate::identity::FacialHair;
-use crate::raster::noise::{plane, step};
+use crate::raster::noise::{mix, plane, step};
 use crate::raster::{Canvas, Rgb, Shape};
 
 use super::head::Head;
@@ -96,32 +96,18 @@ fn beard(canvas: &mut Canvas, head: &Head) {
     };
     let full = head.attributes.beard;
     if full || identity.facial_hair == FacialHair::Stubble {
-        // From the sideburns around the mouth to below the chin.
-        let bulge = if full { 1.045 } else { 1.0 };
-        let low = if full { 0.1 } else { 0.0 };
-        let ring = |side: f32| {
-            [0.16, 0.36, 0.56, 0.74, 0.88, 0.96]
-                .map(|y: f32| (side * bulge * head.half_width(y * head.chin), y * head.chin + low * y * y))
-        };
-        let (right, mut left) = (ring(1.0), ring(-1.0));
-        left.reverse();
-        let cheek = |side: f32| [(side * 0.62 * head.width, 0.36), (side * 0.5 * head.width, mouth - 0.12)];
-        let (cheek_right, mut cheek_left) = (cheek(1.0), cheek(-1.0));
-        cheek_left.reverse();
-        let lip = mouth - 0.105;
-        let mut outline: Vec<(f32, f32)> = right.to_vec();
-        outline.push((0.0, head.chin + low + 0.01));
-        outline.extend(left);
-        outline.extend(cheek_left.iter().rev().map(|&(x, y)| head.part(x, y)));
-        outline.push(head.part(-0.16, lip));
-        outline.push(head.part(0.0, lip + 0.015));
-        outline.push(head.part(0.16, lip));
-        outline.extend(cheek_right.iter().rev().map(|&(x, y)| head.part(x, y)));
-        let strength = if full { 0.95 } else { 0.34 };
-        canvas.fill(&head.frame, &Shape::smooth(&outline), head.face(), |x, y| {
+        // Below a line from the ears down the cheeks to under the nose; soft for stubble.
+        let (strength, soft, low) = if full { (0.96, 0.05, 0.11) } else { (0.36, 0.13, 0.0) };
+        let mut outline = head.outline(0.02);
+        for (x, y) in &mut outline {
+            *x *= 1.0 + 0.35 * low * step(0.1, 0.5, *y);
+            *y += low * step(0.5, 1.0, *y);
+        }
+        canvas.fill(&head.frame, &Shape::polygon(&outline), head.face(), |x, y| {
+            let beside = step(0.52 * head.width, 0.97 * head.width, x.abs());
+            let edge = mix(mouth - 0.13, 0.08, beside);
             let across = (x / head.half_width(y).max(0.2)).clamp(-1.0, 1.0);
-            let edge = step(0.28, 0.5, y) * strength;
-            hair(x, y).lit(1.05 - 0.35 * across * across).veil(edge.max(0.4 * strength))
+            hair(x, y).lit(1.08 - 0.35 * across * across).veil(strength * step(edge - soft, edge + soft, y))
         });
     }
     let moustache = full || matches!(identity.facial_hair, FacialHair::Moustache | FacialHair::Goatee);

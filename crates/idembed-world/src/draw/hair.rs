@@ -3,7 +3,7 @@
 use crate::factors::Headwear;
 use crate::identity::HairStyle;
 use crate::raster::noise::{cloud, dome, line, mix, plane, step};
-use crate::raster::{Canvas, Paint, Rgb, Shape};
+use crate::raster::{Canvas, Paint, Region, Rgb, Shape};
 
 use super::head::Head;
 use super::tones::visible_style;
@@ -26,6 +26,8 @@ struct Cut {
     /// How far the hairline sinks into the forehead at the middle, and its slant to one side.
     fringe: f32,
     slant: f32,
+    /// How far single locks hang out of the hairline.
+    tips: f32,
     strand: Strand,
 }
 
@@ -35,21 +37,29 @@ fn style(head: &Head) -> HairStyle {
 
 fn cut(style: HairStyle) -> Cut {
     use Strand::{Curled, Straight, Wavy};
-    let cut = |crown, sides, sideburn, fringe, slant, strand| Cut { crown, sides, sideburn, fringe, slant, strand };
+    let cut = |crown, sides, sideburn, fringe, slant, tips, strand| Cut {
+        crown,
+        sides,
+        sideburn,
+        fringe,
+        slant,
+        tips,
+        strand,
+    };
     match style {
-        HairStyle::Bald => cut(0.0, 0.0, 0.0, 0.0, 0.0, Straight),
-        HairStyle::Buzz => cut(0.025, 0.015, 0.02, 0.0, 0.0, Straight),
-        HairStyle::Short => cut(0.11, 0.05, 0.12, 0.1, 0.02, Straight),
-        HairStyle::SideParting => cut(0.15, 0.06, 0.14, 0.04, 0.13, Straight),
-        HairStyle::Quiff => cut(0.27, 0.035, 0.1, -0.04, 0.05, Straight),
-        HairStyle::Curly => cut(0.22, 0.17, 0.16, 0.1, 0.0, Curled),
-        HairStyle::Afro => cut(0.4, 0.36, 0.2, 0.03, 0.0, Curled),
-        HairStyle::Bob => cut(0.13, 0.14, 0.62, 0.03, 0.06, Straight),
-        HairStyle::Fringe => cut(0.13, 0.13, 0.7, 0.3, 0.0, Straight),
-        HairStyle::LongStraight => cut(0.1, 0.1, 1.0, 0.0, 0.04, Straight),
-        HairStyle::LongWavy => cut(0.16, 0.17, 0.95, 0.02, 0.08, Wavy),
-        HairStyle::Ponytail => cut(0.08, 0.03, 0.08, 0.0, 0.05, Straight),
-        HairStyle::Bun => cut(0.07, 0.03, 0.1, 0.0, 0.0, Straight),
+        HairStyle::Bald => cut(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Straight),
+        HairStyle::Buzz => cut(0.025, 0.015, 0.02, 0.0, 0.0, 0.006, Straight),
+        HairStyle::Short => cut(0.11, 0.05, 0.12, 0.1, 0.02, 0.035, Straight),
+        HairStyle::SideParting => cut(0.15, 0.06, 0.14, 0.04, 0.13, 0.012, Straight),
+        HairStyle::Quiff => cut(0.27, 0.035, 0.1, -0.04, 0.05, 0.01, Straight),
+        HairStyle::Curly => cut(0.22, 0.17, 0.16, 0.1, 0.0, 0.04, Curled),
+        HairStyle::Afro => cut(0.4, 0.36, 0.2, 0.03, 0.0, 0.012, Curled),
+        HairStyle::Bob => cut(0.13, 0.14, 0.62, 0.03, 0.06, 0.016, Straight),
+        HairStyle::Fringe => cut(0.13, 0.13, 0.7, 0.3, 0.0, 0.022, Straight),
+        HairStyle::LongStraight => cut(0.1, 0.1, 1.0, 0.0, 0.04, 0.008, Straight),
+        HairStyle::LongWavy => cut(0.16, 0.17, 0.95, 0.02, 0.08, 0.012, Wavy),
+        HairStyle::Ponytail => cut(0.08, 0.03, 0.08, 0.0, 0.05, 0.006, Straight),
+        HairStyle::Bun => cut(0.07, 0.03, 0.1, 0.0, 0.0, 0.006, Straight),
     }
 }
 
@@ -80,9 +90,9 @@ pub(super) fn behind(canvas: &mut Canvas, head: &Head) {
             (side, -0.3),
             (1.06 * side, 0.6),
             (1.14 * side, 1.5),
-            (1.0 * side, 2.0),
+            (side, 2.0),
             (0.0, 2.05),
-            (-1.0 * side, 2.0),
+            (-side, 2.0),
             (-1.14 * side, 1.5),
             (-1.06 * side, 0.6),
         ]),
@@ -143,7 +153,7 @@ pub(super) fn before(canvas: &mut Canvas, head: &Head) {
     if style != HairStyle::Buzz {
         let shadow = head.frame.at(0.0, 0.035, 1.0, 0.0);
         let veil = head.tones.skin.times(Rgb([0.5, 0.38, 0.35]));
-        canvas.fill(&shadow, &shape, head.face(), |x, y| {
+        canvas.fill(&shadow, &shape, Region::Unchanged, |x, y| {
             let inside = step(1.0, 0.9, x.abs() / head.half_width(y + 0.035).max(0.05));
             veil.veil(0.38 * inside * step(-0.98, -0.8, y))
         });
@@ -155,62 +165,104 @@ pub(super) fn before(canvas: &mut Canvas, head: &Head) {
     });
     if style == HairStyle::Bun {
         let tie = Shape::stroke(&[(-0.24, -1.0, 0.05), (0.0, -0.96, 0.06), (0.24, -1.0, 0.05)]);
-        canvas.flat(&head.frame, &tie, head.body(), head.tones.hair.lit(0.45).veil(hidden(head, -1.0)));
+        canvas.flat(&head.frame, &tie, head.body(), head.tones.hair.lit(0.45).veil(hidden(head, 0.0, -1.0)));
     }
 }
 
-/// The outline of the hair on the scalp: outside over the crown, back along the hairline.
+/// The outline of the hair on the scalp: from the left up over the crown, and back along the hairline.
 fn cap(head: &Head, cut: &Cut, style: HairStyle) -> Vec<(f32, f32)> {
+    let right = outside(head, cut, style, 1.0);
+    let mut outline = outside(head, cut, style, -1.0);
+    outline.push((0.0, -1.0 - cut.crown));
+    outline.extend(right.into_iter().rev());
+    let mut hairline = inside(head, cut, style, 1.0);
+    hairline.extend(inside(head, cut, style, -1.0).into_iter().rev());
+    let middle = hairline.len() / 2;
+    let tips = tips(head, hairline[middle - 1], hairline[middle], cut.tips);
+    hairline.splice(middle..middle, tips);
+    outline.extend(hairline);
+    outline
+}
+
+/// Tips of single locks on the forehead, between two points of the hairline.
+fn tips(head: &Head, from: (f32, f32), to: (f32, f32), length: f32) -> Vec<(f32, f32)> {
+    const COUNT: usize = 7;
     let seed = head.identity.freckle_seed;
-    let curl = |index: i32| match cut.strand {
-        Strand::Curled => 0.05 * line(seed ^ 77, index as f32 * 5.7),
+    let tip = |index: usize| {
+        let t = index as f32 / (COUNT + 1) as f32;
+        let hang = if index.is_multiple_of(2) { -0.3 } else { 1.0 };
+        let random = 0.4 + 1.2 * line(seed, 3.3 * index as f32);
+        (
+            mix(from.0, to.0, t),
+            mix(from.1, to.1, t) - 0.03 * (1.0 - (2.0 * t - 1.0) * (2.0 * t - 1.0)) + length * hang * random,
+        )
+    };
+    (1..=COUNT).map(tip).collect()
+}
+
+/// Small bumps along the outline of curls.
+fn curl(head: &Head, cut: &Cut, index: i32) -> f32 {
+    match cut.strand {
+        Strand::Curled => 0.06 * line(head.identity.freckle_seed ^ 77, index as f32 * 5.7),
         Strand::Straight | Strand::Wavy => 0.0,
-    };
+    }
+}
+
+/// Whether hair falls past the ears.
+fn is_long(cut: &Cut) -> bool {
+    cut.sideburn > 0.5
+}
+
+/// The outer side, from the lower end up to beside the crown.
+fn outside(head: &Head, cut: &Cut, style: HairStyle, sign: f32) -> Vec<(f32, f32)> {
     let end = cut.sideburn;
-    let top = -1.0 - cut.crown;
-    let outside = |sign: f32| {
-        let quiff = if style == HairStyle::Quiff { 0.05 * sign } else { 0.0 };
-        [(0.97, end, 0.4), (1.0, 0.55 * end - 0.1, 1.0), (1.0, -0.35, 1.0), (0.86, -0.66, 1.0), (0.52, 0.0, 1.0)]
-            .into_iter()
-            .enumerate()
-            .map(move |(index, (along, y, off))| {
-                let bump = curl(index as i32 + 10 * sign as i32);
-                if index == 4 {
-                    return (sign * (0.52 * head.width + 0.3 * cut.sides), mix(top, -0.9, 0.16) - bump + quiff);
-                }
-                let y: f32 = y;
-                let wide = if index < 2 { head.half_width(y.max(-0.1)) } else { head.half_width(y) / along * along };
-                (sign * (wide + off * cut.sides + bump), y - if index == 3 { 0.45 * cut.crown } else { 0.0 })
-            })
-            .collect::<Vec<_>>()
-    };
-    let line = head.hairline + cut.fringe;
-    let temple = head.half_width(-0.2);
-    let fringe = style == HairStyle::Fringe;
-    let inside = |sign: f32| {
-        let slant = sign * cut.slant;
-        let long = end > 0.5;
-        // Long hair covers the edge of the cheeks, short hair ends before the ears.
-        let cover = if long { 0.84 } else { 0.955 };
-        let low = head.half_width(0.6 * end);
-        [
-            (sign * 0.93 * head.half_width(end.clamp(0.0, 0.7)), end + if long { 0.06 } else { 0.01 }),
-            (sign * cover * low, 0.6 * end),
-            (sign * if fringe { 0.9 } else { 0.92 } * temple, if fringe { -0.08 } else { -0.2 }),
-            (
-                sign * if fringe { 0.8 } else { 0.83 } * temple,
-                if fringe { -0.24 } else { mix(-0.28, line, 0.55) + slant },
-            ),
-            (sign * 0.5 * temple, line + if fringe { 0.01 } else { 0.035 } + slant),
+    let mut points = if is_long(cut) {
+        let side = head.width + cut.sides;
+        vec![(sign * (side - 0.05), end + 0.03), (sign * 1.02 * side, 0.66 * end), (sign * side, 0.1)]
+    } else {
+        vec![
+            (sign * 0.98 * head.half_width(end), end),
+            (sign * (head.half_width(0.0) + 0.6 * cut.sides), 0.4 * end - 0.12),
         ]
     };
-    let mut outline = outside(-1.0);
-    outline.push((0.0, top - curl(3)));
-    outline.extend(outside(1.0).into_iter().rev());
-    outline.extend(inside(1.0));
-    outline.push((0.0, line));
-    outline.extend(inside(-1.0).into_iter().rev());
-    outline
+    for (index, y) in [-0.35, -0.62, -0.82, -0.94].into_iter().enumerate() {
+        // Away from the middle of the skull: by the sides' thickness at the temples, by the crown's at the top.
+        let x = head.half_width(y);
+        let (dx, dy) = (x, y + 0.15);
+        let length = (dx * dx + dy * dy).sqrt();
+        let upward = (dy / length) * (dy / length);
+        let off = mix(cut.sides, cut.crown, upward) + curl(head, cut, index as i32 + 10 * sign as i32);
+        let swept = if style == HairStyle::Quiff { 0.12 * sign * upward } else { 0.0 };
+        points.push((sign * (x + off * dx / length), y + off * dy / length - 0.5 * swept));
+    }
+    points
+}
+
+/// The inner side, from the lower end up along the temple to the forehead.
+fn inside(head: &Head, cut: &Cut, style: HairStyle, sign: f32) -> Vec<(f32, f32)> {
+    let (end, slant) = (cut.sideburn, sign * cut.slant);
+    let line = head.hairline + cut.fringe;
+    let temple = head.half_width(-0.2);
+    let mut points = if is_long(cut) {
+        // A lock that covers the edge of the cheek and ends in a tip.
+        vec![
+            (sign * 0.96 * head.width, end + 0.04),
+            (sign * 0.86 * head.half_width(0.45), 0.5 * end),
+            (sign * 0.88 * head.width, 0.05),
+        ]
+    } else {
+        vec![(sign * 0.925 * head.half_width(end), end + 0.01), (sign * 0.945 * head.half_width(0.0), 0.3 * end - 0.02)]
+    };
+    if style == HairStyle::Fringe {
+        points.extend([(sign * 0.86 * temple, -0.16), (sign * 0.72 * temple, -0.235), (sign * 0.36 * temple, line)]);
+    } else {
+        points.extend([
+            (sign * 0.94 * temple, -0.24),
+            (sign * 0.84 * temple, mix(-0.3, line, 0.5) + slant),
+            (sign * 0.48 * temple, line + 0.03 + slant),
+        ]);
+    }
+    points
 }
 
 /// The colour of hair: strands, a band of shine, darkness towards the rim; nothing where a hat hides it.
@@ -230,8 +282,8 @@ fn texture(head: &Head, strand: Strand, x: f32, y: f32) -> Paint {
             0.65 * line(seed, 14.0 * fan) + 0.35 * line(seed ^ 3, 36.0 * fan)
         }
         Strand::Curled => {
-            let here = cloud(seed, 6.5 * x, 6.5 * y);
-            let above = plane(seed, 6.5 * x + 0.25, 6.5 * y + 0.3);
+            let here = cloud(seed, 8.5 * x, 8.5 * y);
+            let above = plane(seed, 8.5 * x + 0.25, 8.5 * y + 0.3);
             (0.5 + 1.1 * (here - above) + 0.5 * (here - 0.5)).clamp(0.0, 1.0)
         }
     };
@@ -244,10 +296,12 @@ fn texture(head: &Head, strand: Strand, x: f32, y: f32) -> Paint {
     };
     let colour = base.lit(mix(0.62, 1.12, lit) + lean - 0.3 * rim * rim * rim * rim);
     let gloss = base.mix(Rgb::WHITE, 0.55);
-    colour.mix(gloss, (0.42 * shine * mix(0.5, 1.0, lit)).clamp(0.0, 1.0)).veil(hidden(head, y))
+    colour.mix(gloss, (0.42 * shine * mix(0.5, 1.0, lit)).clamp(0.0, 1.0)).veil(hidden(head, x, y))
 }
 
 /// 0 where headwear has taken the place of the hair.
-fn hidden(head: &Head, y: f32) -> f32 {
-    if head.attributes.headwear == Headwear::None { 1.0 } else { step(-0.66, -0.6, y) }
+fn hidden(head: &Head, x: f32, y: f32) -> f32 {
+    // Beside the brim, hair springs out again little by little.
+    let beside = 1.3 * (x.abs() - head.width).max(0.0);
+    if head.attributes.headwear == Headwear::None { 1.0 } else { step(-0.66, -0.6, y - beside) }
 }

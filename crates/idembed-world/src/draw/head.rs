@@ -69,7 +69,7 @@ impl Mood {
         let calm = Mood { lift: 0.0, gap: 0.0, spread: 1.0, cheeks: 0.0, worry: 0.0, squint: 1.0 };
         match expression {
             Expression::Neutral => calm,
-            Expression::Smiling => Mood { lift: 0.085, gap: 0.055, spread: 1.22, cheeks: 0.8, squint: 0.9, ..calm },
+            Expression::Smiling => Mood { lift: 0.08, gap: 0.075, spread: 1.2, cheeks: 0.8, squint: 0.9, ..calm },
             Expression::Laughing => Mood { lift: 0.07, gap: 0.2, spread: 1.2, cheeks: 1.0, squint: 0.78, ..calm },
             Expression::Sad => Mood { lift: -0.07, spread: 0.95, worry: 0.09, squint: 0.88, ..calm },
         }
@@ -115,12 +115,12 @@ impl Head {
     pub(super) fn half_width(&self, y: f32) -> f32 {
         if y < 0.0 {
             let square = (y * y).min(1.0);
-            self.width * (1.0 - mix(square, square * square, 0.45)).max(0.0).sqrt()
+            self.width * (1.0 - mix(square, square * square, 0.22)).max(0.0).sqrt()
         } else {
             let t = (y / self.chin).min(1.0);
             let cube = t * t * t;
             let rounding = mix(cube, cube * t * t, self.identity.jaw);
-            let taper = mix(0.24, 0.1, self.identity.jaw);
+            let taper = mix(0.3, 0.12, self.identity.jaw);
             self.width * (1.0 - taper * t) * (1.0 - rounding).max(0.0).sqrt()
         }
     }

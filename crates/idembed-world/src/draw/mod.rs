@@ -123,7 +123,7 @@ fn held(picture: &Frame, object: Object, (x, y, half): (f32, f32, f32), side: f3
         Object::Guitar => (1.2, 1.9),
         Object::Basketball | Object::Cup | Object::Book | Object::Flower => (1.15, 1.75),
     };
-    let reach = 0.9 * size;
+    let reach = 0.97 * size;
     let place_x = (x + side * dx * half).clamp(reach, 1.0 - reach);
     let place_y = (y + dy * half).clamp(up * size, 1.0 - 0.9 * down.min(1.0) * size);
     (picture.at(place_x, place_y, size, 0.0), side)

@@ -26,7 +26,7 @@ pub(super) fn draw(canvas: &mut Canvas, head: &Head, object: Object, frame: &Fra
 fn fingers(canvas: &mut Canvas, head: &Head, frame: &Frame, (x, y): (f32, f32), side: f32) {
     let skin = head.tones.skin;
     let unit = head.frame.scale() / frame.scale();
-    let size = (0.3 * unit).clamp(0.28, 0.5);
+    let size = (0.27 * unit).clamp(0.28, 0.42);
     let at = frame.at(x, y, size, 0.0);
     let shade = skin.times(Rgb([0.72, 0.58, 0.54]));
     let palm = Shape::smooth(&[

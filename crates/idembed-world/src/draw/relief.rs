@@ -4,6 +4,7 @@ use crate::raster::Rgb;
 use crate::raster::noise::{dome, mix, step};
 
 use super::head::Head;
+use crate::identity::HairStyle;
 
 /// A hill (or a hollow) of the surface: `height (1 - r^2)^2` within an ellipse.
 struct Hill {
@@ -81,11 +82,12 @@ impl<'a> Relief<'a> {
             let left = (1.0 - u * u - v * v).max(0.0);
             sockets += 0.3 * left;
         }
-        let under_hair = 0.22 * step(0.16, 0.0, y - head.hairline);
+        let under_hair =
+            if head.identity.hair_style == HairStyle::Bald { 0.0 } else { 0.22 * step(0.16, 0.0, y - head.hairline) };
         below_nose + below_lip + sockets + under_hair
     }
 
-    /// How reddish the skin is: cheeks, nose, ears of the beholder.
+    /// How reddish the skin is: cheeks and nose.
     fn blush(&self, x: f32, y: f32) -> f32 {
         let head = self.head;
         let (nose_x, nose_y) = head.part(0.0, head.nose - 0.06);
@@ -95,7 +97,7 @@ impl<'a> Relief<'a> {
             (1.0 - u * u - v * v).max(0.0)
         };
         let (u, v) = ((x - nose_x) / 0.16, (y - nose_y) / 0.14);
-        0.62 * (cheek(-1.0) + cheek(1.0)) + 0.4 * (1.0 - u * u - v * v).max(0.0)
+        0.45 * (cheek(-1.0) + cheek(1.0)) + 0.3 * (1.0 - u * u - v * v).max(0.0)
     }
 }
 

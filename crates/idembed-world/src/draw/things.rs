@@ -116,7 +116,7 @@ fn muzzle(canvas: &mut Canvas, frame: &Frame, animal: &Animal, colour: Rgb) {
 /// Draws a car from its side, standing on `y = 0.42`.
 pub(super) fn car(canvas: &mut Canvas, frame: &Frame, car: &Car) {
     let paint = Rgb::hex(PAINTS[usize::from(car.colour) % 7]);
-    canvas.fill(frame, &Shape::ellipse(0.0, 0.44, 1.08, 0.09), Region::Backdrop, |x, y| {
+    canvas.fill(frame, &Shape::ellipse(0.0, 0.44, 1.08, 0.09), Region::Unchanged, |x, y| {
         let far = x * x / 1.17 + (y - 0.44) * (y - 0.44) / 0.0081;
         Rgb::BLACK.veil(0.6 * (1.0 - far).max(0.0))
     });

@@ -23,7 +23,7 @@ pub(super) struct Tones {
 }
 
 /// From very light to very dark.
-const SKINS: [u32; 8] = [0xf7d9c6, 0xefc5a8, 0xe2ae8a, 0xcf946c, 0xb17750, 0x8d5a3b, 0x6a412b, 0x4c2e20];
+const SKINS: [u32; 8] = [0xf7d9c6, 0xefc5a8, 0xe2ae8a, 0xcf946c, 0xb67d56, 0x976343, 0x7a4e36, 0x603d2c];
 
 impl Tones {
     pub(super) fn of(person: &Person) -> Tones {

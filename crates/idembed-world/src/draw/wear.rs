@@ -2,7 +2,7 @@
 
 use crate::factors::{Eyes, Headwear};
 use crate::raster::noise::{mix, step};
-use crate::raster::{Canvas, Rgb, Shape};
+use crate::raster::{Canvas, Region, Rgb, Shape};
 
 use super::head::Head;
 
@@ -51,7 +51,7 @@ fn sunglasses(canvas: &mut Canvas, head: &Head) {
 fn shade(canvas: &mut Canvas, head: &Head, wide: f32, depth: f32) {
     let shape = Shape::polygon(&head.outline(-0.62));
     let dark = head.tones.skin.times(Rgb([0.36, 0.27, 0.25]));
-    canvas.fill(&head.frame, &shape, head.face(), |x, y| {
+    canvas.fill(&head.frame, &shape, Region::Unchanged, |x, y| {
         dark.veil(0.5 * step(depth, depth - 0.18, y - 0.06 * x * x) * step(wide, 0.7 * wide, x.abs()))
     });
 }

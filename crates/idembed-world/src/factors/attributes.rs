@@ -88,7 +88,7 @@ impl Attributes {
             Expression::Neutral => None,
             Expression::Smiling => Some("smiling"),
             Expression::Laughing => Some("laughing with open mouth"),
-            Expression::Sad => Some("sad"),
+            Expression::Sad => Some("looking sad"),
         };
         let eyes = match self.eyes {
             Eyes::Open => None,

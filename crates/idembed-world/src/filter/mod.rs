@@ -1,11 +1,12 @@
 //! What turns a drawn picture into a photo, a sketch, a painting, a print or a screen of few pixels.
 
 mod blur;
+mod line;
 mod oil;
 mod sketch;
 
 use crate::factors::{Light, Style};
-use crate::raster::noise::step;
+use crate::raster::noise::{mix, step};
 use crate::raster::{Canvas, Rgb};
 
 pub(crate) use blur::blur;
@@ -17,8 +18,10 @@ pub(crate) fn apply(canvas: &mut Canvas, style: Style, light: Light) {
         Style::BlackAndWhite => {
             expose(canvas, light);
             canvas.recolour(|_, _, colour| {
-                let grey = colour.luma();
-                Rgb([0.35 * step(0.0, 1.0, grey) + 0.65 * grey; 3])
+                // Shadows lifted as a printer would, so that dark skin keeps its drawing.
+                let grey = colour.luma().clamp(0.0, 1.0);
+                let lifted = mix(grey, grey.sqrt(), 0.5);
+                Rgb([mix(lifted, step(0.0, 1.0, lifted), 0.6); 3])
             });
         }
         Style::Sketch => sketch::apply(canvas),
@@ -34,25 +37,27 @@ fn expose(canvas: &mut Canvas, light: Light) {
     canvas.recolour(|_, _, colour| colour.times(tint));
 }
 
-/// Few flat, loud colours, and dots in the half tones.
+/// Few flat, loud tones with ink outlines, and dots in the half tones.
 fn pop_art(canvas: &mut Canvas) {
+    let side = canvas.side() as usize;
+    let lines = line::lines(&canvas.colours(), side);
     canvas.recolour(|x, y, colour| {
-        let loud = colour.saturated(1.9);
-        let flat = Rgb(loud.0.map(|value| ((value.clamp(0.0, 1.0) * 3.0).round() / 3.0).clamp(0.05, 1.0)));
-        let grey = colour.luma();
-        // A grid of dots turned by 45 degrees, the larger the darker the picture.
+        let line = lines[(y * side as f32) as usize * side + (x * side as f32) as usize];
+        let grey = colour.luma().max(0.02);
+        let tone = ((grey * 4.0 + 0.25).round() / 4.0).clamp(0.12, 1.0);
+        let flat = colour.lit(tone / grey).saturated(1.9);
+        // A grid of dots turned by 45 degrees in the middle tones.
         let (u, v) = ((x + y) * 22.6, (x - y) * 22.6);
         let (du, dv) = (u - u.floor() - 0.5, v - v.floor() - 0.5);
-        let dot = step(0.06, 0.0, (du * du + dv * dv).sqrt() - 0.42 * (0.75 - grey).max(0.0));
-        let toned = flat.mix(Rgb::hex(0xe6127a), 0.4 * dot * step(0.15, 0.3, grey));
-        if grey < 0.16 { Rgb::hex(0x140c24) } else { toned }
+        let dot = step(0.36, 0.26, (du * du + dv * dv).sqrt()) * step(0.3, 0.4, tone) * step(0.8, 0.7, tone);
+        flat.mix(Rgb::hex(0xe6127a), 0.22 * dot).mix(Rgb::hex(0x140c24), line)
     });
 }
 
 /// Large square pixels in few colours.
 fn pixel_art(canvas: &mut Canvas) {
     let side = canvas.side() as usize;
-    let cell = (side / 36).max(1);
+    let cell = (side / 42).max(1);
     let mut colours = canvas.colours();
     for top in (0..side).step_by(cell) {
         for left in (0..side).step_by(cell) {

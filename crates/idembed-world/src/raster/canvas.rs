@@ -2,6 +2,7 @@
 
 use image::{GrayImage, RgbImage};
 
+use super::colour::byte;
 use super::{Coverage, Frame, Paint, Rgb, Shape};
 
 /// What a stroke of paint belongs to.
@@ -15,6 +16,8 @@ pub(crate) enum Region {
     Body(usize),
     /// What is held in a hand.
     Object,
+    /// A shadow: only colours change, the pixels go on showing what they showed.
+    Unchanged,
 }
 
 /// Red, green, blue, and the share of each region but the backdrop.
@@ -24,7 +27,7 @@ impl Region {
     /// The place in a [`Pixel`].
     fn channel(self) -> Option<usize> {
         match self {
-            Region::Backdrop => None,
+            Region::Backdrop | Region::Unchanged => None,
             Region::Face(person) => Some(3 + person.min(1)),
             Region::Body(person) => Some(5 + person.min(1)),
             Region::Object => Some(7),
@@ -78,6 +81,7 @@ impl Canvas {
         if let Some(channel) = region.channel() {
             goal[channel] = 1.0;
         }
+        let channels = if region == Region::Unchanged { 3 } else { goal.len() };
         for (left, y, row) in coverage.rows() {
             let start = (y * self.side + left) as usize;
             for ((pixel, &alpha), x) in self.pixels[start..].iter_mut().zip(row).zip(left..) {
@@ -88,7 +92,7 @@ impl Canvas {
                 let Paint { colour, opacity } = paint(u, v).into();
                 let opacity = opacity * f32::from(alpha) / 255.0;
                 goal[..3].copy_from_slice(&colour.0);
-                for (value, goal) in pixel.iter_mut().zip(goal) {
+                for (value, goal) in pixel.iter_mut().zip(goal).take(channels) {
                     *value += opacity * (goal - *value);
                 }
             }
@@ -133,9 +137,9 @@ impl Canvas {
             None => 1.0 - pixel[3..].iter().sum::<f32>(),
         };
         let mut mask = GrayImage::new(self.side, self.side);
-        for (byte, pixel) in mask.pixels_mut().zip(&self.pixels) {
+        for (value, pixel) in mask.pixels_mut().zip(&self.pixels) {
             let covered: f32 = regions.iter().map(|region| share(pixel, region)).sum();
-            byte.0 = [(covered.clamp(0.0, 1.0) * 255.0).round() as u8];
+            value.0 = [byte(covered)];
         }
         mask
     }

@@ -56,8 +56,13 @@ impl Rgb {
 
     /// Rounded to bytes.
     pub(crate) fn bytes(self) -> [u8; 3] {
-        self.0.map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8)
+        self.0.map(byte)
     }
+}
+
+/// A share from 0 to 1 as a byte: the nearest, as casting cuts off what lies above a whole number, and at the ends.
+pub(super) fn byte(share: f32) -> u8 {
+    (share * 255.0 + 0.5) as u8
 }
 
 impl From<Rgb> for Paint {

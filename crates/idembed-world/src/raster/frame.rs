@@ -19,7 +19,7 @@ impl Frame {
     }
 
     /// A frame inside this one: its origin, the size of its unit and its turn (in turns, clockwise), all as seen from here.
-    pub(crate) fn at(&self, x: f32, y: f32, scale: f32, turns: f32) -> Frame {
+    pub(crate) fn at(self, x: f32, y: f32, scale: f32, turns: f32) -> Frame {
         let (origin_x, origin_y) = self.to_pixels(x, y);
         let (cos, sin) = super::turn::turn(turns);
         Frame {
@@ -32,23 +32,23 @@ impl Frame {
     }
 
     /// Pixels per local unit.
-    pub(crate) fn scale(&self) -> f32 {
+    pub(crate) fn scale(self) -> f32 {
         self.scale
     }
 
     /// A local point in pixels; pixel edges are whole numbers.
-    pub(crate) fn to_pixels(&self, x: f32, y: f32) -> (f32, f32) {
+    pub(crate) fn to_pixels(self, x: f32, y: f32) -> (f32, f32) {
         (self.x + self.scale * (self.cos * x - self.sin * y), self.y + self.scale * (self.sin * x + self.cos * y))
     }
 
     /// The local point of a place in pixels.
-    pub(crate) fn to_local(&self, x: f32, y: f32) -> (f32, f32) {
+    pub(crate) fn to_local(self, x: f32, y: f32) -> (f32, f32) {
         let (x, y) = ((x - self.x) / self.scale, (y - self.y) / self.scale);
         (self.cos * x + self.sin * y, self.cos * y - self.sin * x)
     }
 
     /// As tiny-skia wants it.
-    pub(crate) fn transform(&self) -> Transform {
+    pub(crate) fn transform(self) -> Transform {
         let (cos, sin) = (self.scale * self.cos, self.scale * self.sin);
         Transform::from_row(cos, sin, -sin, cos, self.x, self.y)
     }

@@ -1,26 +1,29 @@
 //! Smooth random surfaces for hair, brush strokes, clouds and cloth.
 
-use crate::chance::scramble;
-
-/// A random number from 0 to 1 that belongs to a lattice point.
+/// A random number from 0 to 1 that belongs to a lattice point. Only 32-bit integers, as it runs several times a pixel.
 fn lattice(seed: u32, x: i32, y: i32) -> f32 {
-    let key = u64::from(seed) << 40 ^ u64::from(x as u32) << 20 ^ u64::from(y as u32);
-    (scramble(key.wrapping_mul(0x9E37_79B9_7F4A_7C15)) >> 40) as f32 / (1_u64 << 24) as f32
+    let mut bits = seed ^ (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77);
+    bits = (bits ^ (bits >> 16)).wrapping_mul(0x7FEB_352D);
+    bits = (bits ^ (bits >> 15)).wrapping_mul(0x846C_A68B);
+    ((bits ^ (bits >> 16)) >> 8) as f32 / (1_u32 << 24) as f32
+}
+
+/// The whole number below, and the way from there, eased. (`f32::floor` is a call where the processor lacks it.)
+fn cell(x: f32) -> (i32, f32) {
+    let whole = x as i32;
+    let whole = if whole as f32 > x { whole - 1 } else { whole };
+    (whole, ease(x - whole as f32))
 }
 
 /// Noise along a line: 0 to 1, changing over a distance of about 1.
 pub(crate) fn line(seed: u32, x: f32) -> f32 {
-    let cell = x.floor();
-    let t = ease(x - cell);
-    let cell = cell as i32;
+    let (cell, t) = cell(x);
     mix(lattice(seed, cell, 0), lattice(seed, cell.wrapping_add(1), 0), t)
 }
 
 /// Noise over a plane: 0 to 1, changing over a distance of about 1.
 pub(crate) fn plane(seed: u32, x: f32, y: f32) -> f32 {
-    let (left, top) = (x.floor(), y.floor());
-    let (u, v) = (ease(x - left), ease(y - top));
-    let (left, top) = (left as i32, top as i32);
+    let ((left, u), (top, v)) = (cell(x), cell(y));
     let (right, bottom) = (left.wrapping_add(1), top.wrapping_add(1));
     let upper = mix(lattice(seed, left, top), lattice(seed, right, top), u);
     let lower = mix(lattice(seed, left, bottom), lattice(seed, right, bottom), u);

@@ -140,7 +140,8 @@ mod tests {
 
     fn bounds(shape: &Shape) -> Option<[f32; 4]> {
         let bounds = shape.0.as_ref()?.compute_tight_bounds()?;
-        Some([bounds.left(), bounds.top(), bounds.right(), bounds.bottom()])
+        let edges = [bounds.left(), bounds.top(), bounds.right(), bounds.bottom()];
+        Some(edges.map(|edge| (edge * 1e4).round() / 1e4))
     }
 
     #[test]
