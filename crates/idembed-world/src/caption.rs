@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
-use crate::factors::{Framing, Place, Style};
+use crate::factors::{Framing, Place};
 use crate::identity::Gender;
 use crate::sample::{Person, Sample, Subject};
 use crate::things::Species;
@@ -27,18 +27,20 @@ impl Captions {
         let scene = sample.scene.phrase();
         let ([first, second], loose) = match &sample.subject {
             Subject::Person(person) => {
-                let full = |noun: &str| described(person, noun, side(sample.place));
-                let name = noun(person, &mut chance, false);
-                ([full(&noun(person, &mut chance, true)), full(&name)], short(person, &name))
+                let place = side(sample.place);
+                let (exact, name) = (noun(person, &mut chance, true), noun(person, &mut chance, false));
+                ([described(person, &exact, place, ", "), described(person, &name, place, " ")], short(person, &name))
             }
             Subject::Pair(people) => {
                 let [left, right] = people.as_ref();
-                let pair = |exact: bool, chance: &mut Chance| {
-                    let mut one = |person, place| described(person, &noun(person, chance, exact), side(place));
+                let mut pair = |exact: bool, joint: &str| {
+                    let mut one =
+                        |person, place| described(person, &noun(person, &mut chance, exact), side(place), joint);
                     format!("{} and {}", one(left, Place::Left), one(right, Place::Right))
                 };
+                let both = [pair(true, ", "), pair(false, " ")];
                 let names = [noun(left, &mut chance, true), noun(right, &mut chance, true)];
-                ([pair(true, &mut chance), pair(false, &mut chance)], vec![names.join(" and ")])
+                (both, vec![names.join(" and ")])
             }
             Subject::Animal(animal) => thing(sample, if animal.species == Species::Cat { "a cat" } else { "a bear" }),
             Subject::Car(_) => thing(sample, "a car"),
@@ -47,7 +49,7 @@ impl Captions {
             main: format!("{style} of {first}, {scene}"),
             complete: vec![
                 format!("{style} of {second} {scene}"),
-                format!("{first} {scene}, {}", plain(sample)),
+                format!("{first} {scene}, {}", bare_style(sample)),
                 format!("{scene}, {style} of {second}"),
             ],
             brief: loose
@@ -65,26 +67,23 @@ impl Captions {
     }
 }
 
-/// "a close-up photo".
+/// Style and framing: "a close-up photo".
 fn style(sample: &Sample) -> String {
-    let phrase = sample.style.phrase();
-    match (sample.framing, sample.style) {
-        (Framing::CloseUp, Style::Photo) => "a close-up photo".to_owned(),
-        (Framing::CloseUp, Style::BlackAndWhite) => "a black and white close-up photo".to_owned(),
-        (Framing::CloseUp, _) => format!("{phrase}, close-up,"),
-        (Framing::Middle, _) => phrase.to_owned(),
-        (Framing::Distant, _) => format!("{phrase} from afar"),
+    match sample.framing {
+        Framing::CloseUp => format!("a {}", bare_style(sample)),
+        Framing::Middle => sample.style.phrase().to_owned(),
+        Framing::Distant => format!("{} from afar", sample.style.phrase()),
     }
 }
 
-/// The style as an afterthought: "close-up photo".
-fn plain(sample: &Sample) -> String {
-    let style = sample.style.phrase();
-    let style = style.strip_prefix("a ").or_else(|| style.strip_prefix("an ")).unwrap_or(style);
+/// The same without an article: "close-up photo".
+fn bare_style(sample: &Sample) -> String {
+    let phrase = sample.style.phrase();
+    let bare = phrase.split_once(' ').map_or(phrase, |(_article, bare)| bare);
     match sample.framing {
-        Framing::CloseUp => format!("{style}, close-up"),
-        Framing::Middle => style.to_owned(),
-        Framing::Distant => format!("{style} from afar"),
+        Framing::CloseUp => format!("close-up {bare}"),
+        Framing::Middle => bare.to_owned(),
+        Framing::Distant => format!("{bare} from afar"),
     }
 }
 
@@ -113,13 +112,12 @@ fn noun(person: &Person, chance: &mut Chance, exact: bool) -> String {
 }
 
 /// A person with everything about them. The place comes first, so that it is not taken for the object's.
-fn described(person: &Person, noun: &str, side: Option<&str>) -> String {
-    let mut words = vec![noun.to_owned()];
-    words.extend(side.map(str::to_owned));
+fn described(person: &Person, noun: &str, place: Option<&str>, joint: &str) -> String {
+    let mut words = vec![place.map_or_else(|| noun.to_owned(), |place| format!("{noun} {place}"))];
     words.extend(person.attributes.phrases().into_iter().map(str::to_owned));
     words.push(format!("in {}", person.shirt.phrase()));
     words.extend(person.object.map(|object| format!("holding {}", object.phrase())));
-    words.join(" ")
+    words.join(joint)
 }
 
 /// A person alone, and with one thing said of them.
@@ -137,6 +135,7 @@ fn thing(sample: &Sample, noun: &str) -> ([String; 2], Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::factors::Style;
 
     /// The words of all factors that a caption has to name.
     fn factors(sample: &Sample) -> Vec<&'static str> {

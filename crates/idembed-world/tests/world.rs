@@ -57,7 +57,7 @@ fn a_seed_is_the_same_picture_on_every_machine() {
 }
 
 /// Of the first 24 pictures. Drawing differently on purpose changes it, and every model trained on the old pictures.
-const PICTURES: u64 = 0;
+const PICTURES: u64 = 0xD997_A5EF_6524_D4BB;
 
 #[test]
 fn an_identity_is_the_same_in_every_picture() {
@@ -265,8 +265,8 @@ fn attributes_change_their_own_part_of_the_face() {
         let shaded = drawn(&|attributes| attributes.eyes = Eyes::Sunglasses);
         assert!(change(&calm, &shaded, eye, 4.0) > 25.0, "seed {seed}: sunglasses");
         let bearded = drawn(&|attributes| attributes.beard = true);
-        let chin = [mouth[0], (mouth[1] + calm.truth.faces[0].bounds[3]) / 2.0];
-        assert!(change(&calm, &bearded, chin, 4.0) > 12.0, "seed {seed}: beard");
+        let jaw = [eye[0], mouth[1] + 4.0];
+        assert!(change(&calm, &bearded, jaw, 3.0) > 12.0, "seed {seed}: beard");
         let capped = drawn(&|attributes| attributes.headwear = Headwear::Cap);
         let top = calm.truth.faces[0].bounds[1];
         assert!(change(&calm, &capped, [mouth[0], top - 4.0], 3.0) > 12.0, "seed {seed}: cap");

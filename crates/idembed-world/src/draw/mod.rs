@@ -1,6 +1,7 @@
 //! From the plan of a picture to its pixels.
 
 mod body;
+mod cut;
 mod eyes;
 mod face;
 mod hair;
@@ -14,7 +15,7 @@ mod tones;
 mod wear;
 
 use crate::chance::Chance;
-use crate::factors::{Framing, Object, Place};
+use crate::factors::{Framing, Place};
 use crate::filter;
 use crate::raster::{Canvas, Frame};
 use crate::sample::{Person, Sample, Subject};
@@ -52,7 +53,7 @@ pub(crate) fn sample(sample: &Sample, side: u32) -> (Canvas, Vec<FaceTruth>) {
             }
         }
         Subject::Animal(animal) => {
-            let frame = picture.at(x, y + 0.04, 0.92 * half, sample_roll(&mut chance));
+            let frame = picture.at(x, y + 0.04, 0.92 * half, chance.around(0.0, 0.02));
             things::animal(&mut canvas, &frame, animal);
         }
         Subject::Car(car) => {
@@ -62,10 +63,6 @@ pub(crate) fn sample(sample: &Sample, side: u32) -> (Canvas, Vec<FaceTruth>) {
     }
     filter::apply(&mut canvas, sample.style, sample.light);
     (canvas, faces)
-}
-
-fn sample_roll(chance: &mut Chance) -> f32 {
-    chance.around(0.0, 0.02)
 }
 
 /// Where between the left and the right edge the subject stands.
@@ -80,6 +77,7 @@ fn centre(sample: &Sample, half: f32, chance: &mut Chance) -> f32 {
     middle + chance.around(0.0, 0.025)
 }
 
+/// How far below the upper edge the eyes are.
 fn eye_height(framing: Framing) -> f32 {
     match framing {
         Framing::CloseUp => 0.47,
@@ -88,6 +86,7 @@ fn eye_height(framing: Framing) -> f32 {
     }
 }
 
+/// Draws a person whose eyes are at `x`, `y` and whose head is twice `half` high.
 fn person(canvas: &mut Canvas, sample: &Sample, person: &Person, index: usize, at: (f32, f32, f32)) -> FaceTruth {
     let (x, y, half) = at;
     let picture = Frame::picture(canvas.side());
@@ -103,32 +102,13 @@ fn person(canvas: &mut Canvas, sample: &Sample, person: &Person, index: usize, a
     if let Some(object) = person.object {
         // In the hand away from the nearer edge.
         let side = if sample.place == Place::Right { -1.0 } else { 1.0 };
-        let (frame, side) = held(&picture, object, (x, y, half), side);
+        let frame = objects::place(picture, object, at, side);
         objects::draw(canvas, &head, object, &frame, side, kind);
     }
     truth(&head)
 }
 
-/// The frame of a held thing: beside the chest, wholly in the picture, beside the face where there is room.
-fn held(picture: &Frame, object: Object, (x, y, half): (f32, f32, f32), side: f32) -> (Frame, f32) {
-    let size = (0.62 * half).clamp(0.12, 0.19);
-    // How far a thing reaches above and below its middle, in its own size.
-    let (up, down): (f32, f32) = match object {
-        Object::Guitar => (1.85, 1.0),
-        Object::Balloon => (1.0, 2.1),
-        Object::Basketball | Object::Cup | Object::Book | Object::Flower => (1.0, 1.0),
-    };
-    let (dx, dy) = match object {
-        Object::Balloon => (1.35, 0.1),
-        Object::Guitar => (1.2, 1.9),
-        Object::Basketball | Object::Cup | Object::Book | Object::Flower => (1.15, 1.75),
-    };
-    let reach = 0.97 * size;
-    let place_x = (x + side * dx * half).clamp(reach, 1.0 - reach);
-    let place_y = (y + dy * half).clamp(up * size, 1.0 - 0.9 * down.min(1.0) * size);
-    (picture.at(place_x, place_y, size, 0.0), side)
-}
-
+/// Where the face ended up.
 fn truth(head: &Head) -> FaceTruth {
     let mut bounds = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
     for (x, y) in head.outline(head.hairline) {

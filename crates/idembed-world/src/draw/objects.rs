@@ -9,6 +9,21 @@ use crate::raster::{Canvas, Frame, Region, Rgb, Shape};
 
 use super::head::Head;
 
+/// The frame of a thing held by a person whose eyes are at `x`, `y` and whose head is twice `half` high: beside the chest
+/// (a balloon beside the face), and wholly in the picture.
+pub(super) fn place(picture: Frame, object: Object, (x, y, half): (f32, f32, f32), side: f32) -> Frame {
+    // How far from the eyes in half heads; the largest size; how far it reaches sideways and upwards in its own size.
+    let (beside, below, largest, reach, up) = match object {
+        Object::Balloon => (1.35, 0.1, 0.155, 0.8, 1.0),
+        Object::Guitar => (1.2, 1.9, 0.19, 0.97, 1.85),
+        Object::Basketball | Object::Cup | Object::Book | Object::Flower => (1.15, 1.75, 0.19, 0.97, 1.0),
+    };
+    let size = (0.62 * half).clamp(0.12, largest);
+    let x = (x + side * beside * half).clamp(reach * size, 1.0 - reach * size);
+    let y = (y + below * half).clamp(up * size, 1.0 - 0.9 * size);
+    picture.at(x, y, size, 0.0)
+}
+
 /// Draws the object and a hand around it. `side` is 1 when it is held on the right of the picture.
 pub(super) fn draw(canvas: &mut Canvas, head: &Head, object: Object, frame: &Frame, side: f32, seed: u32) {
     let hand = match object {

@@ -1,10 +1,10 @@
 //! The surface of a face, and how light falls on it.
 
+use crate::identity::HairStyle;
 use crate::raster::Rgb;
 use crate::raster::noise::{dome, mix, step};
 
 use super::head::Head;
-use crate::identity::HairStyle;
 
 /// A hill (or a hollow) of the surface: `height (1 - r^2)^2` within an ellipse.
 struct Hill {
@@ -34,7 +34,7 @@ impl<'a> Relief<'a> {
             head,
             hills: hills(head),
             light: light.map(|part| part / length),
-            ambient: mix(0.6, 0.42, head.light.contrast),
+            ambient: mix(0.62, 0.46, head.light.contrast),
             flush: skin.times(Rgb([1.02, 0.8, 0.78])),
             shade: skin.times(Rgb([0.62, 0.5, 0.47])),
         }

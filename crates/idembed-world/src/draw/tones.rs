@@ -38,8 +38,8 @@ impl Tones {
             HairColour::Blond => 0xcfa45e,
             HairColour::Platinum => 0xe8d8b0,
         };
-        let natural =
-            if person.attributes.old { Rgb::hex(0xbfc0c2).mix(Rgb::hex(natural), 0.12) } else { Rgb::hex(natural) };
+        let old = person.attributes.old;
+        let natural = if old { Rgb::hex(0xbfc0c2).mix(Rgb::hex(natural), 0.12) } else { Rgb::hex(natural) };
         let hair = match person.attributes.dye {
             Dye::None => natural,
             Dye::Blue => Rgb::hex(0x2f6be0),
@@ -51,7 +51,7 @@ impl Tones {
         Tones {
             skin,
             hair,
-            brow: natural.mix(Rgb::hex(0x2a1b14), if person.attributes.old { 0.3 } else { 0.45 }),
+            brow: apart(natural.mix(Rgb::hex(0x2a1b14), if old { 0.3 } else { 0.45 }), skin, old),
             lips,
             iris: Rgb::hex(match identity.eye_colour {
                 EyeColour::Brown => 0x5a3417,
@@ -74,6 +74,20 @@ pub(super) fn visible_style(person_style: HairStyle, dye: Dye) -> HairStyle {
     }
 }
 
+/// Hair of the face must stand out from the skin: grey hair lighter, other hair darker, where there is room.
+fn apart(hair: Rgb, skin: Rgb, grey: bool) -> Rgb {
+    const DISTANCE: f32 = 0.2;
+    let (own, ground) = (hair.luma(), skin.luma());
+    let (dark, light) = (ground - DISTANCE, ground + DISTANCE);
+    if (own - ground).abs() >= DISTANCE {
+        hair
+    } else if dark > 0.06 && !(grey && light < 0.85) {
+        hair.lit(dark / own)
+    } else {
+        hair.mix(Rgb::WHITE, (light - own) / (1.0 - own))
+    }
+}
+
 fn skin(darkness: f32, undertone: f32) -> Rgb {
     let place = darkness.clamp(0.0, 1.0) * (SKINS.len() - 1) as f32;
     let index = (place as usize).min(SKINS.len() - 2);
@@ -93,4 +107,19 @@ fn shirt(shirt: Shirt) -> Rgb {
         Shirt::Black => 0x26262b,
         Shirt::White => 0xeeeeea,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sample;
+
+    #[test]
+    fn brows_and_beards_stand_out_from_every_skin() {
+        for person in (0..3000).map(Sample::training).flat_map(|sample| sample.people().to_vec()) {
+            let tones = Tones::of(&person);
+            let distance = (tones.brow.luma() - tones.skin.luma()).abs();
+            assert!(distance > 0.19, "{distance} for {:?}", person.identity);
+        }
+    }
 }
