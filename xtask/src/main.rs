@@ -15,6 +15,7 @@ mod reference;
 mod report;
 mod setup;
 mod test;
+mod world_sheet;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum Command {
     Eval(eval::Args),
     /// Check `models/manifest.json` against the bundled files
     Manifest(manifest::Args),
+    /// Draw a sheet of pictures of the miniature world
+    WorldSheet(world_sheet::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Manifest(args) => manifest::run(&args),
+        Command::WorldSheet(args) => world_sheet::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
