@@ -11,6 +11,10 @@ fn everything_is_told() {
     assert_eq!(value["libtorch"]["dtypes"][0]["works"], true);
     let mini = value["models"].as_array().unwrap().iter().find(|model| model["name"] == "mini").unwrap();
     assert_eq!((&mini["usable"], &mini["side"]), (&true.into(), &128.into()));
+    let networks = value["networks"].as_array().unwrap();
+    for name in ["mtcnn", "bisenet", "adaface-ir101", "arcface-ir101", "facenet-vggface2"] {
+        assert!(networks.iter().any(|network| network["name"] == name), "{name} is not told");
+    }
     let shown = place.succeeds(&["doctor"]);
     assert!(shown.contains("libtorch") && shown.contains("model mini") && shown.contains("cpu f32"), "{shown}");
 }

@@ -78,6 +78,10 @@ fn no_face_says_what_was_tried_and_what_helps() {
     place.fails(1, &["face", "texture.png", "--out=x"], &expected);
     place.fails(1, &["learn", "texture.png", "--name=me", "--steps=1"], &expected);
     place.succeeds(&["learn", "texture.png", "--name=me", "--steps=1", "--no-face"]);
+    RgbImage::new(1500, 32).save(place.path("black.png")).unwrap();
+    place.fails(1, &["face", "black.png", "--out=x"], &["no face was found in `black.png`"]);
+    RgbImage::new(1, 5000).save(place.path("line.png")).unwrap();
+    place.fails(1, &["face", "line.png", "--out=x"], &["1 x 5000 pixels", "at least 32"]);
 }
 
 #[test]
@@ -116,4 +120,28 @@ fn learning_takes_the_face_and_measures_leakage_against_its_mask() {
     assert_ne!(found, with_mask(&["--attention-target=mask"]), "the attention is pulled into the mask");
     place.fails(1, &[&learn[..], &["--mask=ellipse", "--no-face"]].concat(), &["no face is looked for"]);
     place.fails(1, &[&learn[..], &["--mask=parsing"]].concat(), &["models/bisenet", "cargo xtask download bisenet"]);
+}
+
+#[test]
+fn parsing_masks_the_parts_that_are_asked_for() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    // A parser with random weights: all parts together cover the whole picture, unlike the ellipse.
+    std::fs::create_dir_all(place.path("networks/bisenet")).unwrap();
+    let weights = idembed_integration_tests::fixture_dir("parsing").join("bisenet.safetensors");
+    std::fs::copy(weights, place.path("networks/bisenet/model.safetensors")).unwrap();
+    let photo = photo();
+    let learned = |flags: &[&str]| {
+        let args = ["learn", text(&photo), "--name=me", "--steps=1", "--batch=1", "--masked-noise", "--force"];
+        let mut command = place.command(&[&args[..], flags].concat());
+        let output = command.env("IDEMBED_MODELS", place.path("networks")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(place.path("me.identity.safetensors")).unwrap()
+    };
+    let everything = "background,skin,brows,eyes,glasses,ears,earring,nose,mouth,lips,neck,necklace,clothes,hair,hat";
+    assert_ne!(learned(&[]), learned(&["--mask=parsing", "--mask-parts", everything]));
+    let unknown = ["learn", text(&photo), "--name=me", "--mask=parsing", "--mask-parts=skin,chin"];
+    place.fails(2, &unknown, &["chin", "brows"]);
 }
