@@ -23,6 +23,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--workspace"]).args(&args.cargo_test);
+    // The set-up has just brought the detector, so no test may skip for want of it.
+    cargo.env("IDEMBED_REQUIRE_WEIGHTS", "1");
     if args.python {
         cargo.env("IDEMBED_PYTHON", reference::python()?).env("IDEMBED_REQUIRE_PYTHON", "1");
     }
