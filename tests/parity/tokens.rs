@@ -12,7 +12,7 @@ use idembed_tokens::contexts::{TrainingPrompt, condition};
 use idembed_tokens::export::Embedding;
 use idembed_tokens::module::{ModuleConfig, TokenModule};
 use idembed_tokens::objective::{AttentionTerm, Batch, losses};
-use idembed_tokens::optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
+use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
 use idembed_tokens::prompt::Prompt;
 use serde_json::Value;
 use tch::{Kind, Tensor};

@@ -1,4 +1,4 @@
-//! The layers that all three networks are built from. Weights are frozen: none of them asks for a gradient.
+//! The layers that all three networks are built from. Each asks for its weight first, then for its bias.
 
 use idembed_weights::{ConvWeight, Scope};
 use tch::Tensor;
@@ -15,8 +15,8 @@ pub(crate) struct Linear {
 impl Linear {
     /// Reads `weight` `[outputs, inputs]` and `bias`.
     pub(crate) fn load(scope: &Scope<'_>, inputs: i64, outputs: i64) -> Result<Self> {
-        let bias = Some(scope.tensor("bias", &[outputs])?);
-        Ok(Linear { weight: scope.tensor("weight", &[outputs, inputs])?, bias })
+        let weight = scope.tensor("weight", &[outputs, inputs])?;
+        Ok(Linear { weight, bias: Some(scope.tensor("bias", &[outputs])?) })
     }
 
     /// Reads `weight` alone.
