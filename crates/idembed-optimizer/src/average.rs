@@ -14,9 +14,9 @@ impl Average {
     /// it would remember for long what the network was before it had learned anything.
     ///
     /// # Source
-    /// `min(decay, (1 + step) / (10 + step))`, as in TensorFlow's and diffusers' averages.
+    /// Nothing at step 0, then `min(decay, (1 + step) / (10 + step))`, as diffusers' `EMAModel` has it.
     pub fn decay_at(&self, step: usize) -> f64 {
-        self.decay.min((1 + step) as f64 / (10 + step) as f64)
+        if step == 0 { 0.0 } else { self.decay.min((1 + step) as f64 / (10 + step) as f64) }
     }
 
     /// Moves each of `averages` in place towards its parameter.

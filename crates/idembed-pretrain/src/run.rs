@@ -59,6 +59,8 @@ pub fn train<S: Stage>(
     recipe.check()?;
     seeds::check_run(recipe.seed)?;
     let started = Instant::now();
+    // libtorch's own threads wait for each other in every layer; here each worker has a core to itself.
+    tch::set_num_threads(1);
     fs::create_dir_all(&options.out).map_err(|source| PretrainError::Write { path: options.out.clone(), source })?;
     let checkpoint = options.out.join(format!("{}.ckpt", stage.name()));
     let settings = [stage.settings(), recipe.settings()].concat();
