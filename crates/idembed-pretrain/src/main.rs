@@ -15,6 +15,7 @@ use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 
 /// Train the networks of the miniature on the drawn world.
 #[derive(Parser)]
+#[command(args_override_self = true)]
 struct Args {
     /// Which network
     #[arg(long, value_enum, default_value = "vae")]
@@ -34,6 +35,9 @@ struct Args {
     /// Folder for checkpoint, sheet and network
     #[arg(long, default_value = "out/pretrain")]
     out: PathBuf,
+    /// Seconds between two checkpoints
+    #[arg(long, default_value_t = 60)]
+    save_every: u64,
     /// Cores to compute with; default: all
     #[arg(long)]
     threads: Option<usize>,
@@ -85,7 +89,7 @@ fn run(args: &Args) -> Result<()> {
             .transpose()
             .context("--minutes is no length of time")?,
         line_every: Duration::from_secs(10),
-        save_every: Duration::from_secs(60),
+        save_every: Duration::from_secs(args.save_every),
         sheet_every: Duration::from_secs(300),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
