@@ -8,6 +8,7 @@ mod components;
 mod detection;
 mod parsing;
 mod pipelines;
+mod pretrain;
 mod recognition;
 mod schedulers;
 mod staged;

@@ -11,6 +11,7 @@ mod download;
 mod eval;
 mod manifest;
 mod parity;
+mod pretrain;
 mod reference;
 mod report;
 mod setup;
@@ -48,6 +49,8 @@ enum Command {
     Eval(eval::Args),
     /// Check `models/manifest.json` against the bundled files
     Manifest(manifest::Args),
+    /// Train the networks of the miniature on the drawn world
+    Pretrain(pretrain::Args),
     /// Draw a sheet of pictures of the miniature world
     WorldSheet(world_sheet::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Manifest(args) => manifest::run(&args),
+        Command::Pretrain(args) => pretrain::run(&args),
         Command::WorldSheet(args) => world_sheet::run(&args),
     };
     match result {

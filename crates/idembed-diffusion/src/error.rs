@@ -50,6 +50,18 @@ pub enum Error {
         #[source]
         source: WeightsError,
     },
+    /// A configuration could not be written; what was there before is untouched.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something in the files of weights or in parameters in memory does not fit.
+    #[error(transparent)]
+    OtherWeights(idembed_weights::Error),
     /// The tokenizer's files cannot be used.
     #[error("cannot build the tokenizer: {0}")]
     Tokenizer(String),
@@ -102,6 +114,8 @@ impl From<idembed_weights::Error> for Error {
             Source::Content { path, source } => Error::Weights { path, source },
             Source::Device(what) => Error::Setting(what),
             Source::Torch(error) => Error::Torch(error),
+            Source::Write { path, source } => Error::Write { path, source },
+            other @ (Source::Parameters(_) | Source::File { .. }) => Error::OtherWeights(other),
         }
     }
 }

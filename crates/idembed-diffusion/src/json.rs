@@ -1,9 +1,9 @@
-//! Reading the JSON files of a model folder.
+//! The JSON files of a model folder.
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -11,6 +11,12 @@ use crate::{Error, Result};
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_path_buf(), source })
+}
+
+/// Writes a wire struct as a JSON file, whole or not at all.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
+    idembed_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
 /// The largest number of channels, layers and the like that a file may ask for: far above any network, far below what

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use idembed_optimizer::{AdamW, Moments};
+use idembed_weights::tensor_file::TensorFile;
 use tch::{Kind, Tensor};
 
 use crate::error::FileError;
-use crate::optimizer::{AdamW, Moments};
 use crate::report::History;
-use crate::tensor_file::TensorFile;
 use crate::trainer::Trainer;
 use crate::{Result, TokensError};
 
@@ -61,7 +61,7 @@ impl Trainer<'_> {
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
         file.metadata.insert("step".to_owned(), self.step.to_string());
         file.metadata.extend(self.run_fields().into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
-        file.write(path)
+        Ok(file.write(path)?)
     }
 
     /// Takes over the state of a checkpoint of this very run.

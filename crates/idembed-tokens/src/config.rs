@@ -1,9 +1,10 @@
 //! The settings of one learning run.
 
+use idembed_optimizer::{AdamWConfig, Decay, LearningRate};
+
 use crate::method::Method;
 use crate::module::ModuleConfig;
 use crate::objective::ObjectiveOptions;
-use crate::optimizer::{AdamWConfig, Decay, LearningRate};
 use crate::prompt::is_identity_name;
 use crate::{Result, TokensError};
 

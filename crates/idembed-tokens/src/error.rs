@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+pub use idembed_weights::error::FileError;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, TokensError>;
 
@@ -142,70 +144,16 @@ pub enum TokensError {
     },
 }
 
-/// What can be wrong with an identity file or a checkpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// Not safetensors, truncated or corrupt.
-    #[error("the file is damaged or is not safetensors")]
-    Damaged(#[source] safetensors::SafeTensorError),
-    /// Far larger than such a file can be.
-    #[error("the file has {got} bytes, expected at most {limit}")]
-    TooLarge {
-        /// Its size.
-        got: u64,
-        /// The most that is read.
-        limit: u64,
-    },
-    /// It says it is something else, or a later version.
-    #[error("its format is `{got}`, expected `{expected}`")]
-    Format {
-        /// What the file says.
-        got: String,
-        /// What this program reads.
-        expected: &'static str,
-    },
-    /// A tensor is not there.
-    #[error("tensor `{0}` is missing")]
-    MissingTensor(String),
-    /// A tensor has the wrong shape.
-    #[error("tensor `{name}` has shape {got:?}, expected {expected}")]
-    Shape {
-        /// The tensor.
-        name: String,
-        /// Its shape.
-        got: Vec<i64>,
-        /// The shape it should have, in words.
-        expected: String,
-    },
-    /// A tensor has the wrong number format.
-    #[error("tensor `{name}` has dtype {got}, expected {expected}")]
-    Dtype {
-        /// The tensor.
-        name: String,
-        /// Its number format.
-        got: String,
-        /// The number format it should have.
-        expected: &'static str,
-    },
-    /// A tensor holds NaN or infinity.
-    #[error("tensor `{0}` holds NaN or infinity")]
-    NotFinite(String),
-    /// A metadata entry is not there.
-    #[error("the metadata lack `{0}`")]
-    MissingKey(&'static str),
-    /// A metadata entry cannot be understood.
-    #[error("the metadata say {key} = `{got}`, expected {expected}")]
-    Value {
-        /// The entry.
-        key: &'static str,
-        /// What it holds.
-        got: String,
-        /// What it should hold, in words.
-        expected: String,
-    },
-    /// libtorch could not take a tensor.
-    #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
+impl From<idembed_weights::Error> for TokensError {
+    fn from(error: idembed_weights::Error) -> Self {
+        use idembed_weights::Error as Source;
+        match error {
+            Source::Read { path, source } => TokensError::Read { path, source },
+            Source::Write { path, source } => TokensError::Write { path, source },
+            Source::File { path, what, source } => TokensError::File { path, what, source },
+            other => TokensError::Diffusion(other.into()),
+        }
+    }
 }
 
 impl TokensError {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use idembed_weights::tensor_file::TensorFile;
 use tch::{Kind, Tensor};
 
-use crate::tensor_file::TensorFile;
 use crate::{Identity, Result};
 
 /// The tensor's name in an embedding file, which the usual tools look for.
@@ -50,7 +50,7 @@ impl Embedding {
         let mut file = TensorFile::default();
         file.tensors.insert(EMBEDDING_KEY.to_owned(), self.vector.shallow_clone());
         file.metadata.insert("format".to_owned(), "pt".to_owned());
-        file.write(path)
+        Ok(file.write(path)?)
     }
 }
 

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idembed_diffusion::StableDiffusion;
+use idembed_weights::tensor_file::TensorFile;
 use tch::{Kind, Tensor};
 
 use crate::error::FileError;
 use crate::prompt::is_identity_name;
-use crate::tensor_file::TensorFile;
 use crate::{Result, TokensError};
 
 /// The format that this program writes and reads.
@@ -79,7 +79,7 @@ impl Identity {
         let tensors = [("k", &self.k), ("v", &self.v)];
         let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
         let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value));
-        TensorFile { tensors: tensors.into(), metadata: metadata.into() }.write(path)
+        Ok(TensorFile { tensors: tensors.into(), metadata: metadata.into() }.write(path)?)
     }
 
     /// The metadata of the file.

@@ -4,7 +4,6 @@
 //! [`checkpoint`], [`export`]) and puts them into prompts ([`prompt`], [`contexts`]). It never finds a face, reads a
 //! photo or writes a picture: images and masks reach it as tensors.
 
-mod tensor_file;
 mod training_picture;
 
 pub mod checkpoint;
@@ -17,7 +16,6 @@ pub mod learn;
 pub mod method;
 pub mod module;
 pub mod objective;
-pub mod optimizer;
 pub mod prompt;
 pub mod report;
 pub mod trainer;

@@ -6,6 +6,7 @@
 use idembed_attention::{LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Word};
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::schedulers::PredictionType;
+use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::LearnConfig;
@@ -13,7 +14,6 @@ use crate::contexts::{TrainingPrompt, embed_prompt};
 use crate::identity::Identity;
 use crate::module::TokenModule;
 use crate::objective::{AttentionTerm, Batch, Losses, losses, predict};
-use crate::optimizer::{AdamW, clip_by_global_norm, global_norm};
 use crate::prompt::Prompt;
 use crate::report::{History, Measured, StepReport};
 use crate::training_picture::TrainingPicture;

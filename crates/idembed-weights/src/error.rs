@@ -14,6 +14,26 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file could not be written; what was there before is untouched.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of tensors was read but is not what it should be.
+    #[error("`{path}` is not a usable {what}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it should be, such as an identity file or a checkpoint.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: FileError,
+    },
     /// The index of the shards does not parse.
     #[error("`{path}` is not a valid index of weight files")]
     Json {
@@ -40,6 +60,9 @@ pub enum Error {
         #[source]
         source: WeightsError,
     },
+    /// Parameters in memory are not what the network needs.
+    #[error("the parameters do not fit")]
+    Parameters(#[source] WeightsError),
     /// The device that was asked for is not there.
     #[error("{0}")]
     Device(String),
@@ -84,6 +107,72 @@ pub enum WeightsError {
         dtype: String,
     },
     /// libtorch could not take the tensor.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+/// What can be wrong with a file of named tensors and metadata, such as an identity or a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Not safetensors, truncated or corrupt.
+    #[error("the file is damaged or is not safetensors")]
+    Damaged(#[source] safetensors::SafeTensorError),
+    /// Far larger than such a file can be.
+    #[error("the file has {got} bytes, expected at most {limit}")]
+    TooLarge {
+        /// Its size.
+        got: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// It says it is something else, or a later version.
+    #[error("its format is `{got}`, expected `{expected}`")]
+    Format {
+        /// What the file says.
+        got: String,
+        /// What this program reads.
+        expected: &'static str,
+    },
+    /// A tensor is not there.
+    #[error("tensor `{0}` is missing")]
+    MissingTensor(String),
+    /// A tensor has the wrong shape.
+    #[error("tensor `{name}` has shape {got:?}, expected {expected}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        got: Vec<i64>,
+        /// The shape it should have, in words.
+        expected: String,
+    },
+    /// A tensor has the wrong number format.
+    #[error("tensor `{name}` has dtype {got}, expected {expected}")]
+    Dtype {
+        /// The tensor.
+        name: String,
+        /// Its number format.
+        got: String,
+        /// The number format it should have.
+        expected: &'static str,
+    },
+    /// A tensor holds NaN or infinity.
+    #[error("tensor `{0}` holds NaN or infinity")]
+    NotFinite(String),
+    /// A metadata entry is not there.
+    #[error("the metadata lack `{0}`")]
+    MissingKey(&'static str),
+    /// A metadata entry cannot be understood.
+    #[error("the metadata say {key} = `{got}`, expected {expected}")]
+    Value {
+        /// The entry.
+        key: &'static str,
+        /// What it holds.
+        got: String,
+        /// What it should hold, in words.
+        expected: String,
+    },
+    /// libtorch could not take a tensor.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
 }

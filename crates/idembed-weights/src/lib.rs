@@ -1,12 +1,20 @@
-//! Weight files and the device to compute with: the ground that every network of the workspace stands on.
+//! The weights of networks and the device to compute with: the ground that every network of the workspace stands on.
 //!
-//! [`Weights`] maps safetensors and hands out tensors by their names, checked strictly; [`device`] turns the user's
-//! wishes into what the machine has. This crate never sees a network: it knows names and shapes, not what is computed.
+//! [`Weights`] hands out tensors by their names, checked strictly: from mapped safetensors files, or from [`Parameters`]
+//! that are being trained. [`tensor_file`] keeps named tensors with metadata, and [`device`] turns the user's wishes into
+//! what the machine has. This crate never sees a network: it knows names and shapes, not what is computed.
 
+mod conv_weight;
 pub mod device;
 pub mod error;
-pub mod weights;
+mod files;
+mod initialisation;
+mod parameters;
+pub mod tensor_file;
+mod weights;
 
+pub use conv_weight::{ConvWeight, channels_last};
 pub use device::Compute;
 pub use error::{Error, Result, WeightsError};
-pub use weights::{ConvWeight, Scope, Weights, channels_last};
+pub use parameters::Parameters;
+pub use weights::{Scope, Weights};

@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::json::MOST_RESOLUTIONS;
 use crate::resnet::ResnetStyle;
 use crate::{Error, Result, json};
 
+/// The only types of blocks in autoencoders of this family.
+const DOWN_BLOCK: &str = "DownEncoderBlock2D";
+const UP_BLOCK: &str = "UpDecoderBlock2D";
+
 /// The file's fields that matter, as they stand in it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct VaeConfigJson {
+    #[serde(rename = "_class_name", default)]
+    class_name: String,
     in_channels: i64,
     out_channels: i64,
     latent_channels: i64,
@@ -89,6 +95,35 @@ impl VaeConfig {
         json.resolve()
     }
 
+    /// Writes `config.json` as diffusers reads it.
+    ///
+    /// # Errors
+    /// What the system said; then there is no file, or the older one.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let blocks = |kind: &str| vec![kind.to_owned(); self.block_channels.len()];
+        let json = VaeConfigJson {
+            class_name: "AutoencoderKL".to_owned(),
+            in_channels: self.image_channels,
+            out_channels: self.image_channels,
+            latent_channels: self.latent_channels,
+            block_out_channels: self.block_channels.clone(),
+            down_block_types: blocks(DOWN_BLOCK),
+            up_block_types: blocks(UP_BLOCK),
+            layers_per_block: self.layers,
+            norm_num_groups: self.norm_groups,
+            scaling_factor: self.scaling_factor,
+            shift_factor: None,
+            latents_mean: None,
+            latents_std: None,
+            act_fn: default_activation(),
+            use_quant_conv: self.quant_conv,
+            use_post_quant_conv: self.post_quant_conv,
+            mid_block_add_attention: self.mid_attention,
+            force_upcast: self.force_upcast,
+        };
+        json::write(path, &json)
+    }
+
     /// How many pixels one latent stands for, along each side.
     pub fn downscale(&self) -> i64 {
         1 << (self.block_channels.len() - 1)
@@ -111,11 +146,11 @@ impl VaeConfigJson {
         if self.down_block_types.len() != count || self.up_block_types.len() != count {
             return unsupported("block_out_channels, down_block_types and up_block_types differ in length".to_owned());
         }
-        if let Some(kind) = self.down_block_types.iter().find(|kind| *kind != "DownEncoderBlock2D") {
-            return unsupported(format!("block type `{kind}`, expected DownEncoderBlock2D"));
+        if let Some(kind) = self.down_block_types.iter().find(|kind| *kind != DOWN_BLOCK) {
+            return unsupported(format!("block type `{kind}`, expected {DOWN_BLOCK}"));
         }
-        if let Some(kind) = self.up_block_types.iter().find(|kind| *kind != "UpDecoderBlock2D") {
-            return unsupported(format!("block type `{kind}`, expected UpDecoderBlock2D"));
+        if let Some(kind) = self.up_block_types.iter().find(|kind| *kind != UP_BLOCK) {
+            return unsupported(format!("block type `{kind}`, expected {UP_BLOCK}"));
         }
         if self.in_channels != 3 || self.out_channels != 3 {
             return unsupported(format!(

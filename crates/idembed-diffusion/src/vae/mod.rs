@@ -5,4 +5,4 @@ mod config;
 mod model;
 
 pub use config::VaeConfig;
-pub use model::{LatentDistribution, Vae};
+pub use model::{LatentDistribution, LatentMoments, Vae};

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use idembed_weights::Compute;
-use idembed_weights::{Weights, channels_last};
+use idembed_weights::{Compute, Weights, channels_last};
 use tch::{Kind, Tensor};
 
 use super::blocks::{Decoder, Encoder};
@@ -11,7 +10,7 @@ use super::config::VaeConfig;
 use crate::layers::Conv2d;
 use crate::{Error, Result};
 
-/// A frozen autoencoder.
+/// An autoencoder, frozen or being trained.
 #[derive(Debug)]
 pub struct Vae {
     config: VaeConfig,
@@ -21,6 +20,22 @@ pub struct Vae {
     quant_conv: Option<Conv2d>,
     post_quant_conv: Option<Conv2d>,
     _weights: Weights,
+}
+
+/// What the encoder says of a picture: the normal distribution of its latents, not yet scaled; f32.
+#[derive(Debug)]
+pub struct LatentMoments {
+    /// The mean, `[batch, channels, height, width]`.
+    pub mean: Tensor,
+    /// The logarithm of the variance, of the same shape, within -30..20.
+    pub log_variance: Tensor,
+}
+
+impl LatentMoments {
+    /// The standard deviation.
+    pub fn std(&self) -> Result<Tensor> {
+        Ok(self.log_variance.f_mul_scalar(0.5)?.f_exp()?)
+    }
 }
 
 /// The normal distribution of a picture's latents, already scaled as the U-Net wants them; f32.
@@ -50,7 +65,15 @@ impl Vae {
         let config = VaeConfig::read(&folder.join("config.json"))?;
         let kind = if config.force_upcast && compute.kind == Kind::Half { Kind::Float } else { compute.kind };
         let compute = Compute { kind, ..compute };
-        let weights = Weights::open(folder, "diffusion_pytorch_model", compute)?;
+        Self::from_weights(config, Weights::open(folder, "diffusion_pytorch_model", compute)?)
+    }
+
+    /// Builds the autoencoder of a configuration on weights from anywhere.
+    ///
+    /// # Errors
+    /// Weights that do not match the configuration.
+    pub fn from_weights(config: VaeConfig, weights: Weights) -> Result<Self> {
+        let compute = weights.compute();
         let root = weights.root();
         let latent = config.latent_channels;
         let pointwise = |name: &str, channels| Conv2d::load(&(&root / name), channels, channels, 1);
@@ -80,6 +103,16 @@ impl Vae {
     /// # Errors
     /// Another shape.
     pub fn encode(&self, images: &Tensor) -> Result<LatentDistribution> {
+        let moments = self.moments(images)?;
+        let scale = self.config.scaling_factor;
+        Ok(LatentDistribution { mean: moments.mean.f_mul_scalar(scale)?, std: moments.std()?.f_mul_scalar(scale)? })
+    }
+
+    /// Encodes pictures as [`Vae::encode`] does, up to what a training loss needs.
+    ///
+    /// # Errors
+    /// As [`Vae::encode`].
+    pub fn moments(&self, images: &Tensor) -> Result<LatentMoments> {
         let got = images.size();
         let unit = self.config.downscale();
         if got.len() != 4 || got[1] != 3 || got[2] % unit != 0 || got[3] % unit != 0 || got[2] < 1 || got[3] < 1 {
@@ -90,10 +123,13 @@ impl Vae {
         if let Some(conv) = &self.quant_conv {
             moments = conv.forward(&moments)?;
         }
-        let halves = moments.f_to_kind(Kind::Float)?.f_chunk(2, 1)?;
-        let std = halves[1].f_clamp(-30.0, 20.0)?.f_mul_scalar(0.5)?.f_exp()?;
-        let scale = self.config.scaling_factor;
-        Ok(LatentDistribution { mean: halves[0].f_mul_scalar(scale)?, std: std.f_mul_scalar(scale)? })
+        let [mean, log_variance] =
+            moments.f_to_kind(Kind::Float)?.f_chunk(2, 1)?.try_into().map_err(|_| Error::Shape {
+                what: "the encoder's output",
+                got: moments.size(),
+                expected: "an even number of channels".to_owned(),
+            })?;
+        Ok(LatentMoments { mean, log_variance: log_variance.f_clamp(-30.0, 20.0)? })
     }
 
     /// Decodes latents as the U-Net leaves them.

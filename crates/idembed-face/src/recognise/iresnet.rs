@@ -51,7 +51,8 @@ impl IResNet {
     /// Takes the network out of its file.
     pub(super) fn new(weights: Weights, place: Place, compute: Compute) -> FaceResult<Self> {
         let (root, layout) = (weights.root() / place.prefix, place.layout);
-        let colours = stated_beside(weights.path())?.unwrap_or(place.colours);
+        let stated = weights.path().map(stated_beside).transpose()?.flatten();
+        let colours = stated.unwrap_or(place.colours);
         let depth = depth(&root, layout);
 
         let [conv, norm, prelu] = layout.stem().map(|name| &root / name);

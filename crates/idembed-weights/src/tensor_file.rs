@@ -10,22 +10,27 @@ use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::FileError;
-use crate::{Result, TokensError};
+use crate::{Error, Result, WeightsError};
 
-/// Named f32 and i64 tensors with metadata.
+/// Named f32, f16 and i64 tensors with metadata.
 #[derive(Debug, Default)]
-pub(crate) struct TensorFile {
-    pub(crate) tensors: BTreeMap<String, Tensor>,
-    pub(crate) metadata: BTreeMap<String, String>,
+pub struct TensorFile {
+    /// The tensors, by their names.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Text beside them, by its keys.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl TensorFile {
-    /// Reads a file; `what` names its purpose in errors, `limit` bounds its size.
-    pub(crate) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Self> {
-        let read_error = |source| TokensError::Read { path: path.to_path_buf(), source };
+    /// Reads a file; `what` names its purpose in errors, `limit` bounds its size in bytes.
+    ///
+    /// # Errors
+    /// Not readable, too large, damaged, or with numbers of another format.
+    pub fn read(path: &Path, what: &'static str, limit: u64) -> Result<Self> {
+        let read_error = |source| Error::Read { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(read_error)?;
         let length = file.metadata().map_err(read_error)?.len();
-        let file_error = |source| TokensError::File { path: path.to_path_buf(), what, source };
+        let file_error = |source| Error::File { path: path.to_path_buf(), what, source };
         if length > limit {
             return Err(file_error(FileError::TooLarge { got: length, limit }));
         }
@@ -42,10 +47,11 @@ impl TensorFile {
         for (name, view) in file.iter() {
             let kind = match view.dtype() {
                 Dtype::F32 => Kind::Float,
+                Dtype::F16 => Kind::Half,
                 Dtype::I64 => Kind::Int64,
                 other => {
                     let (name, got) = (name.to_owned(), format!("{other:?}"));
-                    return Err(FileError::Dtype { name, got, expected: "F32" });
+                    return Err(FileError::Dtype { name, got, expected: "F32 or F16" });
                 }
             };
             let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
@@ -57,14 +63,17 @@ impl TensorFile {
     /// Writes the file beside its place and then moves it there, so that nobody ever sees half of it.
     ///
     /// The same content gives the same bytes.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// A tensor of another format, or what the system said; then there is no file, or the older one.
+    pub fn write(&self, path: &Path) -> Result<()> {
         let (header, bodies) = self.encode()?;
         let written = idembed_files::write_with(path, |file| {
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             bodies.iter().try_for_each(|body| file.write_all(body))
         });
-        written.map_err(|source| TokensError::Write { path: path.to_path_buf(), source })
+        written.map_err(|source| Error::Write { path: path.to_path_buf(), source })
     }
 
     /// The safetensors header and the tensors' bytes. The safetensors crate shuffles the metadata's order.
@@ -78,7 +87,15 @@ impl TensorFile {
         ordered.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.kind().elt_size_in_bytes()));
         for (name, tensor) in ordered {
             let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-            let dtype = if tensor.kind() == Kind::Int64 { "I64" } else { "F32" };
+            let dtype = match tensor.kind() {
+                Kind::Float => "F32",
+                Kind::Half => "F16",
+                Kind::Int64 => "I64",
+                other => {
+                    let (name, dtype) = (name.clone(), format!("{other:?}"));
+                    return Err(Error::Parameters(WeightsError::Dtype { name, dtype }));
+                }
+            };
             let mut body = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
             tensor.f_copy_data_u8(&mut body, tensor.numel())?;
             let end = offset + body.len();
@@ -101,6 +118,7 @@ mod tests {
     fn example() -> TensorFile {
         let mut file = TensorFile::default();
         file.tensors.insert("a".to_owned(), Tensor::from_slice(&[1.5f32, -2.0, 0.0]));
+        file.tensors.insert("c".to_owned(), Tensor::from_slice(&[0.5f32, 3.0]).to_kind(Kind::Half));
         file.tensors.insert("b".to_owned(), Tensor::from_slice(&[i64::MAX, 3]).view([2, 1]));
         file.metadata.insert("name".to_owned(), "a \"quoted\" name".to_owned());
         file

@@ -1,0 +1,78 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, PretrainError>;
+
+/// What can go wrong between an empty folder and a trained network.
+#[derive(Debug, thiserror::Error)]
+pub enum PretrainError {
+    /// A network refused something.
+    #[error(transparent)]
+    Diffusion(#[from] idembed_diffusion::Error),
+    /// Parameters, or a file of them, are not what they should be.
+    #[error(transparent)]
+    Weights(#[from] idembed_weights::Error),
+    /// The world refused to draw.
+    #[error(transparent)]
+    World(#[from] idembed_world::SideError),
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// A file or folder could not be written; what was there before is untouched.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A setting is out of range.
+    #[error("{what} is {got}, expected {expected}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// Its value.
+        got: String,
+        /// The values allowed, in words.
+        expected: String,
+    },
+    /// A checkpoint belongs to a run with other settings.
+    #[error("the checkpoint `{path}` was made with {what} {got}, this run has {expected}")]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Which setting differs.
+        what: String,
+        /// Its value in the checkpoint.
+        got: String,
+        /// Its value in this run.
+        expected: String,
+    },
+    /// A loss or a gradient became NaN or infinite. The last checkpoint is from before that.
+    #[error("{what} is not finite at step {step}")]
+    NotFinite {
+        /// Which quantity.
+        what: &'static str,
+        /// The step, counted from 1.
+        step: usize,
+    },
+    /// A thread of the training ended before its time.
+    #[error("a thread of the training ended too soon")]
+    ThreadEnded,
+}
+
+impl PretrainError {
+    /// A remedy to print below the error, where one is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            PretrainError::OtherRun { .. } => {
+                Some("go on with the settings of that run, or begin another one with --out")
+            }
+            PretrainError::NotFinite { .. } => Some("the checkpoint is from before; try a lower learning rate"),
+            _ => None,
+        }
+    }
+}

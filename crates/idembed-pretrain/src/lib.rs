@@ -1,0 +1,22 @@
+//! Training of the miniature's networks on the drawn world.
+//!
+//! A [`Stage`] is one network with its data and its loss; [`train`] runs any of them: steps along gradients on all cores
+//! or on a GPU, an average of the parameters, checkpoints to go on from bit for bit, figures on pictures that were never
+//! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
+
+mod checkpoint;
+mod error;
+mod prefetch;
+mod progress;
+mod recipe;
+mod run;
+mod seeds;
+mod stage;
+mod state;
+pub mod vae;
+mod worker;
+
+pub use error::{PretrainError, Result};
+pub use recipe::Recipe;
+pub use run::{Outcome, RunOptions, train};
+pub use stage::{Check, Losses, Share, Stage};

@@ -1,0 +1,114 @@
+//! The program `idembed-pretrain`, which `cargo xtask pretrain` runs: from flags to a recipe, one library call, a report.
+#![allow(clippy::print_stderr, reason = "a program talks")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+use idembed_pretrain::vae::VaeStage;
+use idembed_pretrain::{Outcome, PretrainError, RunOptions, train};
+use idembed_weights::Compute;
+use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
+
+/// Train the networks of the miniature on the drawn world.
+#[derive(Parser)]
+#[command(args_override_self = true)]
+struct Args {
+    /// Which network
+    #[arg(long, value_enum, default_value = "vae")]
+    stage: StageName,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Format of weights and activations: f32, or bf16 on processors that compute with it
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    dtype: String,
+    /// Stop after so many minutes; the same command goes on from there
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Samples of the whole training
+    #[arg(long, default_value_t = 400_000)]
+    samples: usize,
+    /// Folder for checkpoint, sheet and network
+    #[arg(long, default_value = "out/pretrain")]
+    out: PathBuf,
+    /// Seconds between two checkpoints
+    #[arg(long, default_value_t = 60)]
+    save_every: u64,
+    /// Cores to compute with; default: all
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Decides the first weights, the data and all noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// The networks that can be trained.
+#[derive(Clone, Copy, ValueEnum)]
+enum StageName {
+    /// The autoencoder
+    Vae,
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    device::keep_freed_memory();
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.chain().skip(1).for_each(|cause| eprintln!("  caused by: {cause}"));
+            let hint = error.chain().find_map(|cause| cause.downcast_ref::<PretrainError>()?.hint());
+            hint.iter().for_each(|hint| eprintln!("\nhint: {hint}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    ctrlc::set_handler(|| {
+        // Once more ends it at once; the checkpoint is whole all the same.
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(1);
+        }
+        eprintln!("\nstopping after this step; once more to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    let dtype: DtypeChoice = args.dtype.parse().map_err(anyhow::Error::msg)?;
+    let options = RunOptions {
+        out: args.out.clone(),
+        compute: Compute::resolve(args.device, dtype)?,
+        threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        time: args
+            .minutes
+            .map(|minutes| Duration::try_from_secs_f64(60.0 * minutes))
+            .transpose()
+            .context("--minutes is no length of time")?,
+        line_every: Duration::from_secs(10),
+        save_every: Duration::from_secs(args.save_every),
+        sheet_every: Duration::from_secs(300),
+    };
+    eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
+    let outcome = match args.stage {
+        StageName::Vae => {
+            let recipe = VaeStage::recipe(args.seed, args.samples);
+            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut |line| eprintln!("{line}"))?
+        }
+    };
+    report(&outcome);
+    Ok(())
+}
+
+fn report(outcome: &Outcome) {
+    for check in &outcome.checks {
+        eprintln!("{}: {:.2} {}", check.name, check.value, check.unit);
+    }
+    match outcome.complete {
+        true => eprintln!("complete after {} steps", outcome.step),
+        false => eprintln!("stopped after {} steps; the same command goes on from here", outcome.step),
+    }
+}

@@ -1,0 +1,56 @@
+//! How long and how fast a network learns.
+
+use idembed_optimizer::{AdamWConfig, Average, LearningRate};
+
+use crate::{PretrainError, Result};
+
+/// The course of a training, apart from the network and its data.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recipe {
+    /// Decides the first parameters, the data and all noise.
+    pub seed: u64,
+    /// Samples per step.
+    pub batch: usize,
+    /// The learning rate from step to step, and the number of steps.
+    pub learning_rate: LearningRate,
+    /// The optimizer's constants.
+    pub optimizer: AdamWConfig,
+    /// The greatest norm of a step's gradient; a longer one is shortened.
+    pub clip_norm: f64,
+    /// The average of the parameters that is kept at the end.
+    pub average: Average,
+}
+
+impl Recipe {
+    /// Steps of the whole training.
+    pub fn steps(&self) -> usize {
+        self.learning_rate.steps
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let counts = [("the number of steps", self.steps()), ("the batch", self.batch)];
+        for (what, value) in counts {
+            if value == 0 {
+                return Err(PretrainError::Setting { what, got: "0".to_owned(), expected: "at least 1".to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a checkpoint must agree with to go on from it, by name.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let AdamWConfig { beta1, beta2, eps, weight_decay } = self.optimizer;
+        let fields = [
+            ("seed", self.seed.to_string()),
+            ("batch", self.batch.to_string()),
+            ("steps", self.steps().to_string()),
+            ("learning_rate", self.learning_rate.base.to_string()),
+            ("warm_up", self.learning_rate.warm_up.to_string()),
+            ("decay", self.learning_rate.decay.to_string()),
+            ("optimizer", format!("{beta1} {beta2} {eps} {weight_decay}")),
+            ("clip_norm", self.clip_norm.to_string()),
+            ("average", self.average.decay.to_string()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+}

@@ -1,0 +1,78 @@
+//! What the autoencoder learns from: parts of drawn pictures.
+
+use idembed_world::{Drawn, Sample};
+use image::imageops;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+
+use crate::{Result, seeds};
+
+/// The side of a crop in pixels.
+pub(super) const SIDE: i64 = 64;
+/// Crops of one picture: drawing takes time, and the two have little in common.
+const PER_PICTURE: u64 = 2;
+/// How far a face may be from the middle of its crop, in pixels.
+const JITTER: f32 = 20.0;
+
+/// The crops of a run, in their order: by turns one around a face and one from anywhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crops {
+    /// The run's seed.
+    pub(super) run: u64,
+}
+
+impl Crops {
+    /// The crops from `first` on.
+    ///
+    /// # Shapes
+    /// - returns: `[count, 3, SIDE, SIDE]`, bytes
+    pub(super) fn draw(&self, first: u64, count: usize) -> Result<Tensor> {
+        let mut pixels = Vec::with_capacity(count * 3 * (SIDE * SIDE) as usize);
+        let mut last: Option<(u64, Drawn)> = None;
+        for index in first..first + count as u64 {
+            let seed = seeds::training(self.run, index / PER_PICTURE);
+            let drawn = match last.take() {
+                Some((of, drawn)) if of == seed => drawn,
+                _ => idembed_world::draw(&Sample::training(seed), idembed_world::SIDE)?,
+            };
+            let (x, y) = place(&drawn, seed, index % PER_PICTURE == 0);
+            let crop = imageops::crop_imm(&drawn.picture, x, y, SIDE as u32, SIDE as u32).to_image();
+            pixels.extend_from_slice(crop.as_raw());
+            last = Some((seed, drawn));
+        }
+        Ok(to_planes(&pixels, count as i64, SIDE)?)
+    }
+}
+
+/// Where a crop begins.
+fn place(drawn: &Drawn, seed: u64, on_face: bool) -> (u32, u32) {
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    let room = drawn.picture.width() - SIDE as u32;
+    let anywhere = (chance.random_range(0..=room), chance.random_range(0..=room));
+    let faces = &drawn.truth.faces;
+    if !on_face || faces.is_empty() {
+        return anywhere;
+    }
+    let face = &faces[chance.random_range(0..faces.len())];
+    let [left, top, right, bottom] = face.bounds;
+    let mut start = |low: f32, high: f32| {
+        let middle = 0.5 * (low + high) + chance.random_range(-JITTER..JITTER);
+        // A cast from floats clamps at zero.
+        ((middle - 0.5 * SIDE as f32) as u32).min(room)
+    };
+    (start(left, right), start(top, bottom))
+}
+
+/// Rows of RGB pixels as a tensor; the channels of each pixel stay side by side in memory.
+///
+/// # Shapes
+/// - returns: `[count, 3, side, side]`, bytes
+pub(super) fn to_planes(pixels: &[u8], count: i64, side: i64) -> Result<Tensor> {
+    Ok(Tensor::f_from_data_size(pixels, &[count, side, side, 3], Kind::Uint8)?.f_permute([0, 3, 1, 2])?)
+}
+
+/// Bytes as the autoencoder wants them: -1..1.
+pub(super) fn to_images(pixels: &Tensor, device: Device) -> Result<Tensor> {
+    Ok(pixels.f_to_device(device)?.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
+}

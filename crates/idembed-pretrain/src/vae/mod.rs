@@ -1,0 +1,149 @@
+//! The stage `vae`: the autoencoder, encoder and decoder together.
+//!
+//! It decides what of a face can come back at all, so half of what it sees are faces.
+
+mod crops;
+mod held_out;
+mod loss;
+
+use std::fs;
+use std::path::Path;
+
+use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::vae::{Vae, VaeConfig};
+use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
+use idembed_weights::{Parameters, Weights};
+use image::RgbImage;
+use tch::{Device, Kind, Tensor};
+
+use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crops::Crops;
+use held_out::HeldOut;
+pub use loss::LossWeights;
+
+/// The autoencoder's training.
+#[derive(Debug)]
+pub struct VaeStage {
+    config: VaeConfig,
+    weights: LossWeights,
+    crops: Crops,
+    recipe: Recipe,
+    held_out: HeldOut,
+}
+
+/// A share of a step.
+#[derive(Debug)]
+pub struct CropBatch {
+    /// `[batch, 3, side, side]`, bytes.
+    pixels: Tensor,
+    /// Standard normal, of the latents' shape.
+    noise: Tensor,
+}
+
+impl VaeStage {
+    /// The stage for a recipe.
+    ///
+    /// # Errors
+    /// When the held-out pictures cannot be drawn.
+    pub fn new(recipe: Recipe) -> Result<Self> {
+        Ok(VaeStage {
+            config: config(),
+            weights: LossWeights::default(),
+            crops: Crops { run: recipe.seed },
+            recipe,
+            held_out: HeldOut::draw()?,
+        })
+    }
+
+    /// The recipe for so many samples.
+    pub fn recipe(seed: u64, samples: usize) -> Recipe {
+        let batch = 32;
+        let steps = samples.div_ceil(batch);
+        let warm_up = 200.min(steps / 10);
+        Recipe {
+            seed,
+            batch,
+            learning_rate: LearningRate { base: 1e-3, warm_up, steps, decay: Decay::Cosine },
+            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
+            clip_norm: 1.0,
+            average: Average { decay: 0.999 },
+        }
+    }
+}
+
+/// The network: small, and without attention, so that what it learns on crops holds for whole pictures.
+fn config() -> VaeConfig {
+    VaeConfig {
+        image_channels: 3,
+        latent_channels: 4,
+        block_channels: vec![16, 32, 64, 128],
+        layers: 1,
+        norm_groups: 8,
+        // Until it is measured.
+        scaling_factor: 1.0,
+        quant_conv: true,
+        post_quant_conv: true,
+        mid_attention: false,
+        // As for Stable Diffusion's own: nobody measured that f16 is enough.
+        force_upcast: true,
+    }
+}
+
+impl Stage for VaeStage {
+    type Batch = CropBatch;
+    type Network = Vae;
+
+    fn name(&self) -> &'static str {
+        "vae"
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let VaeConfig { block_channels, layers, norm_groups, mid_attention, .. } = &self.config;
+        let network = format!("{block_channels:?} {layers} {norm_groups} {mid_attention}");
+        vec![("network".to_owned(), network), ("loss".to_owned(), self.weights.to_string())]
+    }
+
+    fn build(&self, weights: Weights) -> Result<Vae> {
+        Ok(Vae::from_weights(self.config.clone(), weights)?)
+    }
+
+    fn draw(&self, step: usize, share: Share) -> Result<CropBatch> {
+        let batch = self.recipe.batch;
+        let samples = share.samples(batch);
+        let (first, count) = (samples.start as i64, samples.len() as i64);
+        let pixels = self.crops.draw((step * batch + samples.start) as u64, samples.len())?;
+        let side = crops::SIDE / self.config.downscale();
+        let seed = (self.recipe.seed << 32) + step as u64;
+        let noise = seeded_noise(seed, &[batch as i64, self.config.latent_channels, side, side], 1)?;
+        let noise = noise.first().ok_or(PretrainError::ThreadEnded)?.f_narrow(0, first, count)?;
+        Ok(CropBatch { pixels, noise })
+    }
+
+    fn losses(&self, network: &Vae, batch: &CropBatch, device: Device) -> Result<Losses> {
+        let images = crops::to_images(&batch.pixels, device)?;
+        let moments = network.moments(&images)?;
+        let latents = moments.mean.f_add(&moments.std()?.f_mul(&batch.noise.f_to_device(device)?)?)?;
+        self.weights.losses(&images, &network.decode(&latents)?, &moments)
+    }
+
+    fn glance(&self, network: &Vae) -> Result<Vec<Check>> {
+        self.held_out.glance(network)
+    }
+
+    fn check(&self, network: &Vae) -> Result<Vec<Check>> {
+        self.held_out.check(network)
+    }
+
+    fn sheet(&self, network: &Vae) -> Result<RgbImage> {
+        self.held_out.sheet(network)
+    }
+
+    fn export(&self, network: &Vae, parameters: &Parameters, folder: &Path) -> Result<()> {
+        let scaling_factor = 1.0 / self.held_out.latents_std(network)?;
+        let folder = folder.join("vae");
+        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        parameters.save(&folder.join("diffusion_pytorch_model.safetensors"), Kind::Half)?;
+        let config = VaeConfig { scaling_factor, ..self.config.clone() };
+        Ok(config.write(&folder.join("config.json"))?)
+    }
+}

@@ -1,0 +1,67 @@
+//! The program itself, killed and started again.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn program(out: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idembed-pretrain"));
+    command.args(["--stage=vae", "--device=cpu", "--threads=2", "--samples=128", "--save-every=0", "--out"]).arg(out);
+    command.args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+fn said(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Waits for a file.
+fn wait_for(path: &Path) {
+    let started = Instant::now();
+    while !path.exists() {
+        assert!(started.elapsed() < Duration::from_secs(120), "the run does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn after_kill_9_the_same_command_ends_where_an_unbroken_run_does() {
+    let (whole, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut child = program(killed.path(), &[]).spawn().unwrap();
+    wait_for(&killed.path().join("vae.ckpt"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.path().join("vae").exists(), "the run was over before it was killed");
+
+    let (done, text) = said(&mut program(killed.path(), &[]));
+    assert!(done && text.contains("going on after step") && text.contains("complete after 4 steps"), "{text}");
+    assert!(text.contains("held-out pictures, PSNR: "), "{text}");
+    assert!(said(&mut program(whole.path(), &[])).0);
+    for file in ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "vae.png", "vae.ckpt"] {
+        let read = |folder: &Path| std::fs::read(folder.join(file)).unwrap();
+        assert!(read(whole.path()) == read(killed.path()), "{file}");
+    }
+
+    // Done is done; and another training does not overwrite it.
+    assert!(said(&mut program(killed.path(), &[])).1.contains("complete after 4 steps"));
+    let (done, text) = said(&mut program(killed.path(), &["--seed=1"]));
+    assert!(!done && text.contains("was made with seed 0, this run has 1") && text.contains("hint: "), "{text}");
+}
+
+#[test]
+fn wrong_flags_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, expected) in [
+        ("--minutes=-1", "--minutes"),
+        ("--samples=0", "number of steps is 0"),
+        ("--seed=99999999999", "the seed is 99999999999"),
+        ("--device=cuda:99", "cuda:99"),
+        ("--out=/dev/null/x", "cannot write"),
+    ] {
+        let mut command = program(&folder.path().join("out"), &[]);
+        let (done, text) = said(command.args([flag]));
+        assert!(!done && text.contains(expected) && !text.contains("panicked"), "{flag}: {text}");
+    }
+}

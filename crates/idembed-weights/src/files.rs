@@ -1,0 +1,221 @@
+//! Weights from safetensors files: memory-mapped, sharded or not.
+//!
+//! A tensor whose format on disk is the one to compute in is used where it lies in the map; any other is converted one
+//! at a time, and the pages it was read from are given back, so that the weights are never in memory twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::{Mmap, UncheckedAdvice};
+use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+use crate::conv_weight::ConvWeight;
+use crate::device::Compute;
+use crate::{Error, Result, WeightsError};
+
+/// Variants of a weight file's name, the preferred first.
+const VARIANTS: [&str; 2] = ["", ".fp16"];
+
+/// The mapped files of one network.
+#[derive(Debug)]
+pub(crate) struct Files {
+    path: PathBuf,
+    maps: Vec<Arc<Mmap>>,
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    map: usize,
+    kind: Kind,
+    shape: Vec<i64>,
+    bytes: Range<usize>,
+}
+
+/// `*.safetensors.index.json`: which shard holds which tensor.
+#[derive(Deserialize)]
+struct ShardIndexJson {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Files {
+    /// Opens `folder/stem.safetensors`, its shards, or its fp16 variant, whichever is there.
+    pub(crate) fn find(folder: &Path, stem: &str) -> Result<Self> {
+        let (path, shards) = find_files(folder, stem)?;
+        Self::open(path, &shards)
+    }
+
+    /// Maps these files; `path` names them all in errors.
+    pub(crate) fn open(path: PathBuf, shards: &[PathBuf]) -> Result<Self> {
+        let mut files = Files { path, maps: Vec::with_capacity(shards.len()), entries: BTreeMap::new() };
+        for shard in shards {
+            files.add_file(shard)?;
+        }
+        Ok(files)
+    }
+
+    /// The file, or the index of the shards.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.entries.keys()
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Option<&[i64]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// The values of a tensor, rounded to f16.
+    pub(crate) fn rounded(&self, name: &str) -> std::result::Result<Tensor, WeightsError> {
+        let entry = self.entry(name)?;
+        let half = self.view(entry)?.f_to_kind(Kind::Half)?.f_contiguous()?;
+        self.release(entry);
+        Ok(half)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<()> {
+        let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+        let damaged = |source| Error::Content { path: path.to_path_buf(), source: WeightsError::Damaged(source) };
+        let file = File::open(path).map_err(read_error)?;
+        // SAFETY: the map is read-only; as everywhere with maps, nobody may shorten the file while it is in use.
+        let map = unsafe { Mmap::map(&file) }.map_err(read_error)?;
+        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(damaged)?;
+        SafeTensors::deserialize(&map).map_err(damaged)?;
+        let data_start = header + size_of::<u64>();
+        for (name, info) in metadata.tensors() {
+            let kind = match info.dtype {
+                Dtype::F32 => Kind::Float,
+                Dtype::F16 => Kind::Half,
+                Dtype::BF16 => Kind::BFloat16,
+                Dtype::I64 => Kind::Int64,
+                other => {
+                    let source = WeightsError::Dtype { name, dtype: format!("{other:?}") };
+                    return Err(Error::Content { path: path.to_path_buf(), source });
+                }
+            };
+            let entry = Entry {
+                map: self.maps.len(),
+                kind,
+                shape: info.shape.iter().map(|&size| size as i64).collect(),
+                bytes: data_start + info.data_offsets.0..data_start + info.data_offsets.1,
+            };
+            self.entries.insert(name, entry);
+        }
+        self.maps.push(Arc::new(map));
+        Ok(())
+    }
+
+    /// The tensor where it lies in the map; valid as long as `self` is.
+    fn view(&self, entry: &Entry) -> std::result::Result<Tensor, tch::TchError> {
+        let bytes = &self.maps[entry.map][entry.bytes.clone()];
+        if bytes.as_ptr().align_offset(entry.kind.elt_size_in_bytes()) != 0 {
+            return Tensor::f_from_data_size(bytes, &entry.shape, entry.kind);
+        }
+        // SAFETY: the bytes are mapped as long as `self` lives, hold `shape` numbers of `kind` (safetensors checked
+        // that), and nothing writes to weights.
+        unsafe { Tensor::f_from_blob(bytes.as_ptr(), &entry.shape, &[], entry.kind, Device::Cpu) }
+    }
+
+    /// Gives the pages of a converted tensor back to the system.
+    fn release(&self, entry: &Entry) {
+        release_pages(&self.maps[entry.map], &entry.bytes);
+    }
+
+    fn entry(&self, name: &str) -> std::result::Result<&Entry, WeightsError> {
+        self.entries.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))
+    }
+
+    fn checked(&self, name: &str, shape: &[i64]) -> std::result::Result<&Entry, WeightsError> {
+        let entry = self.entry(name)?;
+        if entry.kind == Kind::Int64 {
+            return Err(WeightsError::Dtype { name: name.to_owned(), dtype: "I64".to_owned() });
+        }
+        if entry.shape != shape {
+            let (got, expected) = (entry.shape.clone(), shape.to_vec());
+            return Err(WeightsError::Shape { name: name.to_owned(), got, expected });
+        }
+        Ok(entry)
+    }
+
+    pub(crate) fn take(
+        &self,
+        name: &str,
+        shape: &[i64],
+        compute: Compute,
+    ) -> std::result::Result<Tensor, WeightsError> {
+        let entry = self.checked(name, shape)?;
+        let view = self.view(entry)?;
+        let tensor = view.f_to_device(compute.device)?.f_to_kind(compute.kind)?;
+        if tensor.data_ptr() != view.data_ptr() {
+            self.release(entry);
+        }
+        Ok(tensor)
+    }
+
+    pub(crate) fn take_conv(
+        &self,
+        name: &str,
+        shape: &[i64],
+        compute: Compute,
+    ) -> std::result::Result<ConvWeight, WeightsError> {
+        let stored = self.take(name, shape, compute)?;
+        let entry = self.entry(name)?;
+        let map = &self.maps[entry.map];
+        let mapped = stored.data_ptr().cast_const().cast::<u8>() == map[entry.bytes.clone()].as_ptr();
+        if mapped {
+            return Ok(ConvWeight::mapped(stored, Arc::clone(map), entry.bytes.clone()));
+        }
+        Ok(ConvWeight::ordered(crate::channels_last(&stored)?))
+    }
+}
+
+/// Gives pages that were read once back to the system.
+pub(crate) fn release_pages(map: &Mmap, bytes: &Range<usize>) {
+    // SAFETY: the map is of an unmodified file, so dropped pages read the same when they are touched again.
+    let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+    if let Err(error) = advised {
+        tracing::debug!(%error, "the system kept the pages of a converted weight");
+    }
+}
+
+/// The file to name in errors, and the files to map.
+fn find_files(folder: &Path, stem: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
+    for variant in VARIANTS {
+        let single = folder.join(format!("{stem}{variant}.safetensors"));
+        if single.is_file() {
+            return Ok((single.clone(), vec![single]));
+        }
+        // diffusers writes `stem.safetensors.index.fp16.json`, transformers `stem.safetensors.index.json`.
+        let index = folder.join(format!("{stem}.safetensors.index{variant}.json"));
+        if index.is_file() {
+            let shards = read_shard_index(&index, folder)?;
+            return Ok((index, shards));
+        }
+    }
+    let pickled = ["bin", "ckpt", "pt"].iter().any(|end| folder.join(format!("{stem}.{end}")).is_file());
+    let what = if pickled {
+        format!("`{stem}.safetensors` is missing (there is a pickled file, which is not read)")
+    } else {
+        format!("`{stem}.safetensors` is missing")
+    };
+    Err(Error::NoFile { folder: folder.to_path_buf(), what })
+}
+
+fn read_shard_index(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let bytes = std::fs::read(index).map_err(|source| Error::Read { path: index.to_path_buf(), source })?;
+    let json: ShardIndexJson =
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: index.to_path_buf(), source })?;
+    let names: BTreeSet<&String> = json.weight_map.values().collect();
+    if let Some(outside) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+        let what = format!("the shard `{outside}` lies outside the folder");
+        return Err(Error::NoFile { folder: index.to_path_buf(), what });
+    }
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}
