@@ -8,17 +8,23 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
+use idembed_diffusion::vae::Vae;
 use idembed_diffusion::{Error, Picture, StableDiffusion};
-use idembed_integration_tests::{mini_model, python};
+use idembed_integration_tests::{Parity, mini_model, python, read_safetensors};
+use idembed_pretrain::vae::VaeStage;
+use idembed_pretrain::{RunOptions, train};
 use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
 use idembed_tokens::prompt::Prompt;
+use tch::Tensor;
 
 /// `export --to embedding` writes what `load_textual_inversion` reads, and the vector means the same there.
 #[test]
@@ -57,9 +63,46 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     assert!(far * 1000 <= theirs.len(), "{far} of {} values differ by more than one grey level", theirs.len());
 }
 
+/// The stage `vae` of the training writes what `AutoencoderKL.from_pretrained` reads, and it does the same there.
+#[test]
+fn diffusers_loads_a_trained_autoencoder() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = VaeStage::recipe(0, 6, Some(2), None);
+    let options = RunOptions {
+        out: folder.path().to_path_buf(),
+        compute: Compute::CPU_F32,
+        threads: 1,
+        time: None,
+        line_every: Duration::MAX,
+        save_every: Duration::MAX,
+        sheet_every: Duration::MAX,
+    };
+    train(&VaeStage::new(recipe).unwrap(), &recipe, &options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+
+    let (vae, given, theirs) =
+        ["vae", "given.safetensors", "theirs.safetensors"].map(|name| folder.path().join(name)).into();
+    let images = seeded_noise(5, &[2, 3, 40, 24], 1).unwrap().remove(0).clamp(-1.0, 1.0);
+    Tensor::write_safetensors(&[("images", &images)], &given).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/reconstruct.py");
+    let output = Command::new(python).args([&script, &vae, &given, &theirs]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let ours = Vae::load(&vae, Compute::CPU_F32).unwrap();
+    let _guard = tch::no_grad_guard();
+    let latents = ours.encode(&images).unwrap().mean;
+    let theirs = read_safetensors(&theirs);
+    let spread = latents.std(false).double_value(&[]);
+    assert!((0.2..5.0).contains(&spread), "the scaling factor makes the latents about as large as noise: {spread}");
+    let mut parity = Parity::new();
+    parity.check_tensors("reference/vae.latents", &latents, &theirs["latents"], 1e-4);
+    parity.check_tensors("reference/vae.decoded", &ours.decode(&latents).unwrap(), &theirs["decoded"], 1e-4);
+    parity.finish();
+}
+
 /// An identity of five stages near the class word, as learning would give it.
 fn a_staged_identity(model: &StableDiffusion) -> Identity {
-    let id = tch::Tensor::from_slice(&model.tokenizer.token_ids("person").unwrap()).unsqueeze(0);
+    let id = Tensor::from_slice(&model.tokenizer.token_ids("person").unwrap()).unsqueeze(0);
     let class = model.text_encoder.embed_tokens(&id).unwrap().reshape([1, -1]);
     let near = |draw: usize| {
         let noise = seeded_noise(3, &[5, model.text_encoder.hidden_size()], draw + 1).unwrap().remove(draw);

@@ -32,6 +32,12 @@ struct Args {
     /// Samples of the whole training
     #[arg(long, default_value_t = 400_000)]
     samples: usize,
+    /// Samples per step; default: what the stage is tuned for
+    #[arg(long)]
+    batch: Option<usize>,
+    /// The highest learning rate; default: what the stage is tuned for
+    #[arg(long)]
+    learning_rate: Option<f64>,
     /// Folder for checkpoint, sheet and network
     #[arg(long, default_value = "out/pretrain")]
     out: PathBuf,
@@ -95,7 +101,7 @@ fn run(args: &Args) -> Result<()> {
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
     let outcome = match args.stage {
         StageName::Vae => {
-            let recipe = VaeStage::recipe(args.seed, args.samples);
+            let recipe = VaeStage::recipe(args.seed, args.samples, args.batch, args.learning_rate);
             train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut |line| eprintln!("{line}"))?
         }
     };

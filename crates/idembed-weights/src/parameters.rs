@@ -138,3 +138,109 @@ fn check_shape(name: &str, got: &[i64], expected: &[i64]) -> std::result::Result
     }
     Err(WeightsError::Shape { name: name.to_owned(), got: got.to_vec(), expected: expected.to_vec() })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::Weights;
+
+    /// A convolution and what it makes of ones.
+    fn convolve(parameters: &Parameters, kind: Kind) -> Tensor {
+        let weights = Weights::from_parameters(parameters, kind);
+        let scope = &weights.root() / "conv";
+        let weight = scope.conv_weight("weight", &[4, 3, 3, 3]).unwrap();
+        let bias = scope.tensor("bias", &[4]).unwrap();
+        Tensor::ones([1, 3, 5, 5], (kind, Device::Cpu)).conv2d(weight.get().unwrap(), Some(&bias), 1, 0, 1, 1)
+    }
+
+    fn values(parameters: &Parameters) -> BTreeMap<String, Tensor> {
+        parameters.frozen_copy().unwrap().list().into_iter().collect()
+    }
+
+    #[test]
+    fn gradients_reach_the_same_leaves_again_in_any_format() {
+        let parameters = Parameters::new(1, Device::Cpu);
+        for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 1e-2)] {
+            convolve(&parameters, kind).sum(Kind::Float).backward();
+            let list = parameters.list();
+            let [(bias_name, bias), (weight_name, weight)] = list.as_slice() else { panic!("{list:?}") };
+            assert_eq!((bias_name.as_str(), weight_name.as_str()), ("conv.bias", "conv.weight"));
+            assert!(weight.is_leaf() && weight.kind() == Kind::Float);
+            assert_eq!(weight.stride(), [27, 1, 9, 3], "channels last");
+            for mut leaf in [weight.shallow_clone(), bias.shallow_clone()] {
+                // Each weight and each bias meets nine ones.
+                assert!((leaf.grad() - 9.0).abs().max().double_value(&[]) < tolerance, "{kind:?}");
+                leaf.zero_grad();
+            }
+        }
+    }
+
+    #[test]
+    fn a_replica_shares_the_numbers_and_a_frozen_copy_does_not() {
+        let parameters = Parameters::new(1, Device::Cpu);
+        let _ = convolve(&parameters, Kind::Float);
+        let (replica, copy) = (parameters.replica().unwrap(), parameters.frozen_copy().unwrap());
+        let before = values(&parameters);
+        let doubled = before.iter().map(|(name, value)| (name.clone(), value * 2.0)).collect();
+        parameters.set(&doubled).unwrap();
+        let after = |parameters: &Parameters| values(parameters)["conv.weight"].copy();
+        assert!(after(&replica).equal(&doubled["conv.weight"]) && after(&copy).equal(&before["conv.weight"]));
+        assert!(replica.list().iter().all(|(_, tensor)| tensor.requires_grad() && !tensor.grad().defined()));
+        assert!(copy.list().iter().all(|(_, tensor)| !tensor.requires_grad()));
+    }
+
+    #[test]
+    fn saved_parameters_are_a_weight_file_like_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let parameters = Parameters::new(1, Device::Cpu);
+        let output = convolve(&parameters, Kind::Float);
+        for (kind, tolerance) in [(Kind::Float, 0.0), (Kind::Half, 1e-3)] {
+            let path = folder.path().join("weights.safetensors");
+            parameters.save(&path, kind).unwrap();
+            let weights = Weights::open_file(&path, crate::Compute::CPU_F32).unwrap();
+            let scope = &weights.root() / "conv";
+            let weight = scope.conv_weight("weight", &[4, 3, 3, 3]).unwrap();
+            let bias = scope.tensor("bias", &[4]).unwrap();
+            weights.check_all_used(&[]).unwrap();
+            let ones = Tensor::ones([1, 3, 5, 5], (Kind::Float, Device::Cpu));
+            let again = ones.conv2d(weight.get().unwrap(), Some(&bias), 1, 0, 1, 1);
+            assert!((again - &output).abs().max().double_value(&[]) <= tolerance, "{kind:?}");
+        }
+        let in_memory = Weights::from_parameters(&parameters, Kind::Float);
+        let from_file =
+            Weights::open_file(&folder.path().join("weights.safetensors"), crate::Compute::CPU_F32).unwrap();
+        for weights in [&in_memory, &from_file] {
+            let _ = weights.root().tensor("conv.bias", &[4]).unwrap();
+        }
+        let fingerprint = |weights: &Weights| weights.fingerprint("", |_| true).unwrap();
+        assert_eq!(fingerprint(&in_memory), fingerprint(&from_file));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let parameters = Parameters::new(1, Device::Cpu);
+        let _ = convolve(&parameters, Kind::Float);
+        let before = values(&parameters);
+        let refused = |change: fn(&mut BTreeMap<String, Tensor>)| {
+            let mut other: BTreeMap<String, Tensor> =
+                before.iter().map(|(name, value)| (name.clone(), value + 1.0)).collect();
+            change(&mut other);
+            match parameters.set(&other).unwrap_err() {
+                Error::Parameters(source) => source,
+                other => panic!("{other:?}"),
+            }
+        };
+        let missing = refused(|values| drop(values.remove("conv.weight")));
+        assert!(matches!(missing, WeightsError::Missing(name) if name == "conv.weight"));
+        let extra = refused(|values| drop(values.insert("other".to_owned(), Tensor::from(1.0f32))));
+        assert!(matches!(extra, WeightsError::Extra { first, count: 1 } if first == "other"));
+        let shape = refused(|values| drop(values.insert("conv.weight".to_owned(), Tensor::from(1.0f32))));
+        assert!(matches!(shape, WeightsError::Shape { name, .. } if name == "conv.weight"));
+        assert!(values(&parameters).iter().all(|(name, value)| value.equal(&before[name])));
+
+        let weights = Weights::from_parameters(&parameters, Kind::Float);
+        let error = weights.root().tensor("conv.weight", &[4, 3, 3]).unwrap_err();
+        assert!(matches!(error, Error::Parameters(WeightsError::Shape { .. })), "{error:?}");
+    }
+}

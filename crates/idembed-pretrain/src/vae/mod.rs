@@ -21,6 +21,11 @@ use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
 
+/// Samples per step.
+const BATCH: usize = 16;
+/// The highest learning rate.
+const LEARNING_RATE: f64 = 1e-3;
+
 /// The autoencoder's training.
 #[derive(Debug)]
 pub struct VaeStage {
@@ -55,15 +60,15 @@ impl VaeStage {
         })
     }
 
-    /// The recipe for so many samples.
-    pub fn recipe(seed: u64, samples: usize) -> Recipe {
-        let batch = 32;
-        let steps = samples.div_ceil(batch);
+    /// The recipe for so many samples, with another batch and learning rate if they are given.
+    pub fn recipe(seed: u64, samples: usize, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
+        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = samples.checked_div(batch).unwrap_or(0);
         let warm_up = 200.min(steps / 10);
         Recipe {
             seed,
             batch,
-            learning_rate: LearningRate { base: 1e-3, warm_up, steps, decay: Decay::Cosine },
+            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
             clip_norm: 1.0,
             average: Average { decay: 0.999 },
@@ -100,7 +105,8 @@ impl Stage for VaeStage {
     fn settings(&self) -> Vec<(String, String)> {
         let VaeConfig { block_channels, layers, norm_groups, mid_attention, .. } = &self.config;
         let network = format!("{block_channels:?} {layers} {norm_groups} {mid_attention}");
-        vec![("network".to_owned(), network), ("loss".to_owned(), self.weights.to_string())]
+        let fields = [("network", network), ("loss", self.weights.to_string()), ("crops", crops::SIDE.to_string())];
+        fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
     fn build(&self, weights: Weights) -> Result<Vae> {
@@ -114,9 +120,9 @@ impl Stage for VaeStage {
         let pixels = self.crops.draw((step * batch + samples.start) as u64, samples.len())?;
         let side = crops::SIDE / self.config.downscale();
         let seed = (self.recipe.seed << 32) + step as u64;
-        let noise = seeded_noise(seed, &[batch as i64, self.config.latent_channels, side, side], 1)?;
-        let noise = noise.first().ok_or(PretrainError::ThreadEnded)?.f_narrow(0, first, count)?;
-        Ok(CropBatch { pixels, noise })
+        let shape = [batch as i64, self.config.latent_channels, side, side];
+        let noise = Tensor::f_cat(&seeded_noise(seed, &shape, 1)?, 0)?;
+        Ok(CropBatch { pixels, noise: noise.f_narrow(0, first, count)? })
     }
 
     fn losses(&self, network: &Vae, batch: &CropBatch, device: Device) -> Result<Losses> {
