@@ -51,6 +51,21 @@ fn after_kill_9_the_same_command_ends_where_an_unbroken_run_does() {
 }
 
 #[test]
+fn ctrl_c_saves_and_writes_the_network_so_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = program(folder.path(), &["--samples=100000"]).spawn().unwrap();
+    wait_for(&folder.path().join("vae.ckpt"));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("stopping after this step") && text.contains("the same command goes on from here"), "{text}");
+    for file in ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "vae.png"] {
+        assert!(folder.path().join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
 fn wrong_flags_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (flag, expected) in [
