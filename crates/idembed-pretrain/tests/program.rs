@@ -36,7 +36,7 @@ fn after_kill_9_the_same_command_ends_where_an_unbroken_run_does() {
     assert!(!killed.path().join("vae").exists(), "the run was over before it was killed");
 
     let (done, text) = said(&mut program(killed.path(), &[]));
-    assert!(done && text.contains("going on after step") && text.contains("complete after 4 steps"), "{text}");
+    assert!(done && text.contains("going on after step") && text.contains("complete after 8 steps"), "{text}");
     assert!(text.contains("held-out pictures, PSNR: "), "{text}");
     assert!(said(&mut program(whole.path(), &[])).0);
     for file in ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "vae.png", "vae.ckpt"] {
@@ -45,7 +45,7 @@ fn after_kill_9_the_same_command_ends_where_an_unbroken_run_does() {
     }
 
     // Done is done; and another training does not overwrite it.
-    assert!(said(&mut program(killed.path(), &[])).1.contains("complete after 4 steps"));
+    assert!(said(&mut program(killed.path(), &[])).1.contains("complete after 8 steps"));
     let (done, text) = said(&mut program(killed.path(), &["--seed=1"]));
     assert!(!done && text.contains("was made with seed 0, this run has 1") && text.contains("hint: "), "{text}");
 }
