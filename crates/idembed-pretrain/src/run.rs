@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use idembed_weights::{Compute, Weights};
+use idembed_weights::Compute;
 use tch::Kind;
 
 use crate::progress::Progress;
@@ -76,7 +76,7 @@ pub fn train<S: Stage>(
             || options.time.is_some_and(|time| started.elapsed() >= time)
     };
     // The average is updated in place: one network shows it from now on.
-    let average = stage.build(Weights::from_parameters(&state.average, Kind::Float))?;
+    let average = stage.build(&state.average, Kind::Float)?;
     std::thread::scope(|scope| {
         // A GPU is one worker, for which many threads draw.
         let on_gpu = options.compute.device.is_cuda();

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use idembed_weights::{Parameters, Weights};
+use idembed_weights::Parameters;
 use image::RgbImage;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::Result;
 
@@ -22,8 +22,8 @@ pub trait Stage: Sync {
     /// What a checkpoint must agree with to go on from it, by name.
     fn settings(&self) -> Vec<(String, String)>;
 
-    /// Builds the network; all its parameters are made here.
-    fn build(&self, weights: Weights) -> Result<Self::Network>;
+    /// Builds the network on the parameters, in this format; those that are not there yet are made here.
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Self::Network>;
 
     /// Draws a worker's share of a step. Depends on nothing but the stage, the step and the share.
     fn draw(&self, step: usize, share: Share) -> Result<Self::Batch>;

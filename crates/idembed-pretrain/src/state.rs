@@ -1,7 +1,7 @@
 //! Everything that changes while a network learns.
 
 use idembed_optimizer::{AdamW, clip_by_global_norm};
-use idembed_weights::{Parameters, Weights};
+use idembed_weights::Parameters;
 use tch::{Device, Kind, Tensor};
 
 use crate::worker::Found;
@@ -20,7 +20,7 @@ impl State {
     /// A network that has learned nothing yet.
     pub(crate) fn new<S: Stage>(stage: &S, recipe: &Recipe, device: Device) -> Result<Self> {
         let parameters = Parameters::new(recipe.seed, device);
-        stage.build(Weights::from_parameters(&parameters, Kind::Float))?;
+        stage.build(&parameters, Kind::Float)?;
         let list = parameters.list();
         let leaves: Vec<&Tensor> = list.iter().map(|(_, leaf)| leaf).collect();
         let optimizer = AdamW::new(recipe.optimizer, &leaves)?;

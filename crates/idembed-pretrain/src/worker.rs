@@ -6,7 +6,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
-use idembed_weights::{Parameters, Weights};
+use idembed_weights::Parameters;
 use tch::{Kind, Tensor};
 
 use crate::prefetch::Prefetch;
@@ -92,7 +92,7 @@ fn learn<S: Stage>(
     }
     let network = match network {
         Some(network) => network,
-        None => network.insert(stage.build(Weights::from_parameters(parameters, work.kind))?),
+        None => network.insert(stage.build(parameters, work.kind)?),
     };
     let losses = stage.losses(network, batch, parameters.device())?;
     let weight = work.share.samples(work.batch).len() as f64 / work.batch as f64;

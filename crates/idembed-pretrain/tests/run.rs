@@ -35,7 +35,8 @@ impl Stage for Line {
         vec![("width".to_owned(), WIDTH.to_string())]
     }
 
-    fn build(&self, weights: Weights) -> Result<Self::Network> {
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Self::Network> {
+        let weights = Weights::from_parameters(parameters, kind);
         let root = weights.root();
         Ok((root.tensor("line.weight", &[WIDTH, WIDTH])?, root.tensor("line.bias", &[WIDTH])?))
     }

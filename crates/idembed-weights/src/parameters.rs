@@ -20,13 +20,20 @@ use crate::{Error, Result, WeightsError};
 pub struct Parameters {
     seed: u64,
     device: Device,
+    /// Before all names in `tensors` that belong to this part.
+    prefix: String,
     tensors: Arc<Mutex<BTreeMap<String, Tensor>>>,
 }
 
 impl Parameters {
     /// No parameters yet.
     pub fn new(seed: u64, device: Device) -> Self {
-        Parameters { seed, device, tensors: Arc::default() }
+        Parameters { seed, device, prefix: String::new(), tensors: Arc::default() }
+    }
+
+    /// Those whose names begin with `name` and a dot, without that: one of several networks that are trained together.
+    pub fn part(&self, name: &str) -> Self {
+        Parameters { prefix: format!("{}{name}.", self.prefix), tensors: self.tensors.clone(), ..*self }
     }
 
     /// Where they are.
@@ -36,7 +43,9 @@ impl Parameters {
 
     /// All of them, in the order of their names.
     pub fn list(&self) -> Vec<(String, Tensor)> {
-        self.tensors().iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+        let tensors = self.tensors();
+        let own = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(&self.prefix)?, tensor)));
+        own.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect()
     }
 
     /// The same numbers with gradients of their own, for a network on another thread.
@@ -54,10 +63,9 @@ impl Parameters {
     }
 
     fn map(&self, change: impl Fn(&Tensor) -> std::result::Result<Tensor, tch::TchError>) -> Result<Self> {
-        let tensors = self.tensors();
-        let changed = tensors.iter().map(|(name, tensor)| Ok((name.clone(), change(tensor)?)));
+        let changed = self.list().into_iter().map(|(name, tensor)| Ok((name, change(&tensor)?)));
         let changed: BTreeMap<String, Tensor> = changed.collect::<Result<_>>()?;
-        Ok(Parameters { tensors: Arc::new(Mutex::new(changed)), ..*self })
+        Ok(Parameters { prefix: String::new(), tensors: Arc::new(Mutex::new(changed)), ..*self })
     }
 
     /// Takes over the numbers of tensors with the same names and shapes.
@@ -65,8 +73,8 @@ impl Parameters {
     /// # Errors
     /// One is missing, extra or misshapen; nothing has changed then.
     pub fn set(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
-        let tensors = self.tensors();
-        for (name, tensor) in tensors.iter() {
+        let tensors: BTreeMap<String, Tensor> = self.list().into_iter().collect();
+        for (name, tensor) in &tensors {
             let value = values.get(name).ok_or_else(|| Error::Parameters(WeightsError::Missing(name.clone())))?;
             check_shape(name, &value.size(), &tensor.size()).map_err(Error::Parameters)?;
         }
@@ -76,8 +84,8 @@ impl Parameters {
             return Err(Error::Parameters(WeightsError::Extra { first: first.clone(), count }));
         }
         tch::no_grad(|| {
-            for (name, tensor) in tensors.iter() {
-                tensor.shallow_clone().f_copy_(&values[name])?;
+            for (name, mut tensor) in tensors {
+                tensor.f_copy_(&values[&name])?;
             }
             Ok(())
         })
@@ -97,34 +105,39 @@ impl Parameters {
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.tensors().contains_key(name)
+        self.tensors().contains_key(&self.full(name))
     }
 
     /// The parameter itself, or a cast of it.
     pub(crate) fn take(&self, name: &str, shape: &[i64], kind: Kind) -> std::result::Result<Tensor, WeightsError> {
         let mut tensors = self.tensors();
-        if let Some(tensor) = tensors.get(name) {
+        let full = self.full(name);
+        if let Some(tensor) = tensors.get(&full) {
             check_shape(name, &tensor.size(), shape)?;
             return Ok(tensor.f_to_kind(kind)?);
         }
-        let weight = name.strip_suffix("bias").and_then(|layer| tensors.get(&format!("{layer}weight")));
+        let weight = full.strip_suffix("bias").and_then(|layer| tensors.get(&format!("{layer}weight")));
         let start = Start::of(name, shape, weight.map(Tensor::size).as_deref());
-        let values = start.draw(self.seed, name, shape.iter().product::<i64>().max(0) as usize);
+        let values = start.draw(self.seed, &full, shape.iter().product::<i64>().max(0) as usize);
         let tensor = tch::no_grad(|| {
             let tensor = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(self.device)?;
             if shape.len() == 4 { channels_last(&tensor) } else { Ok(tensor) }
         })?;
         let tensor = tensor.f_set_requires_grad(true)?;
         let taken = tensor.f_to_kind(kind)?;
-        tensors.insert(name.to_owned(), tensor);
+        tensors.insert(full, tensor);
         Ok(taken)
     }
 
     /// The values of a parameter, rounded to f16.
     pub(crate) fn rounded(&self, name: &str) -> std::result::Result<Tensor, WeightsError> {
         let tensors = self.tensors();
-        let tensor = tensors.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+        let tensor = tensors.get(&self.full(name)).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
         Ok(tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Half)?.f_contiguous()?)
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     fn tensors(&self) -> MutexGuard<'_, BTreeMap<String, Tensor>> {
@@ -188,6 +201,25 @@ mod tests {
         assert!(after(&replica).equal(&doubled["conv.weight"]) && after(&copy).equal(&before["conv.weight"]));
         assert!(replica.list().iter().all(|(_, tensor)| tensor.requires_grad() && !tensor.grad().defined()));
         assert!(copy.list().iter().all(|(_, tensor)| !tensor.requires_grad()));
+    }
+
+    #[test]
+    fn a_part_is_a_network_of_its_own_among_the_same_parameters() {
+        let parameters = Parameters::new(1, Device::Cpu);
+        let (first, second) = (parameters.part("first"), parameters.part("second"));
+        let outputs = [&first, &second].map(|part| convolve(part, Kind::Float));
+        assert!(!outputs[0].equal(&outputs[1]), "other names, other values");
+        let names = |parameters: &Parameters| parameters.list().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(
+            names(&parameters),
+            ["first.conv.bias", "first.conv.weight", "second.conv.bias", "second.conv.weight"]
+        );
+        assert_eq!(names(&first), ["conv.bias", "conv.weight"]);
+        assert_eq!(names(&first.frozen_copy().unwrap()), names(&first));
+        let zeros = values(&first).into_iter().map(|(name, value)| (name, value.zeros_like())).collect();
+        first.set(&zeros).unwrap();
+        let size = |name: &str| values(&parameters)[name].abs().sum(Kind::Float).double_value(&[]);
+        assert!(size("first.conv.weight") == 0.0 && size("second.conv.weight") > 0.0);
     }
 
     #[test]

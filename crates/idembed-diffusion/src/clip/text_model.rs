@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Old exports keep the encoder below this name, new ones at the root.
 const OLD_PREFIX: &str = "text_model.";
 
-/// A frozen CLIP text encoder whose input embeddings can be replaced.
+/// A CLIP text encoder, frozen or being trained, whose input embeddings can be replaced.
 #[derive(Debug)]
 pub struct ClipTextModel {
     config: ClipTextConfig,
@@ -32,7 +32,14 @@ impl ClipTextModel {
     /// Unreadable files, or weights that do not match the configuration.
     pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
         let config = ClipTextConfig::read(&folder.join("config.json"))?;
-        let weights = Weights::open(folder, "model", compute)?;
+        Self::from_weights(config, Weights::open(folder, "model", compute)?)
+    }
+
+    /// Builds the text encoder of a configuration on weights from anywhere, whose names begin with `text_model.` or not.
+    ///
+    /// # Errors
+    /// Weights that do not match the configuration.
+    pub fn from_weights(config: ClipTextConfig, weights: Weights) -> Result<Self> {
         let root = if weights.contains("text_model.embeddings.token_embedding.weight") {
             weights.root() / "text_model"
         } else {

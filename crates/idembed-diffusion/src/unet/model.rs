@@ -15,7 +15,7 @@ use crate::hook::AttentionHook;
 use crate::layers::{Conv2d, GroupNorm};
 use crate::{Error, Result};
 
-/// A frozen noise predictor.
+/// A noise predictor, frozen or being trained.
 #[derive(Debug)]
 pub struct UNet {
     config: UNetConfig,
@@ -76,7 +76,15 @@ impl UNet {
     /// Unreadable files, weights that do not match the configuration, or a U-Net of another family.
     pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
         let config = UNetConfig::read(&folder.join("config.json"))?;
-        let weights = Weights::open(folder, "diffusion_pytorch_model", compute)?;
+        Self::from_weights(config, Weights::open(folder, "diffusion_pytorch_model", compute)?)
+    }
+
+    /// Builds the U-Net of a configuration on weights from anywhere.
+    ///
+    /// # Errors
+    /// Weights that do not match the configuration.
+    pub fn from_weights(config: UNetConfig, weights: Weights) -> Result<Self> {
+        let compute = weights.compute();
         let root = weights.root();
         let (finest, count) = (config.blocks[0].channels, config.blocks.len());
         let mut counter = SiteCounter::new();

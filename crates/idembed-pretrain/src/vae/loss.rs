@@ -18,7 +18,7 @@ pub struct LossWeights {
 
 impl Default for LossWeights {
     fn default() -> Self {
-        LossWeights { gradient: 0.5, divergence: 1e-6 }
+        LossWeights { gradient: 0.5, divergence: 1e-4 }
     }
 }
 

@@ -22,7 +22,7 @@ use held_out::HeldOut;
 pub use loss::LossWeights;
 
 /// Samples per step.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
 /// The highest learning rate.
 const LEARNING_RATE: f64 = 1e-3;
 
@@ -109,8 +109,8 @@ impl Stage for VaeStage {
         fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
-    fn build(&self, weights: Weights) -> Result<Vae> {
-        Ok(Vae::from_weights(self.config.clone(), weights)?)
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Vae> {
+        Ok(Vae::from_weights(self.config.clone(), Weights::from_parameters(parameters, kind))?)
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<CropBatch> {
