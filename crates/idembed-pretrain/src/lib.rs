@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod error;
+mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
@@ -13,6 +14,7 @@ mod run;
 mod seeds;
 mod stage;
 mod state;
+pub mod unet;
 pub mod vae;
 mod worker;
 

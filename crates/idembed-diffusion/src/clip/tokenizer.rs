@@ -151,6 +151,11 @@ impl Tokenizer {
         text.strip_suffix("</w>").unwrap_or(&text).to_owned()
     }
 
+    /// Number of different ids, special tokens included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// The start token's id.
     pub fn bos(&self) -> i64 {
         self.bos
