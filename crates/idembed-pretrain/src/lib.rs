@@ -13,6 +13,7 @@ mod run;
 mod seeds;
 mod stage;
 mod state;
+pub mod tokenizer;
 pub mod vae;
 mod worker;
 

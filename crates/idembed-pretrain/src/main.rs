@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use idembed_pretrain::vae::VaeStage;
-use idembed_pretrain::{Outcome, PretrainError, RunOptions, train};
+use idembed_pretrain::{Outcome, PretrainError, RunOptions, tokenizer, train};
 use idembed_weights::Compute;
 use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 
@@ -17,7 +17,7 @@ use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 #[derive(Parser)]
 #[command(args_override_self = true)]
 struct Args {
-    /// Which network
+    /// What to train
     #[arg(long, value_enum, default_value = "vae")]
     stage: StageName,
     /// auto, cpu, cuda or cuda:N
@@ -29,9 +29,9 @@ struct Args {
     /// Stop after so many minutes; the same command goes on from there
     #[arg(long)]
     minutes: Option<f64>,
-    /// Samples of the whole training
-    #[arg(long, default_value_t = 400_000)]
-    samples: usize,
+    /// Samples of the whole training; default: what the stage is tuned for
+    #[arg(long)]
+    samples: Option<usize>,
     /// Samples per step; default: what the stage is tuned for
     #[arg(long)]
     batch: Option<usize>,
@@ -55,6 +55,8 @@ struct Args {
 /// The networks that can be trained.
 #[derive(Clone, Copy, ValueEnum)]
 enum StageName {
+    /// The tokenizer; others make it where it is missing
+    Tokenizer,
     /// The autoencoder
     Vae,
 }
@@ -100,8 +102,15 @@ fn run(args: &Args) -> Result<()> {
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
     let outcome = match args.stage {
+        StageName::Tokenizer => {
+            let folder = args.out.join("tokenizer");
+            tokenizer::make(&folder)?;
+            eprintln!("wrote `{}`", folder.display());
+            return Ok(());
+        }
         StageName::Vae => {
-            let recipe = VaeStage::recipe(args.seed, args.samples, args.batch, args.learning_rate);
+            let samples = args.samples.unwrap_or(VaeStage::SAMPLES);
+            let recipe = VaeStage::recipe(args.seed, samples, args.batch, args.learning_rate);
             train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut |line| eprintln!("{line}"))?
         }
     };

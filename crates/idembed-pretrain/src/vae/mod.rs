@@ -46,6 +46,9 @@ pub struct CropBatch {
 }
 
 impl VaeStage {
+    /// Samples of a whole training.
+    pub const SAMPLES: usize = 400_000;
+
     /// The stage for a recipe.
     ///
     /// # Errors
