@@ -14,11 +14,12 @@ mod run;
 mod seeds;
 mod stage;
 mod state;
+pub mod tokenizer;
 pub mod unet;
 pub mod vae;
 mod worker;
 
 pub use error::{PretrainError, Result};
-pub use recipe::Recipe;
+pub use recipe::{Choices, Recipe};
 pub use run::{Outcome, RunOptions, train};
 pub use stage::{Check, Losses, Share, Stage};

@@ -22,7 +22,7 @@ use idembed_world::Sample;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
-use crate::{Check, Losses, Recipe, Result, Share, Stage, seeds};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, seeds};
 use album::Album;
 use batch::Source;
 pub use batch::{NoisyBatch, min_snr_weight};
@@ -85,13 +85,13 @@ impl UNetStage {
         Ok(UNetStage { recipe, compute, folder, album, held_out })
     }
 
-    /// The recipe for so many samples, with another batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
         let warm_up = 300.min(steps / 10);
         Recipe {
-            seed,
+            seed: choices.seed,
             batch,
             learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01 },
