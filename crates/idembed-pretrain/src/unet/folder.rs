@@ -11,7 +11,7 @@ use idembed_weights::{Compute, Parameters};
 use serde_json::Value;
 use tch::Kind;
 
-use super::{TEXT_ENCODER, UNET};
+use super::networks::{TEXT_ENCODER, UNET};
 use crate::{PretrainError, Result, tokenizer};
 
 /// Files that are the same whatever is learned: where they go, and what is in them.
