@@ -5,10 +5,13 @@
 //! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
 
 mod checkpoint;
+mod degrade;
 mod error;
+mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
+pub mod recogniser;
 mod run;
 mod seeds;
 mod stage;

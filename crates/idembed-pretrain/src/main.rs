@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
+use idembed_pretrain::recogniser::RecogniserStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Outcome, PretrainError, RunOptions, train};
 use idembed_weights::Compute;
@@ -29,9 +30,9 @@ struct Args {
     /// Stop after so many minutes; the same command goes on from there
     #[arg(long)]
     minutes: Option<f64>,
-    /// Samples of the whole training
-    #[arg(long, default_value_t = 400_000)]
-    samples: usize,
+    /// Samples of the whole training; default: what the stage is tuned for
+    #[arg(long)]
+    samples: Option<usize>,
     /// Samples per step; default: what the stage is tuned for
     #[arg(long)]
     batch: Option<usize>,
@@ -57,6 +58,8 @@ struct Args {
 enum StageName {
     /// The autoencoder
     Vae,
+    /// The network that tells people apart
+    Recogniser,
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -99,10 +102,16 @@ fn run(args: &Args) -> Result<()> {
         sheet_every: Duration::from_secs(300),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
+    let mut say = |line: &str| eprintln!("{line}");
+    let (seed, samples, batch, learning_rate) = (args.seed, args.samples, args.batch, args.learning_rate);
     let outcome = match args.stage {
         StageName::Vae => {
-            let recipe = VaeStage::recipe(args.seed, args.samples, args.batch, args.learning_rate);
-            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut |line| eprintln!("{line}"))?
+            let recipe = VaeStage::recipe(seed, samples, batch, learning_rate);
+            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
+        }
+        StageName::Recogniser => {
+            let recipe = RecogniserStage::recipe(seed, samples, batch, learning_rate);
+            train(&RecogniserStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
         }
     };
     report(&outcome);

@@ -1,6 +1,6 @@
 //! How long and how fast a network learns.
 
-use idembed_optimizer::{AdamWConfig, Average, LearningRate};
+use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 
 use crate::{PretrainError, Result};
 
@@ -22,6 +22,20 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// A short warm-up, then half a cosine, over so many samples; without weight decay.
+    pub(crate) fn cosine(seed: u64, samples: usize, batch: usize, base: f64) -> Recipe {
+        let steps = samples.checked_div(batch).unwrap_or(0);
+        let warm_up = 200.min(steps / 10);
+        Recipe {
+            seed,
+            batch,
+            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
+            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
+            clip_norm: 1.0,
+            average: Average { decay: 0.999 },
+        }
+    }
+
     /// Steps of the whole training.
     pub fn steps(&self) -> usize {
         self.learning_rate.steps

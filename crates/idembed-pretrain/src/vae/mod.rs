@@ -11,16 +11,18 @@ use std::path::Path;
 
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::vae::{Vae, VaeConfig};
-use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
+use crate::pixels::to_images;
 use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
 use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
 
+/// Samples of the whole training.
+const SAMPLES: usize = 400_000;
 /// Samples per step.
 const BATCH: usize = 8;
 /// The highest learning rate.
@@ -60,19 +62,10 @@ impl VaeStage {
         })
     }
 
-    /// The recipe for so many samples, with another batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: usize, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = samples.checked_div(batch).unwrap_or(0);
-        let warm_up = 200.min(steps / 10);
-        Recipe {
-            seed,
-            batch,
-            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
-            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
-            clip_norm: 1.0,
-            average: Average { decay: 0.999 },
-        }
+    /// The stage's own recipe, with another number of samples, batch and learning rate if they are given.
+    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
+        let batch = batch.unwrap_or(BATCH);
+        Recipe::cosine(seed, samples.unwrap_or(SAMPLES), batch, learning_rate.unwrap_or(LEARNING_RATE))
     }
 }
 
@@ -126,7 +119,7 @@ impl Stage for VaeStage {
     }
 
     fn losses(&self, network: &Vae, batch: &CropBatch, device: Device) -> Result<Losses> {
-        let images = crops::to_images(&batch.pixels, device)?;
+        let images = to_images(&batch.pixels, device)?;
         let moments = network.moments(&images)?;
         let latents = moments.mean.f_add(&moments.std()?.f_mul(&batch.noise.f_to_device(device)?)?)?;
         self.weights.losses(&images, &network.decode(&latents)?, &moments)
