@@ -9,6 +9,7 @@ mod detection;
 mod parsing;
 mod pipelines;
 mod pretrain;
+mod recogniser;
 mod recognition;
 mod schedulers;
 mod staged;

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod degrade;
 mod error;
+pub mod judge;
 mod pixels;
 mod prefetch;
 mod progress;

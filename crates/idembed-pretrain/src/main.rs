@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
+use idembed_pretrain::judge::JudgeStage;
 use idembed_pretrain::recogniser::RecogniserStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Outcome, PretrainError, RunOptions, train};
@@ -60,6 +61,8 @@ enum StageName {
     Vae,
     /// The network that tells people apart
     Recogniser,
+    /// The network that says what a picture shows
+    Judge,
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -112,6 +115,10 @@ fn run(args: &Args) -> Result<()> {
         StageName::Recogniser => {
             let recipe = RecogniserStage::recipe(seed, samples, batch, learning_rate);
             train(&RecogniserStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
+        }
+        StageName::Judge => {
+            let recipe = JudgeStage::recipe(seed, samples, batch, learning_rate);
+            train(&JudgeStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
         }
     };
     report(&outcome);

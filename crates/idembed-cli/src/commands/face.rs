@@ -145,8 +145,10 @@ impl<'a> Report<'a> {
 
 /// The face in the frames that others want it in.
 fn frames(photo: &RgbImage, face: &Face) -> Vec<(&'static str, Aligned)> {
-    let framed =
-        [("portrait", portrait(photo, face, PORTRAIT_SIDE)), ("aligned", aligned_face(photo, &face.landmarks, ALIGNED_SIDE))];
+    let framed = [
+        ("portrait", portrait(photo, face, PORTRAIT_SIDE)),
+        ("aligned", aligned_face(photo, &face.landmarks, ALIGNED_SIDE)),
+    ];
     framed.into_iter().filter_map(|(name, aligned)| Some((name, aligned?))).collect()
 }
 

@@ -54,10 +54,7 @@ pub fn aligned_face(picture: &RgbImage, landmarks: &Landmarks, side: u32) -> Opt
     // Points that do not lie as in a face (mouth above the eyes, say) have no good fit: the best one is a tiny scale.
     let fits = (0.5..2.0).contains(&(transform.scale() * size / template_size));
     let transform = transform.resized(f64::from(side) / f64::from(ALIGNED_SIDE));
-    fits.then(|| Aligned {
-        picture: warp::warp_averaged(picture, &transform, side, side, Outside::Black),
-        transform,
-    })
+    fits.then(|| Aligned { picture: warp::warp_averaged(picture, &transform, side, side, Outside::Black), transform })
 }
 
 #[cfg(test)]

@@ -53,7 +53,10 @@ pub(super) fn draw(people: &[Who], run: u64, first: u64, count: usize) -> Result
 /// The first face of a picture; its landmarks are a little off.
 pub(super) fn cut_out(drawn: &Drawn, chance: &mut ChaCha8Rng) -> RgbImage {
     let found = drawn.truth.faces.first().map(|truth| detected(truth, chance));
-    found.map_or_else(|| RgbImage::new(CompactResNet::SIDE, CompactResNet::SIDE), |face| CompactResNet::cut(&drawn.picture, &face))
+    found.map_or_else(
+        || RgbImage::new(CompactResNet::SIDE, CompactResNet::SIDE),
+        |face| CompactResNet::cut(&drawn.picture, &face),
+    )
 }
 
 /// The face as a detector might find it.

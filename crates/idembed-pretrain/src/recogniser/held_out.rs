@@ -64,8 +64,7 @@ impl HeldOut {
             let cosines = embeddings.dot(&embeddings.row(first));
             let mut order: Vec<usize> = (0..self.any.len()).collect();
             order.sort_by(|a, b| cosines[*b].total_cmp(&cosines[*a]));
-            let (own, others): (Vec<usize>, Vec<usize>) =
-                order.into_iter().partition(|index| index / PICTURES == row);
+            let (own, others): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|index| index / PICTURES == row);
             let places = own.into_iter().chain(others.into_iter().take(STRANGERS));
             for (column, index) in places.enumerate() {
                 let gap = if column < PICTURES { 0 } else { side / 2 };
