@@ -5,11 +5,14 @@
 //! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
 
 mod checkpoint;
+mod degrade;
 mod error;
+pub mod judge;
 mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
+pub mod recogniser;
 mod run;
 mod seeds;
 mod stage;

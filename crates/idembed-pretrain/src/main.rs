@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
+use idembed_pretrain::judge::JudgeStage;
+use idembed_pretrain::recogniser::RecogniserStage;
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, tokenizer, train};
@@ -64,13 +66,19 @@ enum StageName {
     Vae,
     /// The noise predictor, with the text encoder
     Unet,
+    /// The network that tells people apart
+    Recogniser,
+    /// The network that says what a picture shows
+    Judge,
 }
 
 impl StageName {
     /// The stages to run: each needs those before it.
     fn in_order(&self) -> &[StageName] {
         match self {
-            StageName::All => &[StageName::Tokenizer, StageName::Vae, StageName::Unet],
+            StageName::All => {
+                &[StageName::Tokenizer, StageName::Vae, StageName::Recogniser, StageName::Judge, StageName::Unet]
+            }
             one => std::slice::from_ref(one),
         }
     }
@@ -151,6 +159,14 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
             let recipe = UNetStage::recipe(&choices);
             let stage = UNetStage::new(recipe, &options.out, options.compute, &STOP, say)?;
             train(&stage, &recipe, options, &STOP, say)?
+        }
+        StageName::Recogniser => {
+            let recipe = RecogniserStage::recipe(&choices);
+            train(&RecogniserStage::new(recipe)?, &recipe, options, &STOP, say)?
+        }
+        StageName::Judge => {
+            let recipe = JudgeStage::recipe(&choices);
+            train(&JudgeStage::new(recipe)?, &recipe, options, &STOP, say)?
         }
     };
     report(&outcome);
