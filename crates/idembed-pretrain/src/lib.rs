@@ -7,12 +7,15 @@
 mod checkpoint;
 mod degrade;
 mod error;
+mod gather;
 pub mod judge;
+mod outputs;
 mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
 pub mod recogniser;
+pub mod report;
 mod run;
 mod seeds;
 mod stage;
@@ -23,6 +26,7 @@ pub mod vae;
 mod worker;
 
 pub use error::{PretrainError, Result};
+pub use gather::gather;
 pub use recipe::{Choices, Recipe};
 pub use run::{Outcome, RunOptions, train};
 pub use stage::{Check, Losses, Share, Stage};
