@@ -14,9 +14,12 @@ use crate::{program, setup};
 /// Options of `cargo xtask pretrain`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which network: vae
+    /// What to train: tokenizer, vae, clip, recogniser, judge or unet; default: all, in their order
     #[arg(long)]
     stage: Option<String>,
+    /// Train nothing; measure the whole model and write OUT/report.html and OUT/report.json
+    #[arg(long)]
+    report: bool,
     /// auto, cpu, cuda or cuda:N
     #[arg(long)]
     device: Option<String>,
@@ -54,6 +57,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ];
     for (flag, value) in flags {
         command.args(value.iter().flat_map(|value| [flag, value]));
+    }
+    if args.report {
+        command.arg("--report").arg("--detector").arg(workspace::root().join("models/mtcnn"));
     }
     let error = command.arg("--out").arg(&args.out).args(&args.more).exec();
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))

@@ -36,7 +36,7 @@ fn after_kill_9_the_same_command_ends_where_an_unbroken_run_does() {
     assert!(!killed.path().join("vae").exists(), "the run was over before it was killed");
 
     let (done, text) = said(&mut program(killed.path(), &[]));
-    assert!(done && text.contains("going on after step") && text.contains("complete after 8 steps"), "{text}");
+    assert!(done && text.contains("going on after step") && text.contains("complete after 16 steps"), "{text}");
     assert!(text.contains("held-out pictures, PSNR: "), "{text}");
     assert!(said(&mut program(whole.path(), &[])).0);
     for file in ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "vae.png", "vae.ckpt"] {
@@ -45,7 +45,7 @@ fn after_kill_9_the_same_command_ends_where_an_unbroken_run_does() {
     }
 
     // Done is done; and another training does not overwrite it.
-    assert!(said(&mut program(killed.path(), &[])).1.contains("complete after 8 steps"));
+    assert!(said(&mut program(killed.path(), &[])).1.contains("complete after 16 steps"));
     let (done, text) = said(&mut program(killed.path(), &["--seed=1"]));
     assert!(!done && text.contains("was made with seed 0, this run has 1") && text.contains("hint: "), "{text}");
 }
@@ -63,6 +63,40 @@ fn ctrl_c_saves_and_writes_the_network_so_far() {
     for file in ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "vae.png"] {
         assert!(folder.path().join(file).is_file(), "{file}");
     }
+}
+
+/// What the stages leave is a whole model, which draws its own sheet.
+#[test]
+fn the_noise_predictor_needs_the_autoencoder_and_becomes_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let unet = || {
+        let mut command = program(folder.path(), &["--stage=unet", "--samples=40", "--batch=4"]);
+        said(&mut command)
+    };
+    let (done, text) = unet();
+    assert!(!done && text.contains("which the stage `vae` makes") && text.contains("hint: "), "{text}");
+
+    assert!(said(&mut program(folder.path(), &["--samples=8"])).0);
+    let (done, text) = unet();
+    assert!(done && text.contains("40 of 40 pictures encoded"), "{text}");
+    assert!(text.contains("complete after 10 steps") && text.contains("attention of scenes: "), "{text}");
+    for file in ["model_index.json", "idembed.json", "tokenizer/vocab.json", "vae/config.json", "unet/config.json"] {
+        assert!(folder.path().join("model").join(file).is_file(), "{file}");
+    }
+    let sheet = image::open(folder.path().join("unet.png")).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (512, 512));
+    // Done is done, and the pictures are not encoded again.
+    let (done, text) = unet();
+    assert!(done && text.contains("complete after 10 steps") && !text.contains("encoded"), "{text}");
+}
+
+#[test]
+fn the_report_says_which_stage_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (done, text) = said(&mut program(folder.path(), &["--report"]));
+    assert!(!done && text.contains("which the stage `recogniser` makes"), "{text}");
+    let (done, text) = said(&mut program(folder.path(), &["--model=x"]));
+    assert!(!done && text.contains("--report"), "{text}");
 }
 
 #[test]

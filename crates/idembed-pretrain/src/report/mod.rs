@@ -223,3 +223,46 @@ impl Report {
 fn of_check(check: &Check, target: Option<Target>) -> Figure {
     Figure::new(check.name, check.value, check.unit, target)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let figures = vec![
+            Figure::new("reached", 30.0, "dB", Target::AtLeast(29.0)),
+            Figure::new("missed", 12.0, "%", Target::AtMost(5.0)),
+            Figure::new("not measurable", f64::NAN, "", None),
+        ];
+        let mut report = Report { figures, settings: "a model".to_owned(), sections: Vec::new() };
+        report.section("Pictures", "Some.", vec![(RgbImage::new(3, 2), "a <caption>".to_owned())]);
+        report
+    }
+
+    #[test]
+    fn the_page_shows_figures_and_pictures() {
+        let page = report().page().unwrap().render();
+        for text in ["1 of 2", "\u{2713} 30 dB (at least 29 dB)", "\u{2717} 12 % (at most 5 %)", "a &lt;caption&gt;"] {
+            assert!(page.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_figures_are_valid_json() {
+        let json = report().json();
+        let figures = json["figures"].as_array().unwrap();
+        assert_eq!(figures[0]["target"]["at_least"], 29.0);
+        assert_eq!((&figures[0]["met"], &figures[1]["met"]), (&true.into(), &false.into()));
+        assert!(figures[2]["value"].is_null() && figures[2]["met"].is_null());
+    }
+
+    #[test]
+    fn a_model_says_how_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Settings::read(folder.path()), Err(PretrainError::Read { .. })));
+        fs::write(folder.path().join("idembed.json"), r#"{ "guidance": 3.5, "steps": 7, "batch": 1 }"#).unwrap();
+        let Settings { guidance, steps } = Settings::read(folder.path()).unwrap();
+        assert_eq!((guidance, steps), (3.5, 7));
+    }
+}
