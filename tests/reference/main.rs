@@ -95,7 +95,7 @@ fn transformers_reads_the_learned_tokenizer() {
 fn diffusers_loads_a_trained_autoencoder() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let recipe = VaeStage::recipe(0, 6, Some(2), None);
+    let recipe = VaeStage::recipe(0, Some(6), Some(2), None);
     let options = RunOptions {
         out: folder.path().to_path_buf(),
         compute: Compute::CPU_F32,

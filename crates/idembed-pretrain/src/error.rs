@@ -29,6 +29,23 @@ pub enum PretrainError {
         #[source]
         source: std::io::Error,
     },
+    /// What an earlier stage makes is not there.
+    #[error("cannot read `{path}`, which the stage `{stage}` makes")]
+    Earlier {
+        /// The stage.
+        stage: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that comes with this crate is not what it should be.
+    #[error("the configuration of a network")]
+    Json(#[from] serde_json::Error),
+    /// The user wished to stop before the training had begun.
+    #[error("stopped before the training began")]
+    Stopped,
     /// A setting is out of range.
     #[error("{what} is {got}, expected {expected}")]
     Setting {
@@ -72,6 +89,8 @@ impl PretrainError {
                 Some("go on with the settings of that run, or begin another one with --out")
             }
             PretrainError::NotFinite { .. } => Some("the checkpoint is from before; try a lower learning rate"),
+            PretrainError::Earlier { .. } => Some("train the stages in their order; `--stage all` does"),
+            PretrainError::Stopped => Some("the same command goes on from what was made until now"),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod error;
+mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
@@ -14,6 +15,7 @@ mod seeds;
 mod stage;
 mod state;
 pub mod tokenizer;
+pub mod unet;
 pub mod vae;
 mod worker;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
+use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Outcome, PretrainError, RunOptions, tokenizer, train};
 use idembed_weights::Compute;
@@ -59,6 +60,8 @@ enum StageName {
     Tokenizer,
     /// The autoencoder
     Vae,
+    /// The noise predictor, with the text encoder
+    Unet,
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -101,17 +104,21 @@ fn run(args: &Args) -> Result<()> {
         sheet_every: Duration::from_secs(300),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
+    let say = &mut |line: &str| eprintln!("{line}");
+    let (seed, samples, batch, rate) = (args.seed, args.samples, args.batch, args.learning_rate);
     let outcome = match args.stage {
         StageName::Tokenizer => {
-            let folder = args.out.join("tokenizer");
-            tokenizer::make(&folder)?;
-            eprintln!("wrote `{}`", folder.display());
+            tokenizer::make(&args.out.join("tokenizer"))?;
             return Ok(());
         }
         StageName::Vae => {
-            let samples = args.samples.unwrap_or(VaeStage::SAMPLES);
-            let recipe = VaeStage::recipe(args.seed, samples, args.batch, args.learning_rate);
-            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut |line| eprintln!("{line}"))?
+            let recipe = VaeStage::recipe(seed, samples, batch, rate);
+            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, say)?
+        }
+        StageName::Unet => {
+            let recipe = UNetStage::recipe(seed, samples, batch, rate);
+            let stage = UNetStage::new(recipe, &options.out, options.compute, &STOP, say)?;
+            train(&stage, &recipe, &options, &STOP, say)?
         }
     };
     report(&outcome);

@@ -105,20 +105,21 @@ pub fn train<S: Stage>(
                 saved = Instant::now();
             }
             if drawn.elapsed() >= options.sheet_every {
-                draw_sheet(stage, &average, &options.out)?;
+                show(stage, &average, &state, &options.out)?;
                 drawn = Instant::now();
             }
         }
         Ok::<_, PretrainError>(())
     })?;
     state.save(&settings, &checkpoint)?;
-    draw_sheet(stage, &average, &options.out)?;
-    tch::no_grad(|| stage.export(&average, &state.average, &options.out))?;
+    show(stage, &average, &state, &options.out)?;
     let checks = tch::no_grad(|| stage.check(&average))?;
     Ok(Outcome { step: state.step, complete: state.step >= recipe.steps(), checks })
 }
 
-fn draw_sheet<S: Stage>(stage: &S, network: &S::Network, folder: &Path) -> Result<()> {
+/// Writes the network as it is, then the sheet, which may be made with what was written.
+fn show<S: Stage>(stage: &S, network: &S::Network, state: &State, folder: &Path) -> Result<()> {
+    tch::no_grad(|| stage.export(network, &state.average, folder))?;
     let path = folder.join(format!("{}.png", stage.name()));
     let sheet = tch::no_grad(|| stage.sheet(network))?;
     let write_error = |source| PretrainError::Write { path: path.clone(), source };

@@ -4,8 +4,9 @@ use idembed_world::{Drawn, Sample};
 use image::imageops;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
+use crate::pixels::to_planes;
 use crate::{Result, seeds};
 
 /// The side of a crop in pixels.
@@ -62,17 +63,4 @@ fn place(drawn: &Drawn, seed: u64, on_face: bool) -> (u32, u32) {
         ((middle - 0.5 * SIDE as f32) as u32).min(room)
     };
     (start(left, right), start(top, bottom))
-}
-
-/// Rows of RGB pixels as a tensor; the channels of each pixel stay side by side in memory.
-///
-/// # Shapes
-/// - returns: `[count, 3, side, side]`, bytes
-pub(super) fn to_planes(pixels: &[u8], count: i64, side: i64) -> Result<Tensor> {
-    Ok(Tensor::f_from_data_size(pixels, &[count, side, side, 3], Kind::Uint8)?.f_permute([0, 3, 1, 2])?)
-}
-
-/// Bytes as the autoencoder wants them: -1..1.
-pub(super) fn to_images(pixels: &Tensor, device: Device) -> Result<Tensor> {
-    Ok(pixels.f_to_device(device)?.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
 }

@@ -5,7 +5,7 @@ use idembed_world::{Drawn, SIDE, Sample, Who};
 use image::{RgbImage, imageops};
 use tch::{Device, Kind, Tensor};
 
-use super::crops::{to_images, to_planes};
+use crate::pixels::{to_images, to_planes};
 use crate::{Check, Result, seeds};
 
 /// How many pictures are measured.

@@ -16,11 +16,14 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
+use crate::pixels::to_images;
 use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
 use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
 
+/// Samples of the whole training.
+const SAMPLES: usize = 400_000;
 /// Samples per step.
 const BATCH: usize = 8;
 /// The highest learning rate.
@@ -46,9 +49,6 @@ pub struct CropBatch {
 }
 
 impl VaeStage {
-    /// Samples of a whole training.
-    pub const SAMPLES: usize = 400_000;
-
     /// The stage for a recipe.
     ///
     /// # Errors
@@ -64,9 +64,9 @@ impl VaeStage {
     }
 
     /// The recipe for so many samples, with another batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: usize, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
+    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
         let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = samples.checked_div(batch).unwrap_or(0);
+        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
         let warm_up = 200.min(steps / 10);
         Recipe {
             seed,
@@ -129,7 +129,7 @@ impl Stage for VaeStage {
     }
 
     fn losses(&self, network: &Vae, batch: &CropBatch, device: Device) -> Result<Losses> {
-        let images = crops::to_images(&batch.pixels, device)?;
+        let images = to_images(&batch.pixels, device)?;
         let moments = network.moments(&images)?;
         let latents = moments.mean.f_add(&moments.std()?.f_mul(&batch.noise.f_to_device(device)?)?)?;
         self.weights.losses(&images, &network.decode(&latents)?, &moments)

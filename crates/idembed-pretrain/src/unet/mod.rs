@@ -1,0 +1,196 @@
+//! The stage `unet`: the noise predictor, and the text encoder with it.
+//!
+//! Both are trained together, since the states of the words decide what attention can hold on to.
+
+mod album;
+mod batch;
+mod caption;
+mod folder;
+mod grounding;
+mod held_out;
+mod sheet;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use idembed_diffusion::clip::ClipTextModel;
+use idembed_diffusion::conditioning::TextStates;
+use idembed_diffusion::unet::UNet;
+use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
+use idembed_weights::{Compute, Parameters, Weights};
+use idembed_world::Sample;
+use image::RgbImage;
+use tch::{Device, Kind, Tensor};
+
+use crate::{Check, Losses, Recipe, Result, Share, Stage, seeds};
+use album::Album;
+use batch::Source;
+pub use batch::{NoisyBatch, min_snr_weight};
+use folder::ModelFolder;
+use grounding::Grounding;
+
+/// Samples per step.
+const BATCH: usize = 32;
+/// The highest learning rate.
+const LEARNING_RATE: f64 = 8e-4;
+/// Samples of the whole training.
+const SAMPLES: usize = 600_000;
+/// Different pictures among them; each comes several times, with other captions and other noise.
+const PICTURES: usize = 24 * 4096;
+/// How much the words' places count beside the noise.
+const GROUNDING: f64 = 0.05;
+
+/// Before the names of the two networks' parameters.
+const TEXT_ENCODER: &str = "text_encoder";
+const UNET: &str = "unet";
+
+/// The U-Net's training.
+#[derive(Debug)]
+pub struct UNetStage {
+    recipe: Recipe,
+    compute: Compute,
+    folder: ModelFolder,
+    album: Album,
+    held_out: Album,
+}
+
+/// The networks that are trained.
+#[derive(Debug)]
+pub struct Networks {
+    text_encoder: ClipTextModel,
+    unet: UNet,
+}
+
+impl UNetStage {
+    /// The stage for a recipe, in the folder where the earlier stages left the autoencoder and the tokenizer.
+    ///
+    /// Draws and encodes the pictures first, which takes minutes; what is done is kept.
+    ///
+    /// # Errors
+    /// An earlier stage is missing, a file cannot be read or written, or `stop` became true.
+    pub fn new(
+        recipe: Recipe,
+        out: &Path,
+        compute: Compute,
+        stop: &AtomicBool,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        let compute = Compute { kind: Kind::Float, ..compute };
+        let folder = ModelFolder::prepare(out)?;
+        let vae = folder.vae(compute)?;
+        let pictures = PICTURES.min(recipe.steps() * recipe.batch);
+        let sample = |index| training_sample(&recipe, index);
+        let album = Album::open(&out.join("album"), &vae, sample, pictures, stop, say)?;
+        let held_out = held_out::album(&vae)?;
+        Ok(UNetStage { recipe, compute, folder, album, held_out })
+    }
+
+    /// The recipe for so many samples, with another batch and learning rate if they are given.
+    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
+        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
+        let warm_up = 300.min(steps / 10);
+        Recipe {
+            seed,
+            batch,
+            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
+            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01 },
+            clip_norm: 1.0,
+            average: Average { decay: 0.9995 },
+        }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { album: &self.album, tokenizer: &self.folder.tokenizer, schedule: &self.folder.schedule }
+    }
+}
+
+/// The picture of this number in a run's album.
+fn training_sample(recipe: &Recipe, index: usize) -> Sample {
+    Sample::training(seeds::training(recipe.seed, index as u64))
+}
+
+impl Networks {
+    /// The error of each picture's noise, `[batch]`, weighed; and what the words' maps are like.
+    fn predict(&self, batch: &NoisyBatch, grounding: Option<&mut Grounding<'_>>) -> Result<Tensor> {
+        let states = self.text_encoder.encode(&self.text_encoder.embed_tokens(&batch.ids)?)?;
+        let rows = states.size()[0] - 1;
+        let (own, empty) = (states.f_narrow(0, 0, rows)?, states.f_narrow(0, rows, 1)?);
+        let states = own.f_add(&empty.f_sub(&own)?.f_mul(&batch.silenced.f_to_device(own.device())?)?)?;
+        let context = self.unet.project(&TextStates::shared(states))?;
+        let hook = grounding.map(|grounding| grounding as &mut dyn idembed_diffusion::hook::AttentionHook);
+        let noise = self.unet.forward(&batch.noisy, &batch.timesteps, &context, hook)?.f_to_kind(Kind::Float)?;
+        let device = noise.device();
+        let errors = noise.f_sub(&batch.target.f_to_device(device)?)?.f_square()?;
+        let errors = errors.f_flatten(1, -1)?.f_mean_dim(1, false, Kind::Float)?;
+        Ok(errors.f_mul(&batch.weights.f_to_device(device)?)?)
+    }
+
+    /// The error of each picture's noise, and where its words look (see [`Grounding::ratios`]).
+    fn look(&self, batch: &NoisyBatch) -> Result<(Tensor, Vec<(usize, f64)>)> {
+        let mut grounding = Grounding::new(&batch.words);
+        let errors = self.predict(batch, Some(&mut grounding))?;
+        Ok((errors, grounding.ratios()?))
+    }
+}
+
+impl Stage for UNetStage {
+    type Batch = NoisyBatch;
+    type Network = Networks;
+
+    fn name(&self) -> &'static str {
+        "unet"
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let unet = &self.folder.unet_config;
+        let text = &self.folder.text_config;
+        let fields = [
+            ("network", format!("{:?} {:?}", unet.blocks, (text.hidden_size, text.layers, text.vocab_size))),
+            ("pictures", self.album.count().to_string()),
+            ("grounding", GROUNDING.to_string()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Networks> {
+        let part = |name| Weights::from_parameters(&parameters.part(name), kind);
+        Ok(Networks {
+            text_encoder: ClipTextModel::from_weights(self.folder.text_config.clone(), part(TEXT_ENCODER))?,
+            unet: UNet::from_weights(self.folder.unet_config.clone(), part(UNET))?,
+        })
+    }
+
+    fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {
+        let samples = share.samples(self.recipe.batch);
+        let count = self.album.count();
+        let pictures: Vec<usize> = samples.map(|sample| (step * self.recipe.batch + sample) % count).collect();
+        let seed = (self.recipe.seed << 40) + (step * share.of + share.index) as u64;
+        self.source().batch(&pictures, |index| training_sample(&self.recipe, index), None, seed)
+    }
+
+    fn losses(&self, networks: &Networks, batch: &NoisyBatch, device: Device) -> Result<Losses> {
+        let words = batch.words.to_device(device)?;
+        let mut grounding = Grounding::new(&words);
+        let noise = networks.predict(batch, Some(&mut grounding))?.f_mean(Kind::Float)?;
+        let places = grounding.loss(&batch.visibility.f_to_device(device)?)?;
+        let total = noise.f_add(&places.f_mul_scalar(GROUNDING)?)?;
+        Ok(Losses { total, parts: vec![("noise", noise), ("places", places)] })
+    }
+
+    fn glance(&self, networks: &Networks) -> Result<Vec<Check>> {
+        self.glance_at(networks)
+    }
+
+    fn check(&self, networks: &Networks) -> Result<Vec<Check>> {
+        self.measure(networks, held_out::COUNT)
+    }
+
+    fn sheet(&self, _: &Networks) -> Result<RgbImage> {
+        sheet::draw(&self.folder.path, self.compute)
+    }
+
+    fn export(&self, _: &Networks, parameters: &Parameters, _: &Path) -> Result<()> {
+        self.folder.write_weights(parameters)
+    }
+}
