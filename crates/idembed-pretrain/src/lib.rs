@@ -5,6 +5,7 @@
 //! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
 
 mod checkpoint;
+pub mod clip;
 mod error;
 mod pixels;
 mod prefetch;

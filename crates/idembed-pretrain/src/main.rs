@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
+use idembed_pretrain::clip::ClipStage;
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Outcome, PretrainError, RunOptions, tokenizer, train};
@@ -58,6 +59,8 @@ struct Args {
 enum StageName {
     /// The tokenizer; others make it where it is missing
     Tokenizer,
+    /// Captions and pictures in one space, to score prompts
+    Clip,
     /// The autoencoder
     Vae,
     /// The noise predictor, with the text encoder
@@ -108,8 +111,12 @@ fn run(args: &Args) -> Result<()> {
     let (seed, samples, batch, rate) = (args.seed, args.samples, args.batch, args.learning_rate);
     let outcome = match args.stage {
         StageName::Tokenizer => {
-            tokenizer::make(&args.out.join("tokenizer"))?;
+            tokenizer::make(&args.out.join(tokenizer::FOLDER))?;
             return Ok(());
+        }
+        StageName::Clip => {
+            let recipe = ClipStage::recipe(seed, samples, batch, rate);
+            train(&ClipStage::new(recipe, &options.out)?, &recipe, &options, &STOP, say)?
         }
         StageName::Vae => {
             let recipe = VaeStage::recipe(seed, samples, batch, rate);

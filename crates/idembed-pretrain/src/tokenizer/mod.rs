@@ -1,7 +1,7 @@
 //! The tokenizer of the miniature: byte-pair encoding in CLIP's own form, so that any text can be written in it, in which
 //! each word of a caption and of a name is one token.
 //!
-//! It is learned in a second, and always the same one.
+//! It is learned in two seconds, and always the same one.
 
 mod corpus;
 mod merges;
@@ -19,22 +19,24 @@ pub const MAX_LENGTH: usize = 77;
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
-/// The file that is written last: a folder that has it is complete.
-const VOCABULARY: &str = "vocab.json";
+/// Its folder within that of a run.
+pub const FOLDER: &str = "tokenizer";
+/// Its files. The last one is written last: a folder that has it is complete.
+pub const FILES: [&str; 4] = ["merges.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
 
 /// The tokenizer of a folder; made there if it is not there yet.
 ///
 /// # Errors
 /// Its files do not fit together, or cannot be written.
 pub fn ensure(folder: &Path) -> Result<Tokenizer> {
-    if !folder.join(VOCABULARY).is_file() {
+    let [.., last] = FILES;
+    if !folder.join(last).is_file() {
         make(folder)?;
     }
     Ok(Tokenizer::from_folder(folder)?)
 }
 
-/// Learns the tokenizer and writes it as `transformers.CLIPTokenizer` reads it: `merges.txt`, `tokenizer_config.json`,
-/// `special_tokens_map.json` and `vocab.json`.
+/// Learns the tokenizer and writes its [`FILES`] as `transformers.CLIPTokenizer` reads them.
 ///
 /// # Errors
 /// A file cannot be written; then the older one is untouched.
@@ -54,16 +56,28 @@ pub fn make(folder: &Path) -> Result<()> {
         "add_prefix_space": false, "bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END,
     });
 
+    write(folder, [merges, format!("{config:#}\n"), format!("{special:#}\n"), vocabulary])
+}
+
+/// Writes the files of one folder into another, where a network that needs the tokenizer lies.
+///
+/// # Errors
+/// One cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let read = |name| {
+        let path = from.join(name);
+        fs::read(&path).map_err(|source| PretrainError::Earlier { stage: FOLDER, path, source })
+    };
+    let [merges, config, special, vocabulary] = FILES.map(read);
+    write(to, [merges?, config?, special?, vocabulary?])
+}
+
+/// Writes the [`FILES`].
+fn write(folder: &Path, contents: [impl AsRef<[u8]>; 4]) -> Result<()> {
     fs::create_dir_all(folder).map_err(|source| PretrainError::Write { path: folder.to_path_buf(), source })?;
-    let files = [
-        ("merges.txt", merges),
-        ("tokenizer_config.json", format!("{config:#}\n")),
-        ("special_tokens_map.json", format!("{special:#}\n")),
-        (VOCABULARY, vocabulary),
-    ];
-    for (name, text) in files {
+    for (name, content) in FILES.into_iter().zip(contents) {
         let path = folder.join(name);
-        idembed_files::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
+        idembed_files::write(&path, content.as_ref()).map_err(|source| PretrainError::Write { path, source })?;
     }
     Ok(())
 }
@@ -125,7 +139,7 @@ mod tests {
         let (first, _) = made();
         let (second, _) = made();
         let read = |folder: &tempfile::TempDir, name| fs::read(folder.path().join("tokenizer").join(name)).unwrap();
-        for name in ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"] {
+        for name in FILES {
             assert_eq!(read(&first, name), read(&second, name), "{name}");
         }
         // What is there already is read, not replaced.

@@ -24,10 +24,8 @@ const FILES: [(&str, &str); 3] = [
 const TEXT_ENCODER_CONFIG: &str = include_str!("files/text_encoder.json");
 
 /// The stages before this one, by their folders: what they leave there goes into the model.
-const FROM_OTHERS: [(&str, &[&str]); 2] = [
-    ("vae", &["config.json", "diffusion_pytorch_model.safetensors"]),
-    ("tokenizer", &["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"]),
-];
+const FROM_OTHERS: [(&str, &[&str]); 2] =
+    [("vae", &["config.json", "diffusion_pytorch_model.safetensors"]), (tokenizer::FOLDER, &tokenizer::FILES)];
 
 /// The model's folder and what does not change while the U-Net learns.
 #[derive(Debug)]
@@ -46,7 +44,7 @@ impl ModelFolder {
         for (name, content) in FILES {
             write(&path.join(name), content.as_bytes())?;
         }
-        tokenizer::ensure(&out.join("tokenizer"))?;
+        tokenizer::ensure(&out.join(tokenizer::FOLDER))?;
         for (stage, names) in FROM_OTHERS {
             for name in names {
                 let file = out.join(stage).join(name);

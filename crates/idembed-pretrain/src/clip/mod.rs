@@ -1,0 +1,153 @@
+//! The stage `clip`: a text encoder and an image encoder that learn which caption belongs to which picture.
+//!
+//! It measures how well a picture shows what a prompt says.
+
+mod batch;
+mod held_out;
+mod loss;
+
+use std::fs;
+use std::path::Path;
+
+use idembed_diffusion::clip::{
+    Activation, ClipConfig, ClipModel, ClipPreprocessor, ClipTextConfig, ClipVisionConfig, Tokenizer,
+};
+use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
+use idembed_weights::{Parameters, Weights};
+use idembed_world::SIDE;
+use image::RgbImage;
+use tch::{Device, Kind};
+
+use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage, tokenizer};
+pub use batch::CaptionedBatch;
+use held_out::HeldOut;
+pub use loss::ClipLoss;
+
+/// Samples per step; as many captions to choose from, shared out among the workers.
+const BATCH: usize = 128;
+/// The highest learning rate.
+const LEARNING_RATE: f64 = 1e-3;
+/// Samples of the whole training.
+const SAMPLES: usize = 400_000;
+
+/// The training of CLIP.
+#[derive(Debug)]
+pub struct ClipStage {
+    recipe: Recipe,
+    config: ClipConfig,
+    loss: ClipLoss,
+    preprocessor: ClipPreprocessor,
+    tokenizer: Tokenizer,
+    held_out: HeldOut,
+}
+
+impl ClipStage {
+    /// The stage for a recipe, with the tokenizer of the folder `out`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The tokenizer cannot be read or written.
+    pub fn new(recipe: Recipe, out: &Path) -> Result<Self> {
+        let tokenizer = tokenizer::ensure(&out.join(tokenizer::FOLDER))?;
+        let config = config(&tokenizer);
+        let preprocessor = ClipPreprocessor::openai(config.vision.image_size);
+        let held_out = HeldOut::draw(tokenizer.clone(), preprocessor.clone())?;
+        Ok(ClipStage { recipe, config, loss: ClipLoss::default(), preprocessor, tokenizer, held_out })
+    }
+
+    /// The recipe for so many samples, with another batch and learning rate if they are given.
+    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
+        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
+        let warm_up = 100.min(steps / 10);
+        Recipe {
+            seed,
+            batch,
+            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
+            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.0 },
+            clip_norm: 1.0,
+            average: Average { decay: 0.998 },
+        }
+    }
+}
+
+/// The network: the text encoder is of the shape of Stable Diffusion's.
+fn config(tokenizer: &Tokenizer) -> ClipConfig {
+    let (activation, layer_norm_eps) = (Activation::QuickGelu, 1e-5);
+    ClipConfig {
+        text: ClipTextConfig {
+            vocab_size: tokenizer.vocab_size() as i64,
+            hidden_size: 128,
+            intermediate_size: 512,
+            layers: 3,
+            heads: 4,
+            max_positions: tokenizer.max_length() as i64,
+            activation,
+            layer_norm_eps,
+        },
+        vision: ClipVisionConfig {
+            image_size: SIDE.into(),
+            patch_size: 16,
+            hidden_size: 192,
+            intermediate_size: 768,
+            layers: 4,
+            heads: 6,
+            activation,
+            layer_norm_eps,
+        },
+        projection_dim: 128,
+        end_token: Some(tokenizer.eos()),
+    }
+}
+
+impl Stage for ClipStage {
+    type Batch = CaptionedBatch;
+    type Network = ClipModel;
+
+    fn name(&self) -> &'static str {
+        "clip"
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let ClipConfig { text, vision, projection_dim, .. } = &self.config;
+        let text = format!("{} {} {} {}", text.vocab_size, text.hidden_size, text.layers, text.heads);
+        let vision = format!("{} {} {} {}", vision.patch_size, vision.hidden_size, vision.layers, vision.heads);
+        let network = format!("text {text}, vision {vision}, projection {projection_dim}");
+        [("network", network), ("loss", self.loss.to_string())].map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<ClipModel> {
+        Ok(ClipModel::from_weights(self.config.clone(), Weights::from_parameters(parameters, kind))?)
+    }
+
+    fn draw(&self, step: usize, share: Share) -> Result<CaptionedBatch> {
+        let samples = share.samples(self.recipe.batch);
+        let first = (step * self.recipe.batch + samples.start) as u64;
+        CaptionedBatch::draw(self.recipe.seed, first, samples.len(), &self.tokenizer)
+    }
+
+    fn losses(&self, network: &ClipModel, batch: &CaptionedBatch, device: Device) -> Result<Losses> {
+        let pixel_values = self.preprocessor.normalise(&batch.pixels.f_to_device(device)?)?;
+        self.loss.losses(network, &pixel_values, &batch.ids, &batch.words)
+    }
+
+    fn glance(&self, network: &ClipModel) -> Result<Vec<Check>> {
+        self.held_out.glance(network)
+    }
+
+    fn check(&self, network: &ClipModel) -> Result<Vec<Check>> {
+        self.held_out.check(network)
+    }
+
+    fn sheet(&self, network: &ClipModel) -> Result<RgbImage> {
+        self.held_out.sheet(network)
+    }
+
+    fn export(&self, _: &ClipModel, parameters: &Parameters, out: &Path) -> Result<()> {
+        let folder = out.join("clip");
+        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        parameters.save(&folder.join("model.safetensors"), Kind::Half)?;
+        self.config.write(&folder.join("config.json"))?;
+        self.preprocessor.write(&folder.join("preprocessor_config.json"))?;
+        tokenizer::copy(&out.join(tokenizer::FOLDER), &folder)
+    }
+}
