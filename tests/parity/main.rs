@@ -7,6 +7,7 @@ mod attention;
 mod clip;
 mod components;
 mod detection;
+mod grounding;
 mod parsing;
 mod pipelines;
 mod pretrain;

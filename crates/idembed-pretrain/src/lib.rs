@@ -21,6 +21,6 @@ pub mod vae;
 mod worker;
 
 pub use error::{PretrainError, Result};
-pub use recipe::Recipe;
+pub use recipe::{Choices, Recipe};
 pub use run::{Outcome, RunOptions, train};
 pub use stage::{Check, Losses, Share, Stage};

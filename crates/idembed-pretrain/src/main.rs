@@ -4,14 +4,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use idembed_pretrain::clip::ClipStage;
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
-use idembed_pretrain::{Outcome, PretrainError, RunOptions, tokenizer, train};
+use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, tokenizer, train};
 use idembed_weights::Compute;
 use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 
@@ -20,7 +20,7 @@ use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 #[command(args_override_self = true)]
 struct Args {
     /// What to train
-    #[arg(long, value_enum, default_value = "vae")]
+    #[arg(long, value_enum, default_value = "all")]
     stage: StageName,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
@@ -57,14 +57,30 @@ struct Args {
 /// The networks that can be trained.
 #[derive(Clone, Copy, ValueEnum)]
 enum StageName {
+    /// All of them, in their order
+    All,
     /// The tokenizer; others make it where it is missing
     Tokenizer,
-    /// Captions and pictures in one space, to score prompts
-    Clip,
     /// The autoencoder
     Vae,
     /// The noise predictor, with the text encoder
     Unet,
+    /// Captions and pictures in one space, to score prompts
+    Clip,
+}
+
+impl StageName {
+    /// The stages to run: each needs those before it.
+    fn in_order(&self) -> &[StageName] {
+        match self {
+            StageName::All => &[StageName::Tokenizer, StageName::Vae, StageName::Unet, StageName::Clip],
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -107,37 +123,51 @@ fn run(args: &Args) -> Result<()> {
         sheet_every: Duration::from_secs(300),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
-    let say = &mut |line: &str| eprintln!("{line}");
-    let (seed, samples, batch, rate) = (args.seed, args.samples, args.batch, args.learning_rate);
-    let outcome = match args.stage {
-        StageName::Tokenizer => {
-            tokenizer::make(&args.out.join(tokenizer::FOLDER))?;
-            return Ok(());
+    let started = Instant::now();
+    for stage in args.stage.in_order() {
+        let left = options.time.map(|time| time.saturating_sub(started.elapsed()));
+        eprintln!("\nstage {}", stage.name());
+        if !run_stage(*stage, args, &RunOptions { time: left, ..options.clone() })? {
+            eprintln!("the same command goes on from here");
+            break;
         }
-        StageName::Clip => {
-            let recipe = ClipStage::recipe(seed, samples, batch, rate);
-            train(&ClipStage::new(recipe, &options.out)?, &recipe, &options, &STOP, say)?
+    }
+    Ok(())
+}
+
+/// Trains one network; returns whether it is complete.
+fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool> {
+    let say = &mut |line: &str| eprintln!("{line}");
+    let Args { seed, samples, batch, learning_rate, .. } = *args;
+    let choices = Choices { seed, samples, batch, learning_rate };
+    let outcome = match stage {
+        StageName::All => return Ok(true),
+        StageName::Tokenizer => {
+            tokenizer::ensure(&options.out.join("tokenizer"))?;
+            return Ok(true);
         }
         StageName::Vae => {
-            let recipe = VaeStage::recipe(seed, samples, batch, rate);
-            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, say)?
+            let recipe = VaeStage::recipe(&choices);
+            train(&VaeStage::new(recipe)?, &recipe, options, &STOP, say)?
         }
         StageName::Unet => {
-            let recipe = UNetStage::recipe(seed, samples, batch, rate);
+            let recipe = UNetStage::recipe(&choices);
             let stage = UNetStage::new(recipe, &options.out, options.compute, &STOP, say)?;
-            train(&stage, &recipe, &options, &STOP, say)?
+            train(&stage, &recipe, options, &STOP, say)?
+        }
+        StageName::Clip => {
+            let recipe = ClipStage::recipe(&choices);
+            train(&ClipStage::new(recipe, &options.out)?, &recipe, options, &STOP, say)?
         }
     };
     report(&outcome);
-    Ok(())
+    Ok(outcome.complete)
 }
 
 fn report(outcome: &Outcome) {
     for check in &outcome.checks {
         eprintln!("{}: {:.2} {}", check.name, check.value, check.unit);
     }
-    match outcome.complete {
-        true => eprintln!("complete after {} steps", outcome.step),
-        false => eprintln!("stopped after {} steps; the same command goes on from here", outcome.step),
-    }
+    let how = if outcome.complete { "complete" } else { "stopped" };
+    eprintln!("{how} after {} steps", outcome.step);
 }

@@ -21,6 +21,19 @@ pub struct Recipe {
     pub average: Average,
 }
 
+/// What may be chosen of a recipe; the stage knows the rest, and what suits it where nothing is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Choices {
+    /// Decides the first parameters, the data and all noise.
+    pub seed: u64,
+    /// Samples of the whole training.
+    pub samples: Option<usize>,
+    /// Samples per step.
+    pub batch: Option<usize>,
+    /// The highest learning rate.
+    pub learning_rate: Option<f64>,
+}
+
 impl Recipe {
     /// Steps of the whole training.
     pub fn steps(&self) -> usize {

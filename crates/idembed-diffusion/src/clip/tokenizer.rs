@@ -156,11 +156,6 @@ impl Tokenizer {
         text.strip_suffix("</w>").unwrap_or(&text).to_owned()
     }
 
-    /// Number of different ids, special tokens included.
-    pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
-    }
-
     /// The start token's id.
     pub fn bos(&self) -> i64 {
         self.bos
@@ -174,6 +169,11 @@ impl Tokenizer {
     /// The padding token's id.
     pub fn pad(&self) -> i64 {
         self.pad
+    }
+
+    /// Number of tokens known, the special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
     }
 
     /// Number of ids in every [`Encoding`].

@@ -6,7 +6,6 @@ mod batch;
 mod held_out;
 mod loss;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_diffusion::clip::{
@@ -18,13 +17,16 @@ use idembed_world::SIDE;
 use image::RgbImage;
 use tch::{Device, Kind};
 
-use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage, tokenizer};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, tokenizer};
 pub use batch::CaptionedBatch;
 use held_out::HeldOut;
 pub use loss::ClipLoss;
 
-/// Samples per step; as many captions to choose from, shared out among the workers.
-const BATCH: usize = 128;
+/// Its folder within that of a run: network, tokenizer and how pictures are prepared, as `transformers` keeps them.
+const FOLDER: &str = "clip";
+/// Samples per step. Each worker compares its share with itself only. In a short trial, steps of 128 learned less from as
+/// many samples.
+const BATCH: usize = 64;
 /// The highest learning rate.
 const LEARNING_RATE: f64 = 1e-3;
 /// Samples of the whole training.
@@ -42,25 +44,25 @@ pub struct ClipStage {
 }
 
 impl ClipStage {
-    /// The stage for a recipe, with the tokenizer of the folder `out`, which is made if it is not there.
+    /// The stage for a recipe, in the folder `out`, where the tokenizer is made if it is not there.
     ///
     /// # Errors
     /// The tokenizer cannot be read or written.
     pub fn new(recipe: Recipe, out: &Path) -> Result<Self> {
-        let tokenizer = tokenizer::ensure(&out.join(tokenizer::FOLDER))?;
+        let tokenizer = tokenizer::ensure(&out.join(FOLDER))?;
         let config = config(&tokenizer);
         let preprocessor = ClipPreprocessor::openai(config.vision.image_size);
         let held_out = HeldOut::draw(tokenizer.clone(), preprocessor.clone())?;
         Ok(ClipStage { recipe, config, loss: ClipLoss::default(), preprocessor, tokenizer, held_out })
     }
 
-    /// The recipe for so many samples, with another batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
         let warm_up = 100.min(steps / 10);
         Recipe {
-            seed,
+            seed: choices.seed,
             batch,
             learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.0 },
@@ -143,11 +145,9 @@ impl Stage for ClipStage {
     }
 
     fn export(&self, _: &ClipModel, parameters: &Parameters, out: &Path) -> Result<()> {
-        let folder = out.join("clip");
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        let folder = out.join(FOLDER);
         parameters.save(&folder.join("model.safetensors"), Kind::Half)?;
         self.config.write(&folder.join("config.json"))?;
-        self.preprocessor.write(&folder.join("preprocessor_config.json"))?;
-        tokenizer::copy(&out.join(tokenizer::FOLDER), &folder)
+        Ok(self.preprocessor.write(&folder.join("preprocessor_config.json"))?)
     }
 }

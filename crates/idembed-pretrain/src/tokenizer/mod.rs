@@ -19,10 +19,8 @@ pub const MAX_LENGTH: usize = 77;
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
-/// Its folder within that of a run.
-pub const FOLDER: &str = "tokenizer";
-/// Its files. The last one is written last: a folder that has it is complete.
-pub const FILES: [&str; 4] = ["merges.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
+/// The files, of which the last one is written last: a folder that has it is complete.
+const FILES: [&str; 4] = ["merges.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
 
 /// The tokenizer of a folder; made there if it is not there yet.
 ///
@@ -36,7 +34,8 @@ pub fn ensure(folder: &Path) -> Result<Tokenizer> {
     Ok(Tokenizer::from_folder(folder)?)
 }
 
-/// Learns the tokenizer and writes its [`FILES`] as `transformers.CLIPTokenizer` reads them.
+/// Learns the tokenizer and writes it as `transformers.CLIPTokenizer` reads it: `vocab.json`, `merges.txt`,
+/// `tokenizer_config.json` and `special_tokens_map.json`.
 ///
 /// # Errors
 /// A file cannot be written; then the older one is untouched.
@@ -56,28 +55,10 @@ pub fn make(folder: &Path) -> Result<()> {
         "add_prefix_space": false, "bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END,
     });
 
-    write(folder, [merges, format!("{config:#}\n"), format!("{special:#}\n"), vocabulary])
-}
-
-/// Writes the files of one folder into another, where a network that needs the tokenizer lies.
-///
-/// # Errors
-/// One cannot be read or written.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    let read = |name| {
-        let path = from.join(name);
-        fs::read(&path).map_err(|source| PretrainError::Earlier { stage: FOLDER, path, source })
-    };
-    let [merges, config, special, vocabulary] = FILES.map(read);
-    write(to, [merges?, config?, special?, vocabulary?])
-}
-
-/// Writes the [`FILES`].
-fn write(folder: &Path, contents: [impl AsRef<[u8]>; 4]) -> Result<()> {
     fs::create_dir_all(folder).map_err(|source| PretrainError::Write { path: folder.to_path_buf(), source })?;
-    for (name, content) in FILES.into_iter().zip(contents) {
+    for (name, text) in FILES.into_iter().zip([merges, format!("{config:#}\n"), format!("{special:#}\n"), vocabulary]) {
         let path = folder.join(name);
-        idembed_files::write(&path, content.as_ref()).map_err(|source| PretrainError::Write { path, source })?;
+        idembed_files::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
     }
     Ok(())
 }

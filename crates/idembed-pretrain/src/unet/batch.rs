@@ -6,7 +6,7 @@ use idembed_diffusion::schedulers::NoiseSchedule;
 use idembed_world::Sample;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::album::{Album, Pages};
 use super::caption::Caption;
@@ -16,24 +16,41 @@ use crate::Result;
 /// The share of captions whose end and padding say nothing: what they would say must come from the words.
 const WORDS_ALONE: f64 = 0.25;
 
-/// Noisy latents with captions.
+/// Noisy latents with captions. All numbers are f32 but for the ids.
 #[derive(Debug)]
 pub struct NoisyBatch {
-    /// `[batch, channels, height, width]`, f32.
-    pub(super) noisy: Tensor,
+    /// `[batch, channels, height, width]`.
+    pub noisy: Tensor,
     /// What is to be predicted, likewise.
-    pub(super) target: Tensor,
-    /// `[batch]`, f32.
-    pub(super) timesteps: Tensor,
-    /// How much each picture's noise counts, `[batch]`, f32.
-    pub(super) weights: Tensor,
-    /// How much of each picture can still be seen, `[batch]`, f32, 0 to 1.
-    pub(super) visibility: Tensor,
-    /// `[batch + 1, tokens]`; the last row is the empty caption.
-    pub(super) ids: Tensor,
-    /// Ones where the states of the empty caption are to be put in place of the caption's own, `[batch, tokens, 1]`.
-    pub(super) silenced: Tensor,
-    pub(super) words: PlacedWords,
+    pub target: Tensor,
+    /// `[batch]`.
+    pub timesteps: Tensor,
+    /// How much each picture's noise counts, `[batch]`.
+    pub weights: Tensor,
+    /// How much of each picture can still be seen, `[batch]`, 0 to 1: its words' places count as much.
+    pub visibility: Tensor,
+    /// Token ids, `[batch + 1, tokens]`; the last row is the empty caption.
+    pub ids: Tensor,
+    /// Ones where the states of the empty caption are to stand instead of the caption's own, `[batch, tokens, 1]`.
+    pub silenced: Tensor,
+    /// The words whose places are known.
+    pub words: PlacedWords,
+}
+
+impl NoisyBatch {
+    pub(super) fn to_device(&self, device: Device) -> Result<Self> {
+        let moved = |tensor: &Tensor| tensor.f_to_device(device);
+        Ok(NoisyBatch {
+            noisy: moved(&self.noisy)?,
+            target: moved(&self.target)?,
+            timesteps: moved(&self.timesteps)?,
+            weights: moved(&self.weights)?,
+            visibility: moved(&self.visibility)?,
+            ids: moved(&self.ids)?,
+            silenced: moved(&self.silenced)?,
+            words: self.words.to_device(device)?,
+        })
+    }
 }
 
 /// Signal-to-noise ratios above this weigh no more (arXiv 2303.09556).
@@ -93,7 +110,7 @@ impl Source<'_> {
             visibility: Tensor::f_from_slice(&visibility)?,
             ids: Tensor::f_from_slice(&ids)?.f_view([count as i64 + 1, length as i64])?,
             silenced: Tensor::f_from_slice(&silenced)?.f_view([count as i64, length as i64, 1])?,
-            words: PlacedWords::new(&captions, &masks, length as i64)?,
+            words: PlacedWords::of(&captions, &masks, length as i64)?,
         })
     }
 

@@ -11,7 +11,7 @@ use idembed_weights::{Compute, Parameters};
 use serde_json::Value;
 use tch::Kind;
 
-use super::{TEXT_ENCODER, UNET};
+use super::networks::{TEXT_ENCODER, UNET};
 use crate::{PretrainError, Result, tokenizer};
 
 /// Files that are the same whatever is learned: where they go, and what is in them.
@@ -23,9 +23,8 @@ const FILES: [(&str, &str); 3] = [
 /// The text encoder's configuration, but for what the tokenizer decides.
 const TEXT_ENCODER_CONFIG: &str = include_str!("files/text_encoder.json");
 
-/// The stages before this one, by their folders: what they leave there goes into the model.
-const FROM_OTHERS: [(&str, &[&str]); 2] =
-    [("vae", &["config.json", "diffusion_pytorch_model.safetensors"]), (tokenizer::FOLDER, &tokenizer::FILES)];
+/// What the stage `vae` leaves.
+const VAE_FILES: [&str; 2] = ["config.json", "diffusion_pytorch_model.safetensors"];
 
 /// The model's folder and what does not change while the U-Net learns.
 #[derive(Debug)]
@@ -44,15 +43,13 @@ impl ModelFolder {
         for (name, content) in FILES {
             write(&path.join(name), content.as_bytes())?;
         }
-        tokenizer::ensure(&out.join(tokenizer::FOLDER))?;
-        for (stage, names) in FROM_OTHERS {
-            for name in names {
-                let file = out.join(stage).join(name);
-                let content = fs::read(&file).map_err(|source| PretrainError::Earlier { stage, path: file, source })?;
-                write(&path.join(stage).join(name), &content)?;
-            }
+        for name in VAE_FILES {
+            let file = out.join("vae").join(name);
+            let content =
+                fs::read(&file).map_err(|source| PretrainError::Earlier { stage: "vae", path: file, source })?;
+            write(&path.join("vae").join(name), &content)?;
         }
-        let tokenizer = Tokenizer::from_folder(&path.join("tokenizer"))?;
+        let tokenizer = tokenizer::ensure(&path.join("tokenizer"))?;
         let config = path.join("text_encoder").join("config.json");
         write(&config, &text_encoder_config(&tokenizer)?)?;
         let scheduler = SchedulerConfigJson::read(&path.join("scheduler").join("scheduler_config.json"))?;

@@ -16,23 +16,23 @@ const COARSEST: i64 = 8;
 /// Keeps a word without any attention from dividing by zero.
 const NOTHING: f64 = 1e-6;
 
-/// The placed words of a batch of captions, as tensors.
+/// The placed words of a batch of captions: as many in each row, the last ones of which may be none. All f32.
 #[derive(Debug)]
-pub(super) struct PlacedWords {
-    /// Ones where a token belongs to a word, `[batch, tokens, words]`; rows have words of zeros at their end.
-    tokens: Tensor,
+pub struct PlacedWords {
+    /// Ones where a token belongs to a word, `[batch, tokens, words]`.
+    pub tokens: Tensor,
     /// Where each word's thing is, `[batch, words, height, width]`, 0 to 1.
-    places: Tensor,
-    /// How much each word counts, `[batch, words]`: 1, or 0 where there is no word or its thing is nowhere to be seen.
-    counts: Tensor,
-    /// The things, row by row, as far as there are words.
-    things: Vec<Vec<usize>>,
+    pub places: Tensor,
+    /// Whether each word counts, `[batch, words]`: 1, or 0 where there is none or its thing is nowhere to be seen.
+    pub counts: Tensor,
+    /// Which of the masks is each word's, row by row, as far as there are words.
+    pub things: Vec<Vec<usize>>,
 }
 
 impl PlacedWords {
     /// # Shapes
     /// - `masks`: `[batch, things, height, width]`, 0 to 1
-    pub(super) fn new(captions: &[Caption], masks: &Tensor, tokens: i64) -> Result<Self> {
+    pub(super) fn of(captions: &[Caption], masks: &Tensor, tokens: i64) -> Result<Self> {
         let most = captions.iter().map(|caption| caption.words.len()).max().unwrap_or(0).max(1);
         let (batch, words) = (captions.len() as i64, most as i64);
         let mut flags = vec![0.0f32; captions.len() * tokens as usize * most];

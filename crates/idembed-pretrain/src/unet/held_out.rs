@@ -38,7 +38,7 @@ impl UNetStage {
             let timesteps: Vec<i64> = pictures.iter().map(|picture| TIMESTEPS[picture % TIMESTEPS.len()]).collect();
             let source = Source { album: &self.held_out, ..self.source() };
             let batch = source.batch(&pictures, sample, Some(&timesteps), seeds::held_out(first as u64))?;
-            let (error, of_words) = networks.look(&batch)?;
+            let (error, of_words) = networks.look(&batch.to_device(self.compute.device)?)?;
             loss += error.f_sum(Kind::Float)?.f_double_value(&[])?;
             ratios.extend(of_words);
         }

@@ -8,26 +8,25 @@ mod caption;
 mod folder;
 mod grounding;
 mod held_out;
+mod networks;
 mod sheet;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use idembed_diffusion::clip::ClipTextModel;
-use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::unet::UNet;
 use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
-use idembed_weights::{Compute, Parameters, Weights};
+use idembed_weights::{Compute, Parameters};
 use idembed_world::Sample;
 use image::RgbImage;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
-use crate::{Check, Losses, Recipe, Result, Share, Stage, seeds};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, seeds};
 use album::Album;
 use batch::Source;
 pub use batch::{NoisyBatch, min_snr_weight};
 use folder::ModelFolder;
-use grounding::Grounding;
+pub use grounding::PlacedWords;
+pub use networks::Networks;
 
 /// Samples per step.
 const BATCH: usize = 32;
@@ -40,10 +39,6 @@ const PICTURES: usize = 24 * 4096;
 /// How much the words' places count beside the noise.
 const GROUNDING: f64 = 0.05;
 
-/// Before the names of the two networks' parameters.
-const TEXT_ENCODER: &str = "text_encoder";
-const UNET: &str = "unet";
-
 /// The U-Net's training.
 #[derive(Debug)]
 pub struct UNetStage {
@@ -52,13 +47,6 @@ pub struct UNetStage {
     folder: ModelFolder,
     album: Album,
     held_out: Album,
-}
-
-/// The networks that are trained.
-#[derive(Debug)]
-pub struct Networks {
-    text_encoder: ClipTextModel,
-    unet: UNet,
 }
 
 impl UNetStage {
@@ -85,13 +73,13 @@ impl UNetStage {
         Ok(UNetStage { recipe, compute, folder, album, held_out })
     }
 
-    /// The recipe for so many samples, with another batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
         let warm_up = 300.min(steps / 10);
         Recipe {
-            seed,
+            seed: choices.seed,
             batch,
             learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01 },
@@ -108,30 +96,6 @@ impl UNetStage {
 /// The picture of this number in a run's album.
 fn training_sample(recipe: &Recipe, index: usize) -> Sample {
     Sample::training(seeds::training(recipe.seed, index as u64))
-}
-
-impl Networks {
-    /// The error of each picture's noise, `[batch]`, weighed; and what the words' maps are like.
-    fn predict(&self, batch: &NoisyBatch, grounding: Option<&mut Grounding<'_>>) -> Result<Tensor> {
-        let states = self.text_encoder.encode(&self.text_encoder.embed_tokens(&batch.ids)?)?;
-        let rows = states.size()[0] - 1;
-        let (own, empty) = (states.f_narrow(0, 0, rows)?, states.f_narrow(0, rows, 1)?);
-        let states = own.f_add(&empty.f_sub(&own)?.f_mul(&batch.silenced.f_to_device(own.device())?)?)?;
-        let context = self.unet.project(&TextStates::shared(states))?;
-        let hook = grounding.map(|grounding| grounding as &mut dyn idembed_diffusion::hook::AttentionHook);
-        let noise = self.unet.forward(&batch.noisy, &batch.timesteps, &context, hook)?.f_to_kind(Kind::Float)?;
-        let device = noise.device();
-        let errors = noise.f_sub(&batch.target.f_to_device(device)?)?.f_square()?;
-        let errors = errors.f_flatten(1, -1)?.f_mean_dim(1, false, Kind::Float)?;
-        Ok(errors.f_mul(&batch.weights.f_to_device(device)?)?)
-    }
-
-    /// The error of each picture's noise, and where its words look (see [`Grounding::ratios`]).
-    fn look(&self, batch: &NoisyBatch) -> Result<(Tensor, Vec<(usize, f64)>)> {
-        let mut grounding = Grounding::new(&batch.words);
-        let errors = self.predict(batch, Some(&mut grounding))?;
-        Ok((errors, grounding.ratios()?))
-    }
 }
 
 impl Stage for UNetStage {
@@ -154,11 +118,7 @@ impl Stage for UNetStage {
     }
 
     fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Networks> {
-        let part = |name| Weights::from_parameters(&parameters.part(name), kind);
-        Ok(Networks {
-            text_encoder: ClipTextModel::from_weights(self.folder.text_config.clone(), part(TEXT_ENCODER))?,
-            unet: UNet::from_weights(self.folder.unet_config.clone(), part(UNET))?,
-        })
+        Networks::new(self.folder.text_config.clone(), self.folder.unet_config.clone(), parameters, kind)
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {
@@ -170,12 +130,7 @@ impl Stage for UNetStage {
     }
 
     fn losses(&self, networks: &Networks, batch: &NoisyBatch, device: Device) -> Result<Losses> {
-        let words = batch.words.to_device(device)?;
-        let mut grounding = Grounding::new(&words);
-        let noise = networks.predict(batch, Some(&mut grounding))?.f_mean(Kind::Float)?;
-        let places = grounding.loss(&batch.visibility.f_to_device(device)?)?;
-        let total = noise.f_add(&places.f_mul_scalar(GROUNDING)?)?;
-        Ok(Losses { total, parts: vec![("noise", noise), ("places", places)] })
+        networks.losses(&batch.to_device(device)?, GROUNDING)
     }
 
     fn glance(&self, networks: &Networks) -> Result<Vec<Check>> {

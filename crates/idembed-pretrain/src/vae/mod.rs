@@ -17,7 +17,7 @@ use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
 use crate::pixels::to_images;
-use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, Share, Stage};
 use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
@@ -63,13 +63,13 @@ impl VaeStage {
         })
     }
 
-    /// The recipe for so many samples, with another batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let (batch, base) = (batch.unwrap_or(BATCH), learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
+        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
         let warm_up = 200.min(steps / 10);
         Recipe {
-            seed,
+            seed: choices.seed,
             batch,
             learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
