@@ -182,3 +182,69 @@ fn masks_of(drawn: &[Drawn]) -> Result<Tensor> {
     let shape = [drawn.len() as i64, THINGS.len() as i64, SIDE.into(), SIDE.into()];
     Ok(Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use idembed_diffusion::vae::VaeConfig;
+    use idembed_weights::{Parameters, Weights};
+    use tch::Device;
+
+    use super::*;
+
+    fn vae(seed: u64) -> Vae {
+        let config = VaeConfig {
+            image_channels: 3,
+            latent_channels: 4,
+            block_channels: vec![4, 4, 4, 4],
+            layers: 1,
+            norm_groups: 2,
+            scaling_factor: 2.0,
+            quant_conv: true,
+            post_quant_conv: true,
+            mid_attention: false,
+            force_upcast: true,
+        };
+        Vae::from_weights(config, Weights::from_parameters(&Parameters::new(seed, Device::Cpu), Kind::Float)).unwrap()
+    }
+
+    fn open(folder: &Path, vae: &Vae, stop: bool) -> Result<(Album, Vec<String>)> {
+        let mut said = Vec::new();
+        let stop = AtomicBool::new(stop);
+        let sample = |index| Sample::training(index as u64);
+        let album = Album::open(folder, vae, sample, 5, &stop, &mut |line| said.push(line.to_owned()))?;
+        Ok((album, said))
+    }
+
+    #[test]
+    fn an_album_is_made_once_for_each_autoencoder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(open(folder.path(), &vae(1), true), Err(PretrainError::Stopped)));
+        let (album, said) = open(folder.path(), &vae(1), false).unwrap();
+        assert_eq!((album.count(), said), (5, vec!["5 of 5 pictures encoded".to_owned()]));
+        let (again, said) = open(folder.path(), &vae(1), true).unwrap();
+        assert!(said.is_empty());
+        let [first, second] = [&album, &again].map(|album| album.pick(&[3, 0]).unwrap());
+        assert!(first.means.equal(&second.means) && first.masks.equal(&second.masks));
+        assert_eq!(first.means.size(), [2, 4, 16, 16]);
+        let (other, said) = open(folder.path(), &vae(2), false).unwrap();
+        assert_eq!(said.len(), 1);
+        assert!(!other.pick(&[3, 0]).unwrap().means.equal(&first.means));
+    }
+
+    #[test]
+    fn masks_tell_where_things_are() {
+        let samples: Vec<Sample> = (0..40).map(Sample::training).collect();
+        let Pages { masks, .. } = Pages::make(&vae(1), &samples).unwrap();
+        for (row, sample) in samples.iter().enumerate() {
+            let area = |thing: Thing| {
+                let index = THINGS.iter().position(|other| *other == thing).unwrap() as i64;
+                masks.get(row as i64).get(index).mean(Kind::Float).double_value(&[])
+            };
+            let people = sample.people();
+            assert!(area(Thing::First) > 0.01 && area(Thing::Background) > 0.05, "{row}");
+            assert_eq!(area(Thing::Second) > 0.0, people.len() == 2, "{row}");
+            assert_eq!(area(Thing::Object) > 0.0, people.iter().any(|person| person.object.is_some()), "{row}");
+        }
+    }
+}

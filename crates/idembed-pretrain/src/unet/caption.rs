@@ -109,3 +109,78 @@ fn find_word(text: &str, phrase: &str) -> Option<usize> {
         !is_letter(before) && !is_letter(bytes.get(start + phrase.len()))
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use idembed_world::factors::Object;
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::tokenizer;
+
+    fn tokenizer() -> Tokenizer {
+        let folder = tempfile::tempdir().unwrap();
+        tokenizer::ensure(folder.path()).unwrap()
+    }
+
+    /// The texts of a caption's placed words, each with its thing.
+    fn words(caption: &Caption, tokenizer: &Tokenizer) -> Vec<(String, Thing)> {
+        let text = |word: &PlacedWord| {
+            let tokens = word.positions.iter().map(|&at| tokenizer.token_text(caption.encoding.ids[at as usize]));
+            tokens.collect::<Vec<_>>().join(" ")
+        };
+        caption.words.iter().map(|word| (text(word), word.thing)).collect()
+    }
+
+    /// A sample that is as `is` wants it.
+    fn find(is: impl Fn(&Sample) -> bool) -> Sample {
+        (0..10_000).map(Sample::training).find(is).unwrap()
+    }
+
+    #[test]
+    fn words_are_found_where_the_caption_has_them() {
+        let tokenizer = tokenizer();
+        let sample = find(|sample| {
+            let person = sample.people().first();
+            person.is_some_and(|person| person.who.name().is_none() && person.object == Some(Object::Cup))
+                && sample.scene.phrase() == "in front of the Eiffel Tower"
+        });
+        let read = |text: &str| words(&Caption::read(text, &sample, &tokenizer).unwrap(), &tokenizer);
+        let expected = [("eiffel tower", Thing::Background), ("person", Thing::First), ("cup", Thing::Object)];
+        let expected = expected.map(|(text, thing)| (text.to_owned(), thing));
+        assert_eq!(read("a photo of a person holding a cup in front of the Eiffel Tower"), expected);
+        // "manor" holds no man, and what is not there is not said.
+        assert_eq!(read("a manor"), []);
+        // A word beyond the last position has no place.
+        let long = format!("{} cup", "photo ".repeat(90));
+        assert_eq!(read(&long), []);
+    }
+
+    #[test]
+    fn of_two_people_only_names_tell_who_is_meant() {
+        let tokenizer = tokenizer();
+        let names = |sample: &Sample| sample.people().iter().filter_map(|person| person.who.name()).collect::<Vec<_>>();
+        let sample = find(|sample| names(sample).len() == 2);
+        let text = &Captions::of(&sample).main;
+        let found = words(&Caption::read(text, &sample, &tokenizer).unwrap(), &tokenizer);
+        let of = |thing| found.iter().filter(|(_, of)| *of == thing).map(|(text, _)| text.clone()).collect::<Vec<_>>();
+        assert_eq!([of(Thing::First), of(Thing::Second)].concat(), names(&sample));
+        let sample = find(|sample| sample.people().len() == 2 && names(sample).is_empty());
+        let caption = Caption::read(&Captions::of(&sample).main, &sample, &tokenizer).unwrap();
+        assert!(caption.words.iter().all(|word| word.thing == Thing::Background), "{:?}", caption.words);
+    }
+
+    #[test]
+    fn one_caption_in_ten_is_empty() {
+        let tokenizer = tokenizer();
+        let mut chance = ChaCha8Rng::seed_from_u64(1);
+        let mut choose = |seed| Caption::choose(&Sample::training(seed), &tokenizer, &mut chance).unwrap();
+        let captions: Vec<Caption> = (0..1000).map(&mut choose).collect();
+        let empty = captions.iter().filter(|caption| caption.encoding.text_tokens == 0).count();
+        assert!((70..130).contains(&empty), "{empty}");
+        let placed = captions.iter().filter(|caption| !caption.words.is_empty()).count();
+        assert!(placed > 750, "{placed}");
+    }
+}
