@@ -237,3 +237,71 @@ impl ClipConfig {
         json::write(path, &json)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn file() -> Value {
+        json!({
+            "model_type": "clip", "projection_dim": 6,
+            "text_config": {
+                "vocab_size": 30, "max_position_embeddings": 9, "eos_token_id": 29, "hidden_size": 8,
+                "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": "gelu",
+            },
+            "vision_config": {
+                "image_size": 12, "patch_size": 4, "hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 2,
+                "num_attention_heads": 3,
+            },
+        })
+    }
+
+    fn read(file: &Value) -> Result<ClipConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        let config = ClipConfig::read(&path)?;
+        // What is written says the same.
+        config.write(&path)?;
+        assert_eq!(format!("{:?}", ClipConfig::read(&path)?), format!("{config:?}"));
+        Ok(config)
+    }
+
+    #[test]
+    fn the_end_token_of_old_files_is_the_highest() {
+        let mut file = file();
+        assert_eq!(read(&file).unwrap().end_token, Some(29));
+        for old in [json!(2), Value::Null] {
+            file["text_config"]["eos_token_id"] = old;
+            assert_eq!(read(&file).unwrap().end_token, None);
+        }
+        let config = read(&file).unwrap();
+        assert_eq!((config.text.activation, config.vision.activation), (Activation::Gelu, Activation::QuickGelu));
+        assert_eq!((config.vision.grid(), config.vision.layer_norm_eps), (3, 1e-5));
+    }
+
+    #[test]
+    fn what_no_clip_has_is_refused() {
+        for (part, field, value) in [
+            ("", "model_type", json!("siglip")),
+            ("", "projection_dim", json!(0)),
+            ("text_config", "hidden_act", json!("relu")),
+            ("text_config", "num_attention_heads", json!(3)),
+            ("text_config", "vocab_size", json!(-1)),
+            ("vision_config", "num_channels", json!(4)),
+            ("vision_config", "patch_size", json!(13)),
+            ("vision_config", "num_hidden_layers", json!(0)),
+        ] {
+            let mut file = file();
+            let place = if part.is_empty() { &mut file } else { &mut file[part] };
+            place[field] = value;
+            assert!(matches!(read(&file), Err(Error::Unsupported { .. })), "{part} {field}");
+        }
+        let mut file = file();
+        file["vision_config"].as_object_mut().unwrap().remove("hidden_size");
+        assert!(matches!(read(&file), Err(Error::Json { .. })));
+    }
+}
