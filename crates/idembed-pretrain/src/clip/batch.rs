@@ -1,16 +1,13 @@
 //! Pictures with a caption each.
 
 use idembed_diffusion::clip::Tokenizer;
-use idembed_world::{Captions, SIDE, Sample, draw};
-use rand::{Rng as _, SeedableRng as _};
+use idembed_world::{SIDE, Sample, draw};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::pixels::to_planes;
-use crate::{Result, seeds};
-
-/// The share of short captions: they are what people write, but several pictures of a batch may fit one of them.
-const BRIEF: f64 = 0.4;
+use crate::{Result, captions, seeds};
 
 /// A share of a step.
 #[derive(Debug)]
@@ -31,26 +28,15 @@ impl CaptionedBatch {
             let seed = seeds::training(run, index);
             let drawn = draw(&Sample::training(seed), SIDE)?;
             pixels.extend_from_slice(drawn.picture.as_raw());
-            texts.push(choose(drawn.truth.captions, &mut ChaCha8Rng::seed_from_u64(seed)));
+            texts.push(captions::choose(&drawn.truth.captions, &mut ChaCha8Rng::seed_from_u64(seed)).to_owned());
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let ids = tokenizer.batch(&texts)?;
         Ok(CaptionedBatch {
             pixels: to_planes(&pixels, count as i64, SIDE.into())?,
             // Padding is the end token once more, and no caption holds a start token.
-            words: ids.f_lt(tokenizer.bos())?.f_to_kind(tch::Kind::Float)?,
+            words: ids.f_lt(tokenizer.bos())?.f_to_kind(Kind::Float)?,
             ids,
         })
     }
-}
-
-/// One of a picture's captions.
-fn choose(captions: Captions, chance: &mut ChaCha8Rng) -> String {
-    let Captions { main, complete, mut brief } = captions;
-    let mut among = if chance.random_bool(BRIEF) && !brief.is_empty() {
-        std::mem::take(&mut brief)
-    } else {
-        [complete, vec![main]].concat()
-    };
-    among.swap_remove(chance.random_range(0..among.len()))
 }
