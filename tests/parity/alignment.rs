@@ -1,7 +1,7 @@
 //! Similarities, warped pictures, aligned faces and turned portraits against scikit-image.
 
 use idembed_diffusion::Picture;
-use idembed_face::align::{Outside, Similarity, aligned_face, portrait, warp};
+use idembed_face::align::{ALIGNED_SIDE, Outside, Similarity, aligned_face, portrait, warp};
 use idembed_face::{Face, FaceBox, Landmarks, Point};
 use idembed_integration_tests::{Fixture, Parity, pixels_off};
 use image::RgbImage;
@@ -89,7 +89,7 @@ fn aligned_faces() {
     let part = picture(&fixture, "picture.part");
     for (number, case) in fixture.list("faces").iter().enumerate() {
         let name = format!("face.{number}");
-        let ours = aligned_face(&part, &landmarks(case)).unwrap();
+        let ours = aligned_face(&part, &landmarks(case), ALIGNED_SIDE).unwrap();
         compare_matrix(&mut parity, &format!("alignment/{name}.matrix"), &ours.transform, &case["matrix"]);
         compare_pixels(&mut parity, &format!("alignment/{name}"), ours.picture, picture(&fixture, &name));
     }

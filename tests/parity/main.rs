@@ -11,6 +11,7 @@ mod grounding;
 mod parsing;
 mod pipelines;
 mod pretrain;
+mod recogniser;
 mod recognition;
 mod schedulers;
 mod staged;

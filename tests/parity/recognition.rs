@@ -1,7 +1,7 @@
 //! Embeddings and faces cut out against facenet-pytorch and PyTorch, and files that are refused
 //! (`fixtures/recognition/generate.py`).
 
-use idembed_face::align::{ARCFACE_TEMPLATE, aligned_face};
+use idembed_face::align::{ALIGNED_SIDE, ARCFACE_TEMPLATE, aligned_face};
 use idembed_face::recognise::{self, Recogniser};
 use idembed_face::{Face, FaceBox, FaceError, FaceResult, Landmarks, Point};
 use idembed_integration_tests::drawn_weights::DrawnWeights;
@@ -123,7 +123,7 @@ fn a_face_is_aligned_if_it_has_landmarks() {
     assert_eq!(network.crop(&photo, &lost), crop_imm(&photo, 100, 80, 112, 112).to_image());
     let turned = ARCFACE_TEMPLATE.map(|point| Point::new(200.0 - 2.0 * point.y, 90.0 + 2.0 * point.x));
     let found = Face { landmarks: Landmarks::from_points(turned), ..lost };
-    assert_eq!(network.crop(&photo, &found), aligned_face(&photo, &found.landmarks).unwrap().picture);
+    assert_eq!(network.crop(&photo, &found), aligned_face(&photo, &found.landmarks, ALIGNED_SIDE).unwrap().picture);
     assert_eq!(network.crop(&RgbImage::new(0, 5), &lost).dimensions(), (112, 112));
 }
 

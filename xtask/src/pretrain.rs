@@ -14,7 +14,7 @@ use crate::{program, setup};
 /// Options of `cargo xtask pretrain`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// all, or one of tokenizer, vae, unet, clip
+    /// all, or one of tokenizer, vae, recogniser, judge, clip, unet
     #[arg(long)]
     stage: Option<String>,
     /// auto, cpu, cuda or cuda:N

@@ -20,6 +20,7 @@ pub mod mask;
 pub mod parsing;
 mod photo;
 pub mod recognise;
+pub mod residual;
 pub mod search;
 pub mod select;
 

@@ -11,6 +11,9 @@ pub enum PretrainError {
     /// A network refused something.
     #[error(transparent)]
     Diffusion(#[from] idembed_diffusion::Error),
+    /// A network for faces refused something.
+    #[error(transparent)]
+    Face(#[from] idembed_face::FaceError),
     /// Parameters, or a file of them, are not what they should be.
     #[error(transparent)]
     Weights(#[from] idembed_weights::Error),

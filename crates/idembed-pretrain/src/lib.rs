@@ -7,11 +7,14 @@
 mod captions;
 mod checkpoint;
 pub mod clip;
+mod degrade;
 mod error;
+pub mod judge;
 mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
+pub mod recogniser;
 mod run;
 mod seeds;
 mod stage;

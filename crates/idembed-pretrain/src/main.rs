@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use idembed_pretrain::clip::ClipStage;
+use idembed_pretrain::judge::JudgeStage;
+use idembed_pretrain::recogniser::RecogniserStage;
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, tokenizer, train};
@@ -67,13 +69,24 @@ enum StageName {
     Unet,
     /// Captions and pictures in one space, to score prompts
     Clip,
+    /// The network that tells people apart
+    Recogniser,
+    /// The network that says what a picture shows
+    Judge,
 }
 
 impl StageName {
     /// The stages to run: each needs those before it.
     fn in_order(&self) -> &[StageName] {
         match self {
-            StageName::All => &[StageName::Tokenizer, StageName::Vae, StageName::Unet, StageName::Clip],
+            StageName::All => &[
+                StageName::Tokenizer,
+                StageName::Vae,
+                StageName::Recogniser,
+                StageName::Judge,
+                StageName::Clip,
+                StageName::Unet,
+            ],
             one => std::slice::from_ref(one),
         }
     }
@@ -158,6 +171,14 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
         StageName::Clip => {
             let recipe = ClipStage::recipe(&choices);
             train(&ClipStage::new(recipe, &options.out)?, &recipe, options, &STOP, say)?
+        }
+        StageName::Recogniser => {
+            let recipe = RecogniserStage::recipe(&choices);
+            train(&RecogniserStage::new(recipe)?, &recipe, options, &STOP, say)?
+        }
+        StageName::Judge => {
+            let recipe = JudgeStage::recipe(&choices);
+            train(&JudgeStage::new(recipe)?, &recipe, options, &STOP, say)?
         }
     };
     report(&outcome);

@@ -1,6 +1,6 @@
 //! How long and how fast a network learns.
 
-use idembed_optimizer::{AdamWConfig, Average, LearningRate};
+use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 
 use crate::{PretrainError, Result};
 
@@ -34,7 +34,31 @@ pub struct Choices {
     pub learning_rate: Option<f64>,
 }
 
+/// What suits a stage where nothing is chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual {
+    pub(crate) samples: usize,
+    pub(crate) batch: usize,
+    pub(crate) learning_rate: f64,
+}
+
 impl Recipe {
+    /// A short warm-up, then half a cosine; without weight decay.
+    pub(crate) fn cosine(choices: &Choices, usual: Usual) -> Recipe {
+        let (batch, base) =
+            (choices.batch.unwrap_or(usual.batch), choices.learning_rate.unwrap_or(usual.learning_rate));
+        let steps = choices.samples.unwrap_or(usual.samples).checked_div(batch).unwrap_or(0);
+        let warm_up = 200.min(steps / 10);
+        Recipe {
+            seed: choices.seed,
+            batch,
+            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
+            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
+            clip_norm: 1.0,
+            average: Average { decay: 0.999 },
+        }
+    }
+
     /// Steps of the whole training.
     pub fn steps(&self) -> usize {
         self.learning_rate.steps

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use idembed_face::Face;
-use idembed_face::align::{Aligned, Similarity, aligned_face, portrait};
+use idembed_face::align::{ALIGNED_SIDE, Aligned, Similarity, aligned_face, portrait};
 use idembed_face::mask::{head_mask, overlay};
 use image::{DynamicImage, RgbImage};
 use serde_json::{Value, json};
@@ -145,8 +145,10 @@ impl<'a> Report<'a> {
 
 /// The face in the frames that others want it in.
 fn frames(photo: &RgbImage, face: &Face) -> Vec<(&'static str, Aligned)> {
-    let framed =
-        [("portrait", portrait(photo, face, PORTRAIT_SIDE)), ("aligned", aligned_face(photo, &face.landmarks))];
+    let framed = [
+        ("portrait", portrait(photo, face, PORTRAIT_SIDE)),
+        ("aligned", aligned_face(photo, &face.landmarks, ALIGNED_SIDE)),
+    ];
     framed.into_iter().filter_map(|(name, aligned)| Some((name, aligned?))).collect()
 }
 

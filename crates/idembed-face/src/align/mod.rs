@@ -18,7 +18,7 @@ pub use warp::{Outside, warp};
 
 use crate::geometry::{Landmarks, Point};
 
-/// Width and height of an aligned face.
+/// Width and height of an aligned face, unless another size is asked for.
 pub const ALIGNED_SIDE: u32 = 112;
 
 /// Where the five landmarks of an aligned face lie: left eye, right eye, nose, left and right corner of the mouth.
@@ -42,21 +42,19 @@ pub struct Aligned {
     pub transform: Similarity,
 }
 
-/// The face as recognisers are trained to see it: 112 x 112, the landmarks as close to [`ARCFACE_TEMPLATE`] as moving,
-/// turning and scaling bring them, black outside the photo.
+/// The face as recognisers are trained to see it: `side` x `side` pixels, the landmarks as close to [`ARCFACE_TEMPLATE`],
+/// scaled to that size, as moving, turning and scaling bring them, black outside the photo.
 ///
 /// A face that shrinks on the way is averaged, not skipped over, so a large photo gives no coarser picture than a small
 /// one. `None` if the landmarks do not lie as in a face, or belong to a face larger than the photo.
-pub fn aligned_face(picture: &RgbImage, landmarks: &Landmarks) -> Option<Aligned> {
+pub fn aligned_face(picture: &RgbImage, landmarks: &Landmarks, side: u32) -> Option<Aligned> {
     let size = FaceFrame::of(landmarks)?.shown_in(picture)?.size;
     let template_size = FaceFrame::of(&Landmarks::from_points(ARCFACE_TEMPLATE))?.size;
     let transform = Similarity::estimate(&landmarks.points(), &ARCFACE_TEMPLATE)?;
     // Points that do not lie as in a face (mouth above the eyes, say) have no good fit: the best one is a tiny scale.
     let fits = (0.5..2.0).contains(&(transform.scale() * size / template_size));
-    fits.then(|| Aligned {
-        picture: warp::warp_averaged(picture, &transform, ALIGNED_SIDE, ALIGNED_SIDE, Outside::Black),
-        transform,
-    })
+    let transform = transform.resized(f64::from(side) / f64::from(ALIGNED_SIDE));
+    fits.then(|| Aligned { picture: warp::warp_averaged(picture, &transform, side, side, Outside::Black), transform })
 }
 
 #[cfg(test)]
@@ -77,7 +75,7 @@ mod tests {
     #[test]
     fn landmarks_land_on_the_template() {
         let (picture, landmarks) = chessboard_face(100.0);
-        let aligned = aligned_face(&picture, &landmarks).unwrap();
+        let aligned = aligned_face(&picture, &landmarks, ALIGNED_SIDE).unwrap();
         for (point, expected) in landmarks.points().into_iter().zip(ARCFACE_TEMPLATE) {
             assert!(aligned.transform.apply(point).distance(expected) < 1e-9);
         }
@@ -88,7 +86,7 @@ mod tests {
         // From a little more than one photo pixel a pixel up to four.
         for distance in [51.0, 60.0, 75.0, 100.0, 140.0] {
             let (picture, landmarks) = chessboard_face(distance);
-            let aligned = aligned_face(&picture, &landmarks).unwrap();
+            let aligned = aligned_face(&picture, &landmarks, ALIGNED_SIDE).unwrap();
             let levels = aligned.picture.pixels().map(|pixel| pixel[0]);
             let (low, high) = levels.fold((255, 0), |(low, high), level| (level.min(low), level.max(high)));
             assert!(low >= 108 && high <= 147, "eyes {distance} apart: {low} to {high}");
@@ -106,7 +104,7 @@ mod tests {
             landmarks.points().map(|point| Point::new(point.x * 1e4, point.y * 1e4)),
         ];
         for points in refused {
-            assert!(aligned_face(&picture, &Landmarks::from_points(points)).is_none(), "{points:?}");
+            assert!(aligned_face(&picture, &Landmarks::from_points(points), ALIGNED_SIDE).is_none(), "{points:?}");
         }
     }
 }

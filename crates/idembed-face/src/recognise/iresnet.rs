@@ -173,7 +173,7 @@ impl Block {
 
 impl Recogniser for IResNet {
     fn crop(&self, picture: &RgbImage, face: &Face) -> RgbImage {
-        match aligned_face(picture, &face.landmarks) {
+        match aligned_face(picture, &face.landmarks, ALIGNED_SIDE) {
             Some(aligned) => aligned.picture,
             None => cut_out(picture, face.bounds, ALIGNED_SIDE, 0.0),
         }

@@ -5,6 +5,7 @@
 //! nothing to do with each other.
 
 mod colour;
+mod compact;
 mod embedding;
 mod face_box;
 mod inception;
@@ -19,6 +20,7 @@ use idembed_weights::{Compute, Weights};
 use image::RgbImage;
 use ndarray::Array2;
 
+pub use compact::CompactResNet;
 pub use embedding::cosine;
 pub use inception_resnet::InceptionResnetV1;
 pub use iresnet::IResNet;
@@ -28,7 +30,8 @@ use crate::{Face, FaceError, FaceResult};
 /// What [`load`] knows.
 const KNOWN: &str = "InceptionResnetV1 of facenet-pytorch (with a tensor `conv2d_1a.conv.weight`), IResNet of \
                      insightface (`layer1.0.prelu.weight`), IResNet of AdaFace and CVLFace \
-                     (`body.0.res_layer.3.weight`, also below `model.`, `net.` or `model.net.`)";
+                     (`body.0.res_layer.3.weight`, also below `model.`, `net.` or `model.net.`), the small network of \
+                     this project (`trunk.stem.weight` and `embedding.weight`)";
 
 /// A network that turns a face into an embedding.
 pub trait Recogniser: fmt::Debug {
@@ -63,6 +66,8 @@ pub fn load(path: &Path, compute: Compute) -> FaceResult<Box<dyn Recogniser>> {
         Ok(Box::new(InceptionResnetV1::new(weights, compute)?))
     } else if let Some(place) = iresnet_names::Place::find(&weights) {
         Ok(Box::new(IResNet::new(weights, place, compute)?))
+    } else if CompactResNet::is_in(&weights) {
+        Ok(Box::new(CompactResNet::from_weights(weights)?))
     } else {
         Err(FaceError::UnknownNetwork { path: path.to_path_buf(), task: "face recognition", known: KNOWN })
     }

@@ -14,12 +14,13 @@ mod sheet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
+use idembed_optimizer::Average;
 use idembed_weights::{Compute, Parameters};
 use idembed_world::Sample;
 use image::RgbImage;
 use tch::{Device, Kind};
 
+use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, seeds};
 use album::Album;
 use batch::Source;
@@ -28,12 +29,7 @@ use folder::ModelFolder;
 pub use grounding::PlacedWords;
 pub use networks::Networks;
 
-/// Samples per step.
-const BATCH: usize = 32;
-/// The highest learning rate.
-const LEARNING_RATE: f64 = 8e-4;
-/// Samples of the whole training.
-const SAMPLES: usize = 600_000;
+const USUAL: Usual = Usual { samples: 600_000, batch: 32, learning_rate: 8e-4 };
 /// Different pictures among them; each comes several times, with other captions and other noise.
 const PICTURES: usize = 24 * 4096;
 /// How much the words' places count beside the noise.
@@ -75,17 +71,9 @@ impl UNetStage {
 
     /// The recipe with these choices.
     pub fn recipe(choices: &Choices) -> Recipe {
-        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
-        let warm_up = 300.min(steps / 10);
-        Recipe {
-            seed: choices.seed,
-            batch,
-            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
-            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01 },
-            clip_norm: 1.0,
-            average: Average { decay: 0.9995 },
-        }
+        let cosine = Recipe::cosine(choices, USUAL);
+        // So long a training settles slowly.
+        Recipe { average: Average { decay: 0.9995 }, ..cosine }
     }
 
     fn source(&self) -> Source<'_> {

@@ -11,23 +11,18 @@ use std::path::Path;
 
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::vae::{Vae, VaeConfig};
-use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
 use crate::pixels::to_images;
+use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, Share, Stage};
 use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
 
-/// Samples of the whole training.
-const SAMPLES: usize = 400_000;
-/// Samples per step.
-const BATCH: usize = 8;
-/// The highest learning rate.
-const LEARNING_RATE: f64 = 1e-3;
+const USUAL: Usual = Usual { samples: 400_000, batch: 8, learning_rate: 1e-3 };
 
 /// The autoencoder's training.
 #[derive(Debug)]
@@ -65,17 +60,7 @@ impl VaeStage {
 
     /// The recipe with these choices.
     pub fn recipe(choices: &Choices) -> Recipe {
-        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
-        let warm_up = 200.min(steps / 10);
-        Recipe {
-            seed: choices.seed,
-            batch,
-            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
-            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
-            clip_norm: 1.0,
-            average: Average { decay: 0.999 },
-        }
+        Recipe::cosine(choices, USUAL)
     }
 }
 

@@ -1,0 +1,137 @@
+//! What can be asked about a picture of one person.
+
+use idembed_world::Sample;
+use idembed_world::factors::{Object, Scene, Shirt, Style};
+
+/// A question with a fixed number of answers, its classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Factor {
+    /// In the order of [`Scene::ALL`].
+    Scene,
+    /// In the order of [`Object::ALL`], then nothing.
+    Object,
+    /// Neutral, smiling, laughing, sad.
+    Expression,
+    /// Open, closed, behind sunglasses.
+    Eyes,
+    /// None, hat, cap.
+    Headwear,
+    /// None, blue, pink, green.
+    Dye,
+    /// No, yes.
+    Old,
+    /// No, yes.
+    Beard,
+    /// In the order of [`Style::ALL`].
+    Style,
+    /// In the order of [`Shirt::ALL`].
+    Shirt,
+}
+
+impl Factor {
+    /// All factors; also their order in a judge's answers.
+    pub const ALL: [Factor; 10] = [
+        Factor::Scene,
+        Factor::Object,
+        Factor::Expression,
+        Factor::Eyes,
+        Factor::Headwear,
+        Factor::Dye,
+        Factor::Old,
+        Factor::Beard,
+        Factor::Style,
+        Factor::Shirt,
+    ];
+
+    /// Short; names its head among the weights, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Factor::Scene => "scene",
+            Factor::Object => "object",
+            Factor::Expression => "expression",
+            Factor::Eyes => "eyes",
+            Factor::Headwear => "headwear",
+            Factor::Dye => "dye",
+            Factor::Old => "old",
+            Factor::Beard => "beard",
+            Factor::Style => "style",
+            Factor::Shirt => "shirt",
+        }
+    }
+
+    /// The number of classes.
+    pub fn classes(self) -> usize {
+        match self {
+            Factor::Scene => Scene::ALL.len(),
+            Factor::Object => Object::ALL.len() + 1,
+            Factor::Expression | Factor::Dye => 4,
+            Factor::Eyes | Factor::Headwear => 3,
+            Factor::Old | Factor::Beard => 2,
+            Factor::Style => Style::ALL.len(),
+            Factor::Shirt => Shirt::ALL.len(),
+        }
+    }
+
+    /// The class of a plan; `None` where a picture of it cannot tell: the colours of shirts, dyed hair and walls in a
+    /// style without colour, and everything about a person where there is none, or more than one.
+    pub fn class(self, sample: &Sample) -> Option<usize> {
+        let [person] = sample.people() else { return None };
+        let has_colour = !matches!(sample.style, Style::Sketch | Style::BlackAndWhite);
+        let attributes = &person.attributes;
+        match self {
+            Factor::Scene if has_colour || !matches!(sample.scene, Scene::Wall(_)) => {
+                Scene::ALL.iter().position(|scene| *scene == sample.scene)
+            }
+            Factor::Object => {
+                let held = |object| Object::ALL.iter().position(|other| *other == object);
+                person.object.map_or(Some(Object::ALL.len()), held)
+            }
+            Factor::Expression => Some(attributes.expression as usize),
+            Factor::Eyes => Some(attributes.eyes as usize),
+            Factor::Headwear => Some(attributes.headwear as usize),
+            Factor::Dye if has_colour => Some(attributes.dye as usize),
+            Factor::Old => Some(usize::from(attributes.old)),
+            Factor::Beard => Some(usize::from(attributes.beard)),
+            Factor::Style => Style::ALL.iter().position(|style| *style == sample.style),
+            Factor::Shirt if has_colour => Shirt::ALL.iter().position(|shirt| *shirt == person.shirt),
+            Factor::Scene | Factor::Dye | Factor::Shirt => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use idembed_world::Who;
+
+    use super::*;
+
+    #[test]
+    fn every_class_occurs_and_none_beyond() {
+        for factor in Factor::ALL {
+            let mut seen = vec![false; factor.classes()];
+            for seed in 0..3000 {
+                if let Some(class) = factor.class(&Sample::portrait(Who::Passer(seed), seed)) {
+                    seen[class] = true;
+                }
+            }
+            assert!(seen.iter().all(|seen| *seen), "{factor:?}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_colour_is_not_asked_for_it() {
+        for seed in 0..300 {
+            let mut sample = Sample::portrait(Who::Passer(seed), seed);
+            sample.scene = Scene::ALL[seed as usize % 18];
+            let asked =
+                |sample: &Sample| Factor::ALL.into_iter().filter(|factor| factor.class(sample).is_some()).count();
+            let is_wall = usize::from(matches!(sample.scene, Scene::Wall(_)));
+            for (style, expected) in [(Style::Photo, 10), (Style::PopArt, 10), (Style::Sketch, 8 - is_wall)] {
+                sample.style = style;
+                assert_eq!(asked(&sample), expected, "{sample:?}");
+            }
+            assert_eq!(asked(&Sample::pair([Who::Named(1), Who::Named(2)], seed)), 0);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The stage `recogniser`: the network that tells people apart, whatever else is in a picture.
+
+mod faces;
+mod held_out;
+mod margin;
+mod network;
+mod traits;
+mod verification;
+
+use std::fs;
+use std::path::Path;
+
+use idembed_weights::Parameters;
+use idembed_world::Who;
+use image::RgbImage;
+use tch::{Device, Kind, Tensor};
+
+use crate::pixels::to_images;
+use crate::recipe::Usual;
+use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, Share, Stage};
+use held_out::HeldOut;
+pub use margin::AngularMargin;
+pub use network::Learner;
+pub use verification::equal_error_rate;
+
+const USUAL: Usual = Usual { samples: 130_000, batch: 32, learning_rate: 2e-3 };
+/// What cosines are multiplied by, and the angle between people in the end.
+const MARGIN: AngularMargin = AngularMargin { scale: 24.0, angle: 0.3 };
+/// The share of the training after which the angle has grown to that from 0.
+const MARGIN_GROWS: f64 = 0.3;
+
+/// The recogniser's training.
+#[derive(Debug)]
+pub struct RecogniserStage {
+    people: Vec<Who>,
+    /// Their traits, one after the other.
+    table: Vec<f32>,
+    recipe: Recipe,
+    held_out: HeldOut,
+}
+
+/// A share of a step.
+#[derive(Debug)]
+pub struct FaceBatch {
+    /// `[batch, 3, side, side]`, bytes.
+    pixels: Tensor,
+    /// `[batch]`
+    classes: Tensor,
+    /// As wide as it is at this step.
+    margin: AngularMargin,
+}
+
+impl RecogniserStage {
+    /// The stage for a recipe.
+    ///
+    /// # Errors
+    /// When the held-out pictures cannot be drawn.
+    pub fn new(recipe: Recipe) -> Result<Self> {
+        let people = faces::people();
+        let table = traits::table(&people);
+        Ok(RecogniserStage { people, table, recipe, held_out: HeldOut::draw()? })
+    }
+
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        Recipe::cosine(choices, USUAL)
+    }
+
+    /// The margin at a step: it grows while the network learns what people look like at all.
+    fn margin_at(&self, step: usize) -> AngularMargin {
+        let grown = step as f64 / (MARGIN_GROWS * self.recipe.steps() as f64);
+        AngularMargin { angle: MARGIN.angle * grown.min(1.0), ..MARGIN }
+    }
+}
+
+impl Stage for RecogniserStage {
+    type Batch = FaceBatch;
+    type Network = Learner;
+
+    fn name(&self) -> &'static str {
+        "recogniser"
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let fields = [
+            ("people", self.people.len().to_string()),
+            ("traits", traits::COUNT.to_string()),
+            ("margin", format!("{MARGIN} {MARGIN_GROWS}")),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Learner> {
+        Learner::build(parameters, kind, &self.table)
+    }
+
+    fn draw(&self, step: usize, share: Share) -> Result<FaceBatch> {
+        let batch = self.recipe.batch;
+        let samples = share.samples(batch);
+        let first = (step * batch + samples.start) as u64;
+        let (pixels, classes) = faces::draw(&self.people, self.recipe.seed, first, samples.len())?;
+        Ok(FaceBatch { pixels, classes, margin: self.margin_at(step) })
+    }
+
+    fn losses(&self, network: &Learner, batch: &FaceBatch, device: Device) -> Result<Losses> {
+        let faces = to_images(&batch.pixels, device)?.f_to_kind(network.recogniser.compute().kind)?;
+        let embeddings = network.recogniser.forward(&faces)?.f_to_kind(Kind::Float)?;
+        let classes = batch.classes.f_to_device(device)?;
+        let total = batch.margin.loss(&embeddings, &network.centres()?, &classes)?;
+        Ok(Losses { parts: vec![("margin", total.shallow_clone())], total })
+    }
+
+    fn glance(&self, network: &Learner) -> Result<Vec<Check>> {
+        self.held_out.glance(&network.recogniser)
+    }
+
+    fn check(&self, network: &Learner) -> Result<Vec<Check>> {
+        self.held_out.check(&network.recogniser)
+    }
+
+    fn sheet(&self, network: &Learner) -> Result<RgbImage> {
+        self.held_out.sheet(&network.recogniser)
+    }
+
+    fn export(&self, _: &Learner, parameters: &Parameters, folder: &Path) -> Result<()> {
+        let folder = folder.join(self.name());
+        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        Ok(parameters.part(network::NETWORK).save(&folder.join("model.safetensors"), Kind::Half)?)
+    }
+}

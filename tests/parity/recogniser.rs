@@ -1,0 +1,44 @@
+//! The recogniser's training against PyTorch, NumPy and SciPy (`fixtures/recogniser/generate.py`).
+
+use idembed_integration_tests::{Fixture, Parity};
+use idembed_pretrain::recogniser::{AngularMargin, equal_error_rate};
+use tch::Tensor;
+
+/// Relative to the largest expected value.
+const LIMIT: f64 = 1e-4;
+
+#[test]
+fn angular_margin_with_gradients() {
+    let fixture = Fixture::open("recogniser");
+    let mut parity = Parity::new();
+    for (index, case) in fixture.list("margins").iter().enumerate() {
+        let leaf = |name: &str| fixture.tensor(&format!("margin.{index}.{name}")).copy().set_requires_grad(true);
+        let (embeddings, centres) = (leaf("embeddings"), leaf("centres"));
+        let number = |key: &str| case[key].as_f64().unwrap();
+        let margin = AngularMargin { scale: number("scale"), angle: number("angle") };
+        let loss = margin.loss(&embeddings, &centres, fixture.tensor(&format!("margin.{index}.classes"))).unwrap();
+        let off = (loss.double_value(&[]) / number("loss") - 1.0).abs();
+        parity.check(&format!("recogniser/margin.{index}"), off, LIMIT);
+        loss.backward();
+        for (name, leaf) in [("embeddings", embeddings), ("centres", centres)] {
+            let expected = fixture.tensor(&format!("margin.{index}.{name}.gradient"));
+            parity.check_tensors(&format!("recogniser/margin.{index}.{name}"), &leaf.grad(), expected, LIMIT);
+        }
+    }
+    parity.finish();
+}
+
+#[test]
+fn equal_error_rates() {
+    let fixture = Fixture::open("recogniser");
+    let mut parity = Parity::new();
+    for (index, expected) in fixture.list("rates").iter().enumerate() {
+        let scores = |name: &str| Vec::<f32>::try_from(fixture.tensor(&format!("rate.{index}.{name}"))).unwrap();
+        let off = equal_error_rate(&scores("same"), &scores("different")) - expected.as_f64().unwrap();
+        parity.check_metric(&format!("recogniser/rate.{index}"), "difference", off.abs(), 1e-9);
+    }
+    parity.finish();
+    assert_eq!(equal_error_rate(&[0.9, 0.8], &[0.1]), 0.0);
+    assert_eq!(equal_error_rate(&[0.1], &[0.9, 0.8]), 1.0);
+    assert!(equal_error_rate(&[], &[0.5]).is_nan() && equal_error_rate(&[f32::NAN], &[0.5]).is_nan());
+}
