@@ -11,9 +11,10 @@ use clap::{Parser, ValueEnum};
 use idembed_pretrain::clip::ClipStage;
 use idembed_pretrain::judge::JudgeStage;
 use idembed_pretrain::recogniser::RecogniserStage;
+use idembed_pretrain::report::{self, ReportOptions};
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
-use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, tokenizer, train};
+use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, gather, tokenizer, train};
 use idembed_weights::Compute;
 use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 
@@ -54,6 +55,15 @@ struct Args {
     /// Decides the first weights, the data and all noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Train nothing; measure the whole model and write OUT/report.html and OUT/report.json
+    #[arg(long)]
+    report: bool,
+    /// With --report: the model; default: what the stages left in OUT
+    #[arg(long, requires = "report")]
+    model: Option<PathBuf>,
+    /// With --report: the weights of the face detector
+    #[arg(long, requires = "report", default_value = "models/mtcnn")]
+    detector: PathBuf,
 }
 
 /// The networks that can be trained.
@@ -136,6 +146,9 @@ fn run(args: &Args) -> Result<()> {
         sheet_every: Duration::from_secs(300),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
+    if args.report {
+        return write_report(args, options.compute);
+    }
     let started = Instant::now();
     for stage in args.stage.in_order() {
         let left = options.time.map(|time| time.saturating_sub(started.elapsed()));
@@ -181,11 +194,29 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
             train(&JudgeStage::new(recipe)?, &recipe, options, &STOP, say)?
         }
     };
-    report(&outcome);
+    say_outcome(&outcome);
     Ok(outcome.complete)
 }
 
-fn report(outcome: &Outcome) {
+/// Measures the model; the page and the figures go into the folder.
+fn write_report(args: &Args, compute: Compute) -> Result<()> {
+    let model = args.model.clone().map_or_else(|| gather(&args.out), Ok)?;
+    let detector = args.detector.clone();
+    let report = report::measure(&ReportOptions { model, detector, compute }, &STOP, &mut |line| eprintln!("{line}"))?;
+    let figures = serde_json::to_vec_pretty(&report.json())?;
+    for (name, content) in [("report.json", figures), ("report.html", report.page()?.render().into_bytes())] {
+        let path = args.out.join(name);
+        idembed_files::write(&path, &content).with_context(|| format!("cannot write `{}`", path.display()))?;
+        eprintln!("wrote `{}`", path.display());
+    }
+    for figure in &report.figures {
+        let verdict = figure.is_met().map_or("", |met| if met { "\u{2713}" } else { "\u{2717}" });
+        eprintln!("{verdict:1} {}: {} {}", figure.name, figure.text(), figure.target_text());
+    }
+    Ok(())
+}
+
+fn say_outcome(outcome: &Outcome) {
     for check in &outcome.checks {
         eprintln!("{}: {:.2} {}", check.name, check.value, check.unit);
     }

@@ -6,6 +6,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
+use crate::degrade::degrade;
 use crate::pixels::to_planes;
 use crate::{Result, captions, seeds};
 
@@ -26,9 +27,12 @@ impl CaptionedBatch {
         let (mut pixels, mut texts) = (Vec::new(), Vec::new());
         for index in first..first + count as u64 {
             let seed = seeds::training(run, index);
-            let drawn = draw(&Sample::training(seed), SIDE)?;
+            let mut chance = ChaCha8Rng::seed_from_u64(seed);
+            let mut drawn = draw(&Sample::training(seed), SIDE)?;
+            texts.push(captions::choose(&drawn.truth.captions, &mut chance).to_owned());
+            // It is to judge pictures that come out of an autoencoder.
+            degrade(&mut drawn.picture, &mut chance);
             pixels.extend_from_slice(drawn.picture.as_raw());
-            texts.push(captions::choose(&drawn.truth.captions, &mut ChaCha8Rng::seed_from_u64(seed)).to_owned());
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let ids = tokenizer.batch(&texts)?;

@@ -11,12 +11,12 @@ use std::path::Path;
 use idembed_diffusion::clip::{
     Activation, ClipConfig, ClipModel, ClipPreprocessor, ClipTextConfig, ClipVisionConfig, Tokenizer,
 };
-use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 use idembed_weights::{Parameters, Weights};
 use idembed_world::SIDE;
 use image::RgbImage;
 use tch::{Device, Kind};
 
+use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, tokenizer};
 pub use batch::CaptionedBatch;
 use held_out::HeldOut;
@@ -24,13 +24,9 @@ pub use loss::ClipLoss;
 
 /// Its folder within that of a run: network, tokenizer and how pictures are prepared, as `transformers` keeps them.
 const FOLDER: &str = "clip";
-/// Samples per step. Each worker compares its share with itself only. In a short trial, steps of 128 learned less from as
-/// many samples.
-const BATCH: usize = 64;
-/// The highest learning rate.
-const LEARNING_RATE: f64 = 1e-3;
-/// Samples of the whole training.
-const SAMPLES: usize = 400_000;
+/// Each worker compares its share of a step with itself only. In a short trial, steps of 128 learned less from as many
+/// samples.
+const USUAL: Usual = Usual { samples: 400_000, batch: 64, learning_rate: 1e-3 };
 
 /// The training of CLIP.
 #[derive(Debug)]
@@ -58,17 +54,7 @@ impl ClipStage {
 
     /// The recipe with these choices.
     pub fn recipe(choices: &Choices) -> Recipe {
-        let (batch, base) = (choices.batch.unwrap_or(BATCH), choices.learning_rate.unwrap_or(LEARNING_RATE));
-        let steps = choices.samples.unwrap_or(SAMPLES).checked_div(batch).unwrap_or(0);
-        let warm_up = 100.min(steps / 10);
-        Recipe {
-            seed: choices.seed,
-            batch,
-            learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
-            optimizer: AdamWConfig { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.0 },
-            clip_norm: 1.0,
-            average: Average { decay: 0.998 },
-        }
+        Recipe::cosine(choices, USUAL)
     }
 }
 

@@ -1,20 +1,20 @@
 //! The stage `judge`: the network that says what a picture shows, to tell whether a prompt was followed.
 
 mod factor;
-mod held_out;
+pub(crate) mod held_out;
 mod network;
 mod pictures;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Reduction, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::to_images;
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
 pub use factor::Factor;
 use held_out::HeldOut;
 pub use network::{Judge, Verdict};
@@ -105,7 +105,7 @@ impl Stage for JudgeStage {
 
     fn export(&self, _: &Judge, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        make_folder(&folder)?;
         Ok(parameters.save(&folder.join("model.safetensors"), Kind::Half)?)
     }
 }

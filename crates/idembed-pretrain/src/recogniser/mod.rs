@@ -1,13 +1,12 @@
 //! The stage `recogniser`: the network that tells people apart, whatever else is in a picture.
 
 mod faces;
-mod held_out;
+pub(crate) mod held_out;
 mod margin;
 mod network;
 mod traits;
 mod verification;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_weights::Parameters;
@@ -15,9 +14,11 @@ use idembed_world::Who;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::to_images;
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
+pub(crate) use faces::true_face;
 use held_out::HeldOut;
 pub use margin::AngularMargin;
 pub use network::Learner;
@@ -124,7 +125,7 @@ impl Stage for RecogniserStage {
 
     fn export(&self, _: &Learner, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        make_folder(&folder)?;
         Ok(parameters.part(network::NETWORK).save(&folder.join("model.safetensors"), Kind::Half)?)
     }
 }

@@ -6,12 +6,12 @@
 mod corpus;
 mod merges;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_diffusion::clip::Tokenizer;
 use serde_json::{Value, json};
 
+use crate::outputs::make_folder;
 use crate::{PretrainError, Result};
 
 /// Tokens of a prompt with its frame, as in Stable Diffusion.
@@ -55,7 +55,7 @@ pub fn make(folder: &Path) -> Result<()> {
         "add_prefix_space": false, "bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END,
     });
 
-    fs::create_dir_all(folder).map_err(|source| PretrainError::Write { path: folder.to_path_buf(), source })?;
+    make_folder(folder)?;
     for (name, text) in FILES.into_iter().zip([merges, format!("{config:#}\n"), format!("{special:#}\n"), vocabulary]) {
         let path = folder.join(name);
         idembed_files::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
@@ -66,6 +66,8 @@ pub fn make(folder: &Path) -> Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use std::fs;
+
     use std::collections::BTreeSet;
 
     use idembed_diffusion::clip::WordSplitter;

@@ -11,6 +11,7 @@ use idembed_world::{Drawn, SIDE, Sample};
 use image::GrayImage;
 use tch::{Kind, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::{to_images, to_planes};
 use crate::{PretrainError, Result};
 
@@ -23,7 +24,7 @@ const SIZE_LIMIT: u64 = 64 << 20;
 
 /// What a word of a caption may stand for in a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Thing {
+pub(crate) enum Thing {
     /// The face of the first person, or all of an animal or car.
     First,
     /// The face of the second person.
@@ -143,8 +144,7 @@ impl Pages {
             file.tensors.insert(name.to_owned(), tensor.shallow_clone());
         }
         file.metadata.insert("vae".to_owned(), of.to_owned());
-        let make = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        make.map_err(|source| PretrainError::Write { path: path.to_path_buf(), source })?;
+        path.parent().map_or(Ok(()), make_folder)?;
         Ok(file.write(path)?)
     }
 

@@ -1,6 +1,5 @@
 //! The folder of the whole model, in diffusers layout: what the U-Net is trained in, and what others load.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::clip::{ClipTextConfig, Tokenizer};
@@ -12,10 +11,12 @@ use serde_json::Value;
 use tch::Kind;
 
 use super::networks::{TEXT_ENCODER, UNET};
-use crate::{PretrainError, Result, tokenizer};
+use crate::outputs::{take_over, write};
+use crate::{Result, tokenizer};
 
 /// Files that are the same whatever is learned: where they go, and what is in them.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
+    ("idembed.json", include_str!("files/idembed.json")),
     ("model_index.json", include_str!("files/model_index.json")),
     ("scheduler/scheduler_config.json", include_str!("files/scheduler_config.json")),
     ("unet/config.json", include_str!("files/unet.json")),
@@ -43,12 +44,7 @@ impl ModelFolder {
         for (name, content) in FILES {
             write(&path.join(name), content.as_bytes())?;
         }
-        for name in VAE_FILES {
-            let file = out.join("vae").join(name);
-            let content =
-                fs::read(&file).map_err(|source| PretrainError::Earlier { stage: "vae", path: file, source })?;
-            write(&path.join("vae").join(name), &content)?;
-        }
+        VAE_FILES.iter().try_for_each(|name| take_over(out, "vae", name, &path))?;
         let tokenizer = tokenizer::ensure(&path.join("tokenizer"))?;
         let config = path.join("text_encoder").join("config.json");
         write(&config, &text_encoder_config(&tokenizer)?)?;
@@ -87,9 +83,4 @@ fn text_encoder_config(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
     ];
     config.extend(decided.map(|(name, value)| (name.to_owned(), value.into())));
     Ok(serde_json::to_vec_pretty(&config)?)
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| idembed_files::write(path, content));
-    written.map_err(|source| PretrainError::Write { path: path.to_path_buf(), source })
 }

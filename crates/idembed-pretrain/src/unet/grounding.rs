@@ -7,7 +7,7 @@
 use idembed_diffusion::hook::{AttentionHook, Site};
 use tch::{Device, Kind, Tensor};
 
-use super::album::THINGS;
+use super::album::{THINGS, Thing};
 use super::caption::Caption;
 use crate::Result;
 
@@ -88,13 +88,33 @@ impl PlacedWords {
     }
 }
 
+/// What was seen at one layer.
+#[derive(Debug)]
+struct Watched {
+    /// Rows of its maps.
+    height: i64,
+    /// The share of each word's attention that lies on its thing, `[batch, words]`.
+    shares: Tensor,
+    /// The share of the picture that the thing covers, likewise.
+    areas: Tensor,
+}
+
+/// How a word looks at one resolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio {
+    /// What it stands for.
+    pub(crate) thing: Thing,
+    /// Rows of the maps.
+    pub(crate) height: i64,
+    /// The share of its attention on the thing over the thing's share of the picture: 1 for a word that looks anywhere.
+    pub(crate) value: f64,
+}
+
 /// Watches the maps of placed words during one forward call.
 #[derive(Debug)]
 pub(super) struct Grounding<'a> {
     words: &'a PlacedWords,
-    /// At each layer: the share of each word's attention that lies on its thing, `[batch, words]`; and the share of the
-    /// picture that the thing covers, likewise.
-    layers: Vec<(Tensor, Tensor)>,
+    layers: Vec<Watched>,
 }
 
 impl<'a> Grounding<'a> {
@@ -110,22 +130,28 @@ impl<'a> Grounding<'a> {
         let counts = self.words.counts.f_mul(&weights.f_unsqueeze(1)?)?;
         let number = counts.f_sum(Kind::Float)?.f_clamp_min(1.0)?;
         let mut total = Tensor::f_zeros([], (Kind::Float, counts.device()))?;
-        for (shares, _) in &self.layers {
+        for Watched { shares, .. } in &self.layers {
             let missed = shares.f_neg()?.f_add_scalar(1.0)?.f_square()?;
             total = total.f_add(&missed.f_mul(&counts)?.f_sum(Kind::Float)?.f_div(&number)?)?;
         }
         Ok(total.f_div_scalar(self.layers.len().max(1) as f64)?)
     }
 
-    /// For each word that counts, the index of its thing, and the share of its attention on the thing over the thing's
-    /// share of the picture: 1 for a word that looks anywhere. A mean over the layers.
-    pub(super) fn ratios(&self) -> Result<Vec<(usize, f64)>> {
-        let ratios = self.layers.iter().map(|(shares, areas)| Ok(shares.f_div(&areas.f_clamp_min(NOTHING)?)?));
-        let ratios: Vec<Tensor> = ratios.collect::<Result<_>>()?;
-        let mean = Tensor::f_stack(&ratios, 0)?.f_mean_dim(0, false, Kind::Float)?.f_to_device(Device::Cpu)?;
-        let mean = Vec::<Vec<f32>>::try_from(&mean.f_detach()?)?;
+    /// For each word that counts and each layer, how it looks there.
+    pub(super) fn ratios(&self) -> Result<Vec<Ratio>> {
         let counted = self.words.counted()?;
-        Ok(counted.into_iter().map(|(row, word, thing)| (thing, f64::from(mean[row][word]))).collect())
+        let mut ratios = Vec::with_capacity(self.layers.len() * counted.len());
+        for Watched { height, shares, areas } in &self.layers {
+            let of_layer = shares.f_div(&areas.f_clamp_min(NOTHING)?)?.f_detach()?.f_to_device(Device::Cpu)?;
+            let of_layer = Vec::<Vec<f32>>::try_from(&of_layer)?;
+            let ratio = |&(row, word, thing): &(usize, usize, usize)| Ratio {
+                thing: THINGS[thing],
+                height: *height,
+                value: f64::from(of_layer[row][word]),
+            };
+            ratios.extend(counted.iter().map(ratio));
+        }
+        Ok(ratios)
     }
 
     fn watch(&mut self, site: &Site<'_>, probs: &Tensor) -> Result<()> {
@@ -134,7 +160,8 @@ impl<'a> Grounding<'a> {
         let places = self.words.places.f_adaptive_avg_pool2d([site.height, site.width])?.f_flatten(2, -1)?;
         let on_thing = maps.f_mul(&places.f_transpose(1, 2)?)?.f_sum_dim_intlist(1, false, Kind::Float)?;
         let everywhere = maps.f_sum_dim_intlist(1, false, Kind::Float)?.f_add_scalar(NOTHING)?;
-        self.layers.push((on_thing.f_div(&everywhere)?, places.f_mean_dim(2, false, Kind::Float)?));
+        let (shares, areas) = (on_thing.f_div(&everywhere)?, places.f_mean_dim(2, false, Kind::Float)?);
+        self.layers.push(Watched { height: site.height, shares, areas });
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod batch;
 mod caption;
 mod folder;
 mod grounding;
-mod held_out;
+pub(crate) mod held_out;
 mod networks;
 mod sheet;
 
@@ -27,6 +27,7 @@ use batch::Source;
 pub use batch::{NoisyBatch, min_snr_weight};
 use folder::ModelFolder;
 pub use grounding::PlacedWords;
+use held_out::HeldOut;
 pub use networks::Networks;
 
 const USUAL: Usual = Usual { samples: 600_000, batch: 32, learning_rate: 8e-4 };
@@ -42,7 +43,7 @@ pub struct UNetStage {
     compute: Compute,
     folder: ModelFolder,
     album: Album,
-    held_out: Album,
+    held_out: HeldOut,
 }
 
 impl UNetStage {
@@ -65,7 +66,7 @@ impl UNetStage {
         let pictures = PICTURES.min(recipe.steps() * recipe.batch);
         let sample = |index| training_sample(&recipe, index);
         let album = Album::open(&out.join("album"), &vae, sample, pictures, stop, say)?;
-        let held_out = held_out::album(&vae)?;
+        let held_out = HeldOut::draw(&vae)?;
         Ok(UNetStage { recipe, compute, folder, album, held_out })
     }
 
@@ -122,11 +123,11 @@ impl Stage for UNetStage {
     }
 
     fn glance(&self, networks: &Networks) -> Result<Vec<Check>> {
-        self.glance_at(networks)
+        self.held_out.checks(networks, self.source(), true, self.compute.device)
     }
 
     fn check(&self, networks: &Networks) -> Result<Vec<Check>> {
-        self.measure(networks, held_out::COUNT)
+        self.held_out.checks(networks, self.source(), false, self.compute.device)
     }
 
     fn sheet(&self, _: &Networks) -> Result<RgbImage> {

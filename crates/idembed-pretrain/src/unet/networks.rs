@@ -1,5 +1,6 @@
 //! The two networks that are trained together, and what they are to become good at.
 
+use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::clip::{ClipTextConfig, ClipTextModel};
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
@@ -8,7 +9,7 @@ use idembed_weights::{Parameters, Weights};
 use tch::{Kind, Tensor};
 
 use super::batch::NoisyBatch;
-use super::grounding::Grounding;
+use super::grounding::{Grounding, Ratio};
 use crate::{Losses, Result};
 
 /// Before the names of the text encoder's parameters.
@@ -51,8 +52,13 @@ impl Networks {
         Ok(Losses { total, parts: vec![("noise", noise), ("places", places)] })
     }
 
-    /// The weighed error of each picture, `[batch]`, and where its words look (see [`Grounding::ratios`]).
-    pub(super) fn look(&self, batch: &NoisyBatch) -> Result<(Tensor, Vec<(usize, f64)>)> {
+    /// Those of a whole model.
+    pub(crate) fn of(model: StableDiffusion) -> Self {
+        Networks { text_encoder: model.text_encoder, unet: model.unet }
+    }
+
+    /// The weighed error of each picture, `[batch]`, and where its words look.
+    pub(super) fn look(&self, batch: &NoisyBatch) -> Result<(Tensor, Vec<Ratio>)> {
         let mut watched = Grounding::new(&batch.words);
         let errors = self.errors(batch, &mut watched)?;
         Ok((errors, watched.ratios()?))

@@ -1,16 +1,17 @@
 //! Pictures drawn by the whole model as it is, to look at.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Picture, StableDiffusion};
+use idembed_diffusion::StableDiffusion;
 use idembed_weights::Compute;
+use idembed_world::SIDE;
 use image::{RgbImage, imageops};
 
 use crate::Result;
+use crate::report::Painter;
 
-/// What is drawn, one picture each; four in a row.
+/// What is drawn, one picture each.
 const PROMPTS: [&str; 16] = [
     "a photo of a man at the beach",
     "a close-up photo of a woman in a forest",
@@ -29,37 +30,22 @@ const PROMPTS: [&str; 16] = [
     "an oil painting of a woman with pink hair in a forest",
     "a photo of a cat at the beach",
 ];
-const COLUMNS: u32 = 4;
+/// Pictures side by side.
+const COLUMNS: usize = 4;
 const STEPS: usize = 20;
 const GUIDANCE: f64 = 4.0;
 
 /// Draws the prompts with the model of a folder, each with a seed of its own.
 pub(super) fn draw(folder: &Path, compute: Compute) -> Result<RgbImage> {
     let model = StableDiffusion::load(folder, compute)?;
-    let negative = model.condition("")?;
-    let side = model.native_size();
-    let rows = (PROMPTS.len() as u32).div_ceil(COLUMNS);
-    let mut sheet = RgbImage::new(COLUMNS * side as u32, rows * side as u32);
+    let stop = AtomicBool::new(false);
+    let painter = Painter::new(&model, GUIDANCE, STEPS, &stop)?;
+    let rows = PROMPTS.len().div_ceil(COLUMNS) as u32;
+    let mut sheet = RgbImage::new(COLUMNS as u32 * SIDE, rows * SIDE);
     for (index, prompt) in PROMPTS.iter().enumerate() {
-        let prompt = model.condition(prompt)?;
-        let request = TextToImage {
-            prompt: &prompt,
-            negative: &negative,
-            guidance_scale: GUIDANCE,
-            steps: STEPS,
-            scheduler: SchedulerKind::Ddim,
-            width: side,
-            height: side,
-            seeds: &[index as u64],
-            batch: 1,
-        };
-        request.run(&model, &mut (), |_, Picture { width, height, rgb }| {
-            let (column, row) = (index as u32 % COLUMNS, index as u32 / COLUMNS);
-            if let Some(picture) = RgbImage::from_raw(width, height, rgb) {
-                imageops::replace(&mut sheet, &picture, i64::from(column) * side, i64::from(row) * side);
-            }
-            Ok::<_, idembed_diffusion::Error>(())
-        })?;
+        let picture = painter.draw(prompt, index as u64)?;
+        let (column, row) = ((index % COLUMNS) as i64, (index / COLUMNS) as i64);
+        imageops::replace(&mut sheet, &picture, column * i64::from(SIDE), row * i64::from(SIDE));
     }
     Ok(sheet)
 }

@@ -3,10 +3,9 @@
 //! It decides what of a face can come back at all, so half of what it sees are faces.
 
 mod crops;
-mod held_out;
+pub(crate) mod held_out;
 mod loss;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_diffusion::noise::seeded_noise;
@@ -15,9 +14,10 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::to_images;
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
 use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
@@ -135,7 +135,7 @@ impl Stage for VaeStage {
     fn export(&self, network: &Vae, parameters: &Parameters, folder: &Path) -> Result<()> {
         let scaling_factor = 1.0 / self.held_out.latents_std(network)?;
         let folder = folder.join("vae");
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        make_folder(&folder)?;
         parameters.save(&folder.join("diffusion_pytorch_model.safetensors"), Kind::Half)?;
         let config = VaeConfig { scaling_factor, ..self.config.clone() };
         Ok(config.write(&folder.join("config.json"))?)
