@@ -42,11 +42,15 @@ impl HeldOut {
         Ok(HeldOut { tokenizer, preprocessor, pictures, captions, dealt })
     }
 
-    /// How often a caption finds its picture among a few.
+    /// How often a caption finds its picture among a few, and what those hold is named: the hardest of all.
     pub(super) fn glance(&self, model: &ClipModel) -> Result<Vec<Check>> {
         let group = group(0);
         let (pictures, captions) = (self.pictures(model, &group)?, self.captions(model, &group)?);
-        Ok(vec![Check { name: "held out", value: 100.0 * found(&captions, &pictures)?, unit: "% found" }])
+        let objects = self.named(model, &pictures, &group, &objects(), |dealt| dealt.object)?;
+        Ok(vec![
+            Check { name: "held out", value: 100.0 * found(&captions, &pictures)?, unit: "% found" },
+            Check { name: "objects", value: 100.0 * objects, unit: "%" },
+        ])
     }
 
     /// All figures, in per cent.
@@ -59,21 +63,16 @@ impl HeldOut {
             by_caption += found(&captions, &pictures)? / groups as f64;
             by_picture += found(&pictures, &captions)? / groups as f64;
         }
-        let pictures = self.pictures(model, &all())?;
-        let named = |prompts: Vec<String>, right: fn(&Dealt) -> usize| -> Result<f64> {
-            let prompts = self.texts(model, prompts.iter().map(String::as_str))?;
-            let right: Vec<i64> = self.dealt.iter().map(|dealt| right(dealt) as i64).collect();
-            share_equal(&nearest(&pictures, &prompts)?, &Tensor::f_from_slice(&right)?)
-        };
-        let scene = Scene::ALL.map(|scene| format!("a photo of a person {}", scene.phrase()));
-        let object = Object::ALL.map(|object| format!("a photo of a person holding {}", object.phrase()));
-        let style = Style::ALL.map(|style| format!("{} of a person", style.phrase()));
+        let (all, pictures) = (all(), self.pictures(model, &all())?);
+        let scenes = Scene::ALL.map(|scene| format!("a photo of a person {}", scene.phrase()));
+        let styles = Style::ALL.map(|style| format!("{} of a person", style.phrase()));
+        let named = |prompts: &[String], right| self.named(model, &pictures, &all, prompts, right);
         let figures = [
             ("pictures found by their captions, of 64", by_caption),
             ("captions found by their pictures, of 64", by_picture),
-            ("scenes named, of 18", named(scene.to_vec(), |dealt| dealt.scene)?),
-            ("objects named, of 6", named(object.to_vec(), |dealt| dealt.object)?),
-            ("styles named, of 6", named(style.to_vec(), |dealt| dealt.style)?),
+            ("scenes named, of 18", named(&scenes, |dealt| dealt.scene)?),
+            ("objects named, of 6", named(&objects(), |dealt| dealt.object)?),
+            ("styles named, of 6", named(&styles, |dealt| dealt.style)?),
         ];
         Ok(figures.map(|(name, share)| Check { name, value: 100.0 * share, unit: "%" }).to_vec())
     }
@@ -100,6 +99,20 @@ impl HeldOut {
         Ok(sheet)
     }
 
+    /// The share of pictures to which the right prompt is nearest.
+    fn named(
+        &self,
+        model: &ClipModel,
+        pictures: &Tensor,
+        indices: &[usize],
+        prompts: &[String],
+        right: fn(&Dealt) -> usize,
+    ) -> Result<f64> {
+        let prompts = self.texts(model, prompts.iter().map(String::as_str))?;
+        let right: Vec<i64> = indices.iter().map(|&index| right(&self.dealt[index]) as i64).collect();
+        share_equal(&nearest(pictures, &prompts)?, &Tensor::f_from_slice(&right)?)
+    }
+
     /// # Shapes
     /// - returns: `[indices, projection_dim]`
     fn pictures(&self, model: &ClipModel, indices: &[usize]) -> Result<Tensor> {
@@ -121,6 +134,11 @@ impl HeldOut {
     fn texts<'a>(&self, model: &ClipModel, texts: impl Iterator<Item = &'a str>) -> Result<Tensor> {
         Ok(model.text_embeds(&self.tokenizer.batch(&texts.collect::<Vec<_>>())?)?)
     }
+}
+
+/// Prompts for what is held.
+fn objects() -> [String; 6] {
+    Object::ALL.map(|object| format!("a photo of a person holding {}", object.phrase()))
 }
 
 fn all() -> Vec<usize> {
