@@ -4,6 +4,7 @@
 
 mod alignment;
 mod attention;
+mod clip;
 mod components;
 mod detection;
 mod grounding;

@@ -10,10 +10,17 @@ use crate::outputs::{take_over, write, write_png};
 use crate::{Result, seeds};
 
 /// What the stages beside the U-Net leave in folders of their own, and what of it is given out.
-const PARTS: [(&str, &[&str]); 3] = [
-    ("recogniser", &["model.safetensors"]),
-    ("judge", &["model.safetensors"]),
-    ("clip", &["config.json", "model.safetensors"]),
+const PARTS: [(&str, &[&str]); 3] =
+    [("recogniser", &["model.safetensors"]), ("judge", &["model.safetensors"]), ("clip", &CLIP)];
+/// As `ClipScorer` loads it.
+const CLIP: [&str; 7] = [
+    "config.json",
+    "model.safetensors",
+    "preprocessor_config.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
 ];
 /// People to learn, two pictures of each.
 const PEOPLE: u64 = 8;

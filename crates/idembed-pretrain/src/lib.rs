@@ -4,7 +4,9 @@
 //! or on a GPU, an average of the parameters, checkpoints to go on from bit for bit, figures on pictures that were never
 //! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
 
+mod captions;
 mod checkpoint;
+pub mod clip;
 mod degrade;
 mod error;
 mod gather;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
+use idembed_pretrain::clip::ClipStage;
 use idembed_pretrain::judge::JudgeStage;
 use idembed_pretrain::recogniser::RecogniserStage;
 use idembed_pretrain::report::{self, ReportOptions};
@@ -76,6 +77,8 @@ enum StageName {
     Vae,
     /// The noise predictor, with the text encoder
     Unet,
+    /// Captions and pictures in one space, to score prompts
+    Clip,
     /// The network that tells people apart
     Recogniser,
     /// The network that says what a picture shows
@@ -86,9 +89,14 @@ impl StageName {
     /// The stages to run: each needs those before it.
     fn in_order(&self) -> &[StageName] {
         match self {
-            StageName::All => {
-                &[StageName::Tokenizer, StageName::Vae, StageName::Recogniser, StageName::Judge, StageName::Unet]
-            }
+            StageName::All => &[
+                StageName::Tokenizer,
+                StageName::Vae,
+                StageName::Recogniser,
+                StageName::Judge,
+                StageName::Clip,
+                StageName::Unet,
+            ],
             one => std::slice::from_ref(one),
         }
     }
@@ -172,6 +180,10 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
             let recipe = UNetStage::recipe(&choices);
             let stage = UNetStage::new(recipe, &options.out, options.compute, &STOP, say)?;
             train(&stage, &recipe, options, &STOP, say)?
+        }
+        StageName::Clip => {
+            let recipe = ClipStage::recipe(&choices);
+            train(&ClipStage::new(recipe, &options.out)?, &recipe, options, &STOP, say)?
         }
         StageName::Recogniser => {
             let recipe = RecogniserStage::recipe(&choices);

@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256};
 /// Of `transformers.CLIPTextModel`'s embeddings (`initializer_range` and `initializer_factor` of its configuration).
 const EMBEDDING_STD: f64 = 0.02;
 
+/// Of CLIP's `logit_scale`: the logarithm of 1 / 0.07 (arXiv 2103.00020, section 2.5).
+const LOGIT_SCALE: f64 = 2.659_260_036_932_778;
+
 /// The values a parameter starts with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Start {
@@ -24,11 +27,14 @@ impl Start {
     /// Weights and biases of linear and convolution layers lie evenly within `1 / sqrt(inputs of one output)`: what
     /// `kaiming_uniform_(a=sqrt(5))` comes down to. Normalisations start as the identity. A layer asks for its weight
     /// before its bias; a bias without a weight starts at zero. Embeddings of tokens, positions and classes are normally
-    /// distributed as in CLIP.
+    /// distributed, and its `logit_scale` begins, as in CLIP.
     pub(crate) fn of(name: &str, shape: &[i64], weight: Option<&[i64]>) -> Start {
         let layer = name.strip_suffix(".weight").unwrap_or(name);
         if layer.ends_with("_embedding") {
             return Start::Normal(EMBEDDING_STD);
+        }
+        if layer == "logit_scale" {
+            return Start::Constant(LOGIT_SCALE);
         }
         let is_bias = name == "bias" || name.ends_with(".bias");
         let bound = |weight: &[i64]| 1.0 / (weight[1..].iter().product::<i64>().max(1) as f64).sqrt();
@@ -72,6 +78,7 @@ mod tests {
         assert_eq!(start("to_q.bias", &[8], Some(&[8, 16])), Start::Uniform(0.25));
         assert_eq!(start("text.token_embedding.weight", &[8, 16], None), Start::Normal(0.02));
         assert_eq!(start("class_embedding", &[8], None), Start::Normal(0.02));
+        assert_eq!(start("logit_scale", &[], None), Start::Constant((1.0f64 / 0.07).ln()));
         assert_eq!(start("norm.weight", &[8], None), Start::Constant(1.0));
         assert_eq!(start("norm.bias", &[8], Some(&[8])), Start::Constant(0.0));
         assert_eq!(start("bias", &[8], None), Start::Constant(0.0));

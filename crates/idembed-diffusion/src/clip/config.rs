@@ -1,41 +1,51 @@
-//! `text_encoder/config.json`.
+//! `config.json` of a text encoder, and of a whole CLIP.
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::encoder::{Activation, EncoderJson, EncoderShape};
 use crate::{Error, Result, json};
 
-/// The file's fields that matter, as they stand in it.
-#[derive(Debug, Deserialize)]
+/// The end token's id in files that older versions of `transformers` wrote: it means the highest id of each text.
+const OLD_EOS_TOKEN_ID: i64 = 2;
+
+/// The text encoder's fields that matter, as they stand in the file.
+#[derive(Debug, Deserialize, Serialize)]
 struct ClipTextConfigJson {
     vocab_size: i64,
-    hidden_size: i64,
-    intermediate_size: i64,
-    num_hidden_layers: i64,
-    num_attention_heads: i64,
     max_position_embeddings: i64,
-    #[serde(default = "default_activation")]
-    hidden_act: String,
-    #[serde(default = "default_eps")]
-    layer_norm_eps: f64,
+    #[serde(flatten)]
+    encoder: EncoderJson,
+    eos_token_id: Option<i64>,
+    /// Not needed; without it `transformers` assumes the one of OpenAI's vocabulary, and warns.
+    bos_token_id: Option<i64>,
 }
 
-fn default_activation() -> String {
-    "quick_gelu".to_owned()
+/// The image encoder's fields that matter, as they stand in the file.
+#[derive(Debug, Deserialize, Serialize)]
+struct ClipVisionConfigJson {
+    image_size: i64,
+    patch_size: i64,
+    #[serde(default = "rgb")]
+    num_channels: i64,
+    #[serde(flatten)]
+    encoder: EncoderJson,
 }
 
-fn default_eps() -> f64 {
-    1e-5
+/// The whole CLIP's fields that matter, as they stand in the file.
+#[derive(Debug, Deserialize, Serialize)]
+struct ClipConfigJson {
+    #[serde(default)]
+    architectures: Vec<String>,
+    model_type: String,
+    projection_dim: i64,
+    text_config: ClipTextConfigJson,
+    vision_config: ClipVisionConfigJson,
 }
 
-/// The activation of the feed-forward layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP (Stable Diffusion 1.x).
-    QuickGelu,
-    /// `x * Phi(x)`, as OpenCLIP (Stable Diffusion 2.x).
-    Gelu,
+fn rgb() -> i64 {
+    3
 }
 
 /// The shape of a CLIP text encoder.
@@ -62,48 +72,236 @@ pub struct ClipTextConfig {
     pub layer_norm_eps: f64,
 }
 
+/// The shape of a CLIP image encoder.
+#[derive(Debug, Clone)]
+pub struct ClipVisionConfig {
+    /// Side of the pictures in pixels.
+    pub image_size: i64,
+    /// Side of a patch in pixels.
+    pub patch_size: i64,
+    /// Width of the patches' states.
+    pub hidden_size: i64,
+    /// Inner width of the feed-forward layers.
+    pub intermediate_size: i64,
+    /// Number of transformer layers.
+    pub layers: i64,
+    /// Number of attention heads.
+    pub heads: i64,
+    /// Activation of the feed-forward layers.
+    pub activation: Activation,
+    /// Added to the variance in layer normalisation.
+    pub layer_norm_eps: f64,
+}
+
+/// The shape of a whole CLIP.
+#[derive(Debug, Clone)]
+pub struct ClipConfig {
+    /// The text encoder.
+    pub text: ClipTextConfig,
+    /// The image encoder.
+    pub vision: ClipVisionConfig,
+    /// Width of what both sides are compared by.
+    pub projection_dim: i64,
+    /// The token whose state stands for the text, the first of its kind in it; `None`: the one with the highest id.
+    pub end_token: Option<i64>,
+}
+
 impl ClipTextConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
     /// Not JSON, a field missing, or an activation that no CLIP uses.
     pub fn read(path: &Path) -> Result<Self> {
-        let json: ClipTextConfigJson = json::read(path)?;
-        let activation = match json.hidden_act.as_str() {
-            "quick_gelu" => Activation::QuickGelu,
-            "gelu" => Activation::Gelu,
-            other => {
-                let what = format!("the text encoder's hidden_act is `{other}`, expected quick_gelu or gelu");
-                return Err(Error::Unsupported { what, hint: None });
-            }
-        };
-        json::check_counts(
-            "the text encoder",
-            [
-                ("vocab_size", json.vocab_size),
-                ("hidden_size", json.hidden_size),
-                ("intermediate_size", json.intermediate_size),
-                ("num_hidden_layers", json.num_hidden_layers),
-                ("num_attention_heads", json.num_attention_heads),
-                ("max_position_embeddings", json.max_position_embeddings),
-            ],
-        )?;
-        if json.hidden_size % json.num_attention_heads != 0 {
+        json::read::<ClipTextConfigJson>(path)?.resolve()
+    }
+
+    pub(super) fn encoder(&self) -> EncoderShape {
+        EncoderShape {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            layers: self.layers,
+            heads: self.heads,
+            activation: self.activation,
+            layer_norm_eps: self.layer_norm_eps,
+        }
+    }
+}
+
+impl ClipTextConfigJson {
+    fn resolve(self) -> Result<ClipTextConfig> {
+        let network = "the text encoder";
+        let own = [("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)];
+        json::check_counts(network, own)?;
+        let encoder = self.encoder.resolve(network)?;
+        Ok(ClipTextConfig {
+            vocab_size: self.vocab_size,
+            hidden_size: encoder.hidden_size,
+            intermediate_size: encoder.intermediate_size,
+            layers: encoder.layers,
+            heads: encoder.heads,
+            max_positions: self.max_position_embeddings,
+            activation: encoder.activation,
+            layer_norm_eps: encoder.layer_norm_eps,
+        })
+    }
+}
+
+impl ClipVisionConfig {
+    /// Patches along one side of a picture.
+    pub fn grid(&self) -> i64 {
+        self.image_size / self.patch_size
+    }
+
+    pub(super) fn encoder(&self) -> EncoderShape {
+        EncoderShape {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            layers: self.layers,
+            heads: self.heads,
+            activation: self.activation,
+            layer_norm_eps: self.layer_norm_eps,
+        }
+    }
+}
+
+impl ClipVisionConfigJson {
+    fn resolve(self) -> Result<ClipVisionConfig> {
+        let network = "the image encoder";
+        json::check_counts(network, [("image_size", self.image_size), ("patch_size", self.patch_size)])?;
+        if self.num_channels != rgb() || self.image_size < self.patch_size {
+            let Self { num_channels, image_size, patch_size, .. } = self;
             let what = format!(
-                "the text encoder's hidden_size {} is not a multiple of num_attention_heads {}",
-                json.hidden_size, json.num_attention_heads
+                "{network} has {num_channels} channels, pictures of {image_size} and patches of {patch_size} pixels; \
+                 expected 3 (RGB), and pictures at least as large as a patch"
             );
             return Err(Error::Unsupported { what, hint: None });
         }
-        Ok(ClipTextConfig {
-            vocab_size: json.vocab_size,
-            hidden_size: json.hidden_size,
-            intermediate_size: json.intermediate_size,
-            layers: json.num_hidden_layers,
-            heads: json.num_attention_heads,
-            max_positions: json.max_position_embeddings,
-            activation,
-            layer_norm_eps: json.layer_norm_eps,
+        let encoder = self.encoder.resolve(network)?;
+        Ok(ClipVisionConfig {
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+            hidden_size: encoder.hidden_size,
+            intermediate_size: encoder.intermediate_size,
+            layers: encoder.layers,
+            heads: encoder.heads,
+            activation: encoder.activation,
+            layer_norm_eps: encoder.layer_norm_eps,
         })
+    }
+}
+
+impl ClipConfig {
+    /// Reads `config.json`.
+    ///
+    /// # Errors
+    /// Not JSON, a field missing, or something else than a CLIP of two transformers.
+    pub fn read(path: &Path) -> Result<Self> {
+        let json: ClipConfigJson = json::read(path)?;
+        if json.model_type != "clip" {
+            let what = format!("model_type is `{}`, expected clip", json.model_type);
+            return Err(Error::Unsupported { what, hint: None });
+        }
+        json::check_counts("CLIP", [("projection_dim", json.projection_dim)])?;
+        Ok(ClipConfig {
+            end_token: json.text_config.eos_token_id.filter(|&id| id != OLD_EOS_TOKEN_ID),
+            text: json.text_config.resolve()?,
+            vision: json.vision_config.resolve()?,
+            projection_dim: json.projection_dim,
+        })
+    }
+
+    /// Writes `config.json` as `transformers` reads it.
+    ///
+    /// # Errors
+    /// What the system said; then there is no file, or the older one.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let (text, vision) = (&self.text, &self.vision);
+        let json = ClipConfigJson {
+            architectures: vec!["CLIPModel".to_owned()],
+            model_type: "clip".to_owned(),
+            projection_dim: self.projection_dim,
+            text_config: ClipTextConfigJson {
+                vocab_size: text.vocab_size,
+                max_position_embeddings: text.max_positions,
+                encoder: text.encoder().into(),
+                eos_token_id: Some(self.end_token.unwrap_or(OLD_EOS_TOKEN_ID)),
+                bos_token_id: None,
+            },
+            vision_config: ClipVisionConfigJson {
+                image_size: vision.image_size,
+                patch_size: vision.patch_size,
+                num_channels: rgb(),
+                encoder: vision.encoder().into(),
+            },
+        };
+        json::write(path, &json)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn file() -> Value {
+        json!({
+            "model_type": "clip", "projection_dim": 6,
+            "text_config": {
+                "vocab_size": 30, "max_position_embeddings": 9, "eos_token_id": 29, "hidden_size": 8,
+                "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": "gelu",
+            },
+            "vision_config": {
+                "image_size": 12, "patch_size": 4, "hidden_size": 12, "intermediate_size": 16, "num_hidden_layers": 2,
+                "num_attention_heads": 3,
+            },
+        })
+    }
+
+    fn read(file: &Value) -> Result<ClipConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        let config = ClipConfig::read(&path)?;
+        // What is written says the same.
+        config.write(&path)?;
+        assert_eq!(format!("{:?}", ClipConfig::read(&path)?), format!("{config:?}"));
+        Ok(config)
+    }
+
+    #[test]
+    fn the_end_token_of_old_files_is_the_highest() {
+        let mut file = file();
+        assert_eq!(read(&file).unwrap().end_token, Some(29));
+        for old in [json!(2), Value::Null] {
+            file["text_config"]["eos_token_id"] = old;
+            assert_eq!(read(&file).unwrap().end_token, None);
+        }
+        let config = read(&file).unwrap();
+        assert_eq!((config.text.activation, config.vision.activation), (Activation::Gelu, Activation::QuickGelu));
+        assert_eq!((config.vision.grid(), config.vision.layer_norm_eps), (3, 1e-5));
+    }
+
+    #[test]
+    fn what_no_clip_has_is_refused() {
+        for (part, field, value) in [
+            ("", "model_type", json!("siglip")),
+            ("", "projection_dim", json!(0)),
+            ("text_config", "hidden_act", json!("relu")),
+            ("text_config", "num_attention_heads", json!(3)),
+            ("text_config", "vocab_size", json!(-1)),
+            ("vision_config", "num_channels", json!(4)),
+            ("vision_config", "patch_size", json!(13)),
+            ("vision_config", "num_hidden_layers", json!(0)),
+        ] {
+            let mut file = file();
+            let place = if part.is_empty() { &mut file } else { &mut file[part] };
+            place[field] = value;
+            assert!(matches!(read(&file), Err(Error::Unsupported { .. })), "{part} {field}");
+        }
+        let mut file = file();
+        file["vision_config"].as_object_mut().unwrap().remove("hidden_size");
+        assert!(matches!(read(&file), Err(Error::Json { .. })));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use tch::Tensor;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::BPE;
 
@@ -125,6 +126,17 @@ impl Tokenizer {
     /// A prompt, framed, cut to fit and padded. A cut prompt keeps its end token.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         Ok(self.assemble(&self.token_ids(text)?))
+    }
+
+    /// Several prompts, each as [`Tokenizer::encode`] has it, without the padding that all of them have.
+    ///
+    /// # Shapes
+    /// - returns: `[prompts, tokens]`, i64
+    pub fn batch(&self, prompts: &[&str]) -> Result<Tensor> {
+        let encodings: Vec<Encoding> = prompts.iter().map(|prompt| self.encode(prompt)).collect::<Result<_>>()?;
+        let longest = encodings.iter().map(|encoding| encoding.text_tokens).max().unwrap_or(0) + 2;
+        let ids: Vec<i64> = encodings.iter().flat_map(|encoding| &encoding.ids[..longest]).copied().collect();
+        Ok(Tensor::f_from_slice(&ids)?.f_view([prompts.len() as i64, longest as i64])?)
     }
 
     /// Frames, cuts and pads ids that [`Tokenizer::token_ids`] gave.

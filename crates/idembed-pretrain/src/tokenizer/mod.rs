@@ -1,7 +1,7 @@
 //! The tokenizer of the miniature: byte-pair encoding in CLIP's own form, so that any text can be written in it, in which
 //! each word of a caption and of a name is one token.
 //!
-//! It is learned in a second, and always the same one.
+//! It is learned in two seconds, and always the same one.
 
 mod corpus;
 mod merges;
@@ -19,22 +19,23 @@ pub const MAX_LENGTH: usize = 77;
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
-/// The file that is written last: a folder that has it is complete.
-const VOCABULARY: &str = "vocab.json";
+/// The files, of which the last one is written last: a folder that has it is complete.
+const FILES: [&str; 4] = ["merges.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
 
 /// The tokenizer of a folder; made there if it is not there yet.
 ///
 /// # Errors
 /// Its files do not fit together, or cannot be written.
 pub fn ensure(folder: &Path) -> Result<Tokenizer> {
-    if !folder.join(VOCABULARY).is_file() {
+    let [.., last] = FILES;
+    if !folder.join(last).is_file() {
         make(folder)?;
     }
     Ok(Tokenizer::from_folder(folder)?)
 }
 
-/// Learns the tokenizer and writes it as `transformers.CLIPTokenizer` reads it: `merges.txt`, `tokenizer_config.json`,
-/// `special_tokens_map.json` and `vocab.json`.
+/// Learns the tokenizer and writes it as `transformers.CLIPTokenizer` reads it: `vocab.json`, `merges.txt`,
+/// `tokenizer_config.json` and `special_tokens_map.json`.
 ///
 /// # Errors
 /// A file cannot be written; then the older one is untouched.
@@ -55,13 +56,7 @@ pub fn make(folder: &Path) -> Result<()> {
     });
 
     make_folder(folder)?;
-    let files = [
-        ("merges.txt", merges),
-        ("tokenizer_config.json", format!("{config:#}\n")),
-        ("special_tokens_map.json", format!("{special:#}\n")),
-        (VOCABULARY, vocabulary),
-    ];
-    for (name, text) in files {
+    for (name, text) in FILES.into_iter().zip([merges, format!("{config:#}\n"), format!("{special:#}\n"), vocabulary]) {
         let path = folder.join(name);
         idembed_files::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
     }
@@ -127,7 +122,7 @@ mod tests {
         let (first, _) = made();
         let (second, _) = made();
         let read = |folder: &tempfile::TempDir, name| fs::read(folder.path().join("tokenizer").join(name)).unwrap();
-        for name in ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"] {
+        for name in FILES {
             assert_eq!(read(&first, name), read(&second, name), "{name}");
         }
         // What is there already is read, not replaced.

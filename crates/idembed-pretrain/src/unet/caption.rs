@@ -5,12 +5,10 @@ use idembed_world::{Captions, Sample, Subject};
 use rand::Rng;
 
 use super::album::Thing;
-use crate::Result;
+use crate::{Result, captions};
 
 /// The share of samples without a caption, for guidance without a classifier (arXiv 2207.12598).
 const EMPTY: f64 = 0.1;
-/// The share of short captions among the others.
-const BRIEF: f64 = 0.4;
 
 /// A caption as the text encoder reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +32,7 @@ impl Caption {
         if chance.random_bool(EMPTY) {
             return Ok(Caption { encoding: tokenizer.encode("")?, words: Vec::new() });
         }
-        let captions = Captions::of(sample);
-        let text = if chance.random_bool(BRIEF) {
-            &captions.brief[chance.random_range(0..captions.brief.len())]
-        } else {
-            let complete: Vec<&String> = captions.complete.iter().chain([&captions.main]).collect();
-            complete[chance.random_range(0..complete.len())]
-        };
-        Self::read(text, sample, tokenizer)
+        Self::read(captions::choose(&Captions::of(sample), chance), sample, tokenizer)
     }
 
     /// A caption of this sample.
