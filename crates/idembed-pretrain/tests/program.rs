@@ -5,6 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use idembed_face::recognise;
+use idembed_pretrain::judge::Judge;
+use idembed_weights::Compute;
+
 fn program(out: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idembed-pretrain"));
     command.args(["--stage=vae", "--device=cpu", "--threads=2", "--samples=128", "--save-every=0", "--out"]).arg(out);
@@ -63,6 +67,21 @@ fn ctrl_c_saves_and_writes_the_network_so_far() {
     for file in ["vae/diffusion_pytorch_model.safetensors", "vae/config.json", "vae.png"] {
         assert!(folder.path().join(file).is_file(), "{file}");
     }
+}
+
+#[test]
+fn what_the_other_stages_write_can_be_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let compute = Compute::CPU_F32;
+    for (stage, figure) in [("recogniser", "equal error over all factors: "), ("judge", "headwear: ")] {
+        let mut command = program(folder.path(), &["--samples=8", "--batch=4"]);
+        let (done, text) = said(command.arg(format!("--stage={stage}")));
+        assert!(done && text.contains("complete after 2 steps") && text.contains(figure), "{text}");
+        assert!(folder.path().join(format!("{stage}.png")).is_file());
+    }
+    let recogniser = recognise::load(&folder.path().join("recogniser/model.safetensors"), compute).unwrap();
+    assert_eq!(recogniser.dimension(), 128);
+    Judge::load(&folder.path().join("judge/model.safetensors"), compute).unwrap();
 }
 
 #[test]
