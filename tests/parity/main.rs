@@ -6,6 +6,7 @@ mod alignment;
 mod attention;
 mod components;
 mod detection;
+mod grounding;
 mod parsing;
 mod pipelines;
 mod pretrain;

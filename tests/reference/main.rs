@@ -1,4 +1,4 @@
-//! Files of ours in the hands of diffusers itself. Needs the reference's Python: `cargo xtask test --python`.
+//! Files of ours in the hands of diffusers and transformers. Needs their Python: `cargo xtask test --python`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -17,9 +18,9 @@ use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
 use idembed_diffusion::vae::Vae;
 use idembed_diffusion::{Error, Picture, StableDiffusion};
-use idembed_integration_tests::{Parity, mini_model, python, read_safetensors};
+use idembed_integration_tests::{Parity, fixture_dir, mini_model, python, read_json, read_safetensors};
 use idembed_pretrain::vae::VaeStage;
-use idembed_pretrain::{RunOptions, train};
+use idembed_pretrain::{Choices, RunOptions, tokenizer, train};
 use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
@@ -63,12 +64,38 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     assert!(far * 1000 <= theirs.len(), "{far} of {} values differ by more than one grey level", theirs.len());
 }
 
+/// The stage `tokenizer` writes what `CLIPTokenizer.from_pretrained` reads, and both give the same ids for any text.
+#[test]
+fn transformers_reads_the_learned_tokenizer() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (texts, ids) = (folder.path().join("texts.json"), folder.path().join("ids.json"));
+    let tokenizer = tokenizer::ensure(&folder.path().join("tokenizer")).unwrap();
+    // Hard texts, and what it is made for.
+    let mut prompts = read_json(&fixture_dir("tokenizer").join("cases.json"))["prompts"].take();
+    let prompts = prompts.as_array_mut().unwrap();
+    for caption in ["A photo of the face of nuzol puger", "a pop art picture of a man, in an orange shirt, in space"] {
+        prompts.push(caption.into());
+    }
+    fs::write(&texts, serde_json::to_vec(prompts).unwrap()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/encode.py");
+    let output = Command::new(python).arg(script).args([&folder.path().join("tokenizer"), &texts, &ids]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let theirs = read_json(&ids);
+    for (prompt, theirs) in prompts.iter().zip(theirs.as_array().unwrap()) {
+        let ours = tokenizer.encode(prompt.as_str().unwrap()).unwrap().ids;
+        assert_eq!(serde_json::json!(ours), *theirs, "{prompt}");
+    }
+}
+
 /// The stage `vae` of the training writes what `AutoencoderKL.from_pretrained` reads, and it does the same there.
 #[test]
 fn diffusers_loads_a_trained_autoencoder() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let recipe = VaeStage::recipe(0, Some(6), Some(2), None);
+    let recipe = VaeStage::recipe(&Choices { samples: Some(6), batch: Some(2), ..Choices::default() });
     let options = RunOptions {
         out: folder.path().to_path_buf(),
         compute: Compute::CPU_F32,

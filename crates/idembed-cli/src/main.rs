@@ -9,7 +9,6 @@ mod commands;
 mod drawing;
 mod faces;
 mod failure;
-mod html;
 mod interrupt;
 mod learning;
 mod logging;

@@ -2,9 +2,9 @@
 
 use idembed_tokens::LearnConfig;
 
-use crate::html::{Chart, Page};
 use crate::learning::Learned;
 use crate::progress::duration;
+use idembed_page::{Chart, Page};
 
 /// Points to average for one point of a loss curve.
 fn window(points: usize) -> usize {

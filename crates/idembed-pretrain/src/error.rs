@@ -23,6 +23,15 @@ pub enum PretrainError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// A file could not be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file or folder could not be written; what was there before is untouched.
     #[error("cannot write `{path}`")]
     Write {
@@ -32,6 +41,23 @@ pub enum PretrainError {
         #[source]
         source: std::io::Error,
     },
+    /// What an earlier stage makes is not there.
+    #[error("cannot read `{path}`, which the stage `{stage}` makes")]
+    Earlier {
+        /// The stage.
+        stage: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that comes with this crate is not what it should be.
+    #[error("the configuration of a network")]
+    Json(#[from] serde_json::Error),
+    /// The user wished to stop before the training had begun.
+    #[error("stopped before the training began")]
+    Stopped,
     /// A setting is out of range.
     #[error("{what} is {got}, expected {expected}")]
     Setting {
@@ -75,6 +101,8 @@ impl PretrainError {
                 Some("go on with the settings of that run, or begin another one with --out")
             }
             PretrainError::NotFinite { .. } => Some("the checkpoint is from before; try a lower learning rate"),
+            PretrainError::Earlier { .. } => Some("train the stages in their order; `--stage all` does"),
+            PretrainError::Stopped => Some("the same command goes on from what was made until now"),
             _ => None,
         }
     }

@@ -7,20 +7,26 @@
 mod checkpoint;
 mod degrade;
 mod error;
+mod gather;
 pub mod judge;
+mod outputs;
 mod pixels;
 mod prefetch;
 mod progress;
 mod recipe;
 pub mod recogniser;
+pub mod report;
 mod run;
 mod seeds;
 mod stage;
 mod state;
+pub mod tokenizer;
+pub mod unet;
 pub mod vae;
 mod worker;
 
 pub use error::{PretrainError, Result};
-pub use recipe::Recipe;
+pub use gather::gather;
+pub use recipe::{Choices, Recipe};
 pub use run::{Outcome, RunOptions, train};
 pub use stage::{Check, Losses, Share, Stage};

@@ -4,14 +4,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use idembed_pretrain::judge::JudgeStage;
 use idembed_pretrain::recogniser::RecogniserStage;
+use idembed_pretrain::report::{self, ReportOptions};
+use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
-use idembed_pretrain::{Outcome, PretrainError, RunOptions, train};
+use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, gather, tokenizer, train};
 use idembed_weights::Compute;
 use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 
@@ -19,8 +21,8 @@ use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
 #[derive(Parser)]
 #[command(args_override_self = true)]
 struct Args {
-    /// Which network
-    #[arg(long, value_enum, default_value = "vae")]
+    /// What to train
+    #[arg(long, value_enum, default_value = "all")]
     stage: StageName,
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
@@ -52,17 +54,48 @@ struct Args {
     /// Decides the first weights, the data and all noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Train nothing; measure the whole model and write OUT/report.html and OUT/report.json
+    #[arg(long)]
+    report: bool,
+    /// With --report: the model; default: what the stages left in OUT
+    #[arg(long, requires = "report")]
+    model: Option<PathBuf>,
+    /// With --report: the weights of the face detector
+    #[arg(long, requires = "report", default_value = "models/mtcnn")]
+    detector: PathBuf,
 }
 
 /// The networks that can be trained.
 #[derive(Clone, Copy, ValueEnum)]
 enum StageName {
+    /// All of them, in their order
+    All,
+    /// The tokenizer; others make it where it is missing
+    Tokenizer,
     /// The autoencoder
     Vae,
+    /// The noise predictor, with the text encoder
+    Unet,
     /// The network that tells people apart
     Recogniser,
     /// The network that says what a picture shows
     Judge,
+}
+
+impl StageName {
+    /// The stages to run: each needs those before it.
+    fn in_order(&self) -> &[StageName] {
+        match self {
+            StageName::All => {
+                &[StageName::Tokenizer, StageName::Vae, StageName::Recogniser, StageName::Judge, StageName::Unet]
+            }
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -105,32 +138,76 @@ fn run(args: &Args) -> Result<()> {
         sheet_every: Duration::from_secs(300),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
-    let mut say = |line: &str| eprintln!("{line}");
-    let (seed, samples, batch, learning_rate) = (args.seed, args.samples, args.batch, args.learning_rate);
-    let outcome = match args.stage {
-        StageName::Vae => {
-            let recipe = VaeStage::recipe(seed, samples, batch, learning_rate);
-            train(&VaeStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
+    if args.report {
+        return write_report(args, options.compute);
+    }
+    let started = Instant::now();
+    for stage in args.stage.in_order() {
+        let left = options.time.map(|time| time.saturating_sub(started.elapsed()));
+        eprintln!("\nstage {}", stage.name());
+        if !run_stage(*stage, args, &RunOptions { time: left, ..options.clone() })? {
+            eprintln!("the same command goes on from here");
+            break;
         }
-        StageName::Recogniser => {
-            let recipe = RecogniserStage::recipe(seed, samples, batch, learning_rate);
-            train(&RecogniserStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
-        }
-        StageName::Judge => {
-            let recipe = JudgeStage::recipe(seed, samples, batch, learning_rate);
-            train(&JudgeStage::new(recipe)?, &recipe, &options, &STOP, &mut say)?
-        }
-    };
-    report(&outcome);
+    }
     Ok(())
 }
 
-fn report(outcome: &Outcome) {
+/// Trains one network; returns whether it is complete.
+fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool> {
+    let say = &mut |line: &str| eprintln!("{line}");
+    let Args { seed, samples, batch, learning_rate, .. } = *args;
+    let choices = Choices { seed, samples, batch, learning_rate };
+    let outcome = match stage {
+        StageName::All => return Ok(true),
+        StageName::Tokenizer => {
+            tokenizer::ensure(&options.out.join("tokenizer"))?;
+            return Ok(true);
+        }
+        StageName::Vae => {
+            let recipe = VaeStage::recipe(&choices);
+            train(&VaeStage::new(recipe)?, &recipe, options, &STOP, say)?
+        }
+        StageName::Unet => {
+            let recipe = UNetStage::recipe(&choices);
+            let stage = UNetStage::new(recipe, &options.out, options.compute, &STOP, say)?;
+            train(&stage, &recipe, options, &STOP, say)?
+        }
+        StageName::Recogniser => {
+            let recipe = RecogniserStage::recipe(&choices);
+            train(&RecogniserStage::new(recipe)?, &recipe, options, &STOP, say)?
+        }
+        StageName::Judge => {
+            let recipe = JudgeStage::recipe(&choices);
+            train(&JudgeStage::new(recipe)?, &recipe, options, &STOP, say)?
+        }
+    };
+    say_outcome(&outcome);
+    Ok(outcome.complete)
+}
+
+/// Measures the model; the page and the figures go into the folder.
+fn write_report(args: &Args, compute: Compute) -> Result<()> {
+    let model = args.model.clone().map_or_else(|| gather(&args.out), Ok)?;
+    let detector = args.detector.clone();
+    let report = report::measure(&ReportOptions { model, detector, compute }, &STOP, &mut |line| eprintln!("{line}"))?;
+    let figures = serde_json::to_vec_pretty(&report.json())?;
+    for (name, content) in [("report.json", figures), ("report.html", report.page()?.render().into_bytes())] {
+        let path = args.out.join(name);
+        idembed_files::write(&path, &content).with_context(|| format!("cannot write `{}`", path.display()))?;
+        eprintln!("wrote `{}`", path.display());
+    }
+    for figure in &report.figures {
+        let verdict = figure.is_met().map_or("", |met| if met { "\u{2713}" } else { "\u{2717}" });
+        eprintln!("{verdict:1} {}: {} {}", figure.name, figure.text(), figure.target_text());
+    }
+    Ok(())
+}
+
+fn say_outcome(outcome: &Outcome) {
     for check in &outcome.checks {
         eprintln!("{}: {:.2} {}", check.name, check.value, check.unit);
     }
-    match outcome.complete {
-        true => eprintln!("complete after {} steps", outcome.step),
-        false => eprintln!("stopped after {} steps; the same command goes on from here", outcome.step),
-    }
+    let how = if outcome.complete { "complete" } else { "stopped" };
+    eprintln!("{how} after {} steps", outcome.step);
 }

@@ -1,4 +1,4 @@
-//! Pictures as tensors.
+//! Between the pixels of pictures and the tensors that networks see.
 
 use tch::{Device, Kind, Tensor};
 

@@ -21,13 +21,36 @@ pub struct Recipe {
     pub average: Average,
 }
 
+/// What may be chosen of a recipe; the stage knows the rest, and what suits it where nothing is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Choices {
+    /// Decides the first parameters, the data and all noise.
+    pub seed: u64,
+    /// Samples of the whole training.
+    pub samples: Option<usize>,
+    /// Samples per step.
+    pub batch: Option<usize>,
+    /// The highest learning rate.
+    pub learning_rate: Option<f64>,
+}
+
+/// What suits a stage where nothing is chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual {
+    pub(crate) samples: usize,
+    pub(crate) batch: usize,
+    pub(crate) learning_rate: f64,
+}
+
 impl Recipe {
-    /// A short warm-up, then half a cosine, over so many samples; without weight decay.
-    pub(crate) fn cosine(seed: u64, samples: usize, batch: usize, base: f64) -> Recipe {
-        let steps = samples.checked_div(batch).unwrap_or(0);
+    /// A short warm-up, then half a cosine; without weight decay.
+    pub(crate) fn cosine(choices: &Choices, usual: Usual) -> Recipe {
+        let (batch, base) =
+            (choices.batch.unwrap_or(usual.batch), choices.learning_rate.unwrap_or(usual.learning_rate));
+        let steps = choices.samples.unwrap_or(usual.samples).checked_div(batch).unwrap_or(0);
         let warm_up = 200.min(steps / 10);
         Recipe {
-            seed,
+            seed: choices.seed,
             batch,
             learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },

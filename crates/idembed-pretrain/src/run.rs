@@ -1,6 +1,5 @@
 //! The loop that trains any stage.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use idembed_weights::Compute;
 use tch::Kind;
 
+use crate::outputs::{make_folder, write_png};
 use crate::progress::Progress;
 use crate::state::State;
 use crate::worker::{Work, Worker};
@@ -61,7 +61,7 @@ pub fn train<S: Stage>(
     let started = Instant::now();
     // libtorch's own threads wait for each other in every layer; here each worker has a core to itself.
     tch::set_num_threads(1);
-    fs::create_dir_all(&options.out).map_err(|source| PretrainError::Write { path: options.out.clone(), source })?;
+    make_folder(&options.out)?;
     let checkpoint = options.out.join(format!("{}.ckpt", stage.name()));
     let settings = [stage.settings(), recipe.settings()].concat();
 
@@ -105,24 +105,20 @@ pub fn train<S: Stage>(
                 saved = Instant::now();
             }
             if drawn.elapsed() >= options.sheet_every {
-                draw_sheet(stage, &average, &options.out)?;
+                show(stage, &average, &state, &options.out)?;
                 drawn = Instant::now();
             }
         }
         Ok::<_, PretrainError>(())
     })?;
     state.save(&settings, &checkpoint)?;
-    draw_sheet(stage, &average, &options.out)?;
-    tch::no_grad(|| stage.export(&average, &state.average, &options.out))?;
+    show(stage, &average, &state, &options.out)?;
     let checks = tch::no_grad(|| stage.check(&average))?;
     Ok(Outcome { step: state.step, complete: state.step >= recipe.steps(), checks })
 }
 
-fn draw_sheet<S: Stage>(stage: &S, network: &S::Network, folder: &Path) -> Result<()> {
-    let path = folder.join(format!("{}.png", stage.name()));
-    let sheet = tch::no_grad(|| stage.sheet(network))?;
-    let write_error = |source| PretrainError::Write { path: path.clone(), source };
-    let mut png = std::io::Cursor::new(Vec::new());
-    sheet.write_to(&mut png, image::ImageFormat::Png).map_err(|error| write_error(std::io::Error::other(error)))?;
-    idembed_files::write(&path, png.get_ref()).map_err(write_error)
+/// Writes the network as it is, then the sheet, which may be made with what was written.
+fn show<S: Stage>(stage: &S, network: &S::Network, state: &State, folder: &Path) -> Result<()> {
+    tch::no_grad(|| stage.export(network, &state.average, folder))?;
+    write_png(&folder.join(format!("{}.png", stage.name())), tch::no_grad(|| stage.sheet(network))?)
 }

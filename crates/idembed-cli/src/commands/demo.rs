@@ -16,7 +16,6 @@ use serde_json::json;
 use crate::args::{ComputeArgs, positive};
 use crate::drawing::{DrawSettings, Follower, Watch, draw, load};
 use crate::failure::Hinted;
-use crate::html::{Figure, Page};
 use crate::learning::{Learned, Lesson};
 use crate::models::Model;
 use crate::progress::{Progress, duration};
@@ -24,6 +23,7 @@ use crate::settings::{DemoSettings, Scene};
 use crate::sheet::{Cell, Sheet};
 use crate::size::Size;
 use crate::{interrupt, output, pages, pixels, png};
+use idembed_page::{Figure, Page};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,7 +159,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ("everything", started.elapsed().as_secs_f64()),
     ];
     let page_file = args.out.join("demo.html");
-    story.page(&compute.to_string(), &timings)?.write(&page_file)?;
+    output::write_file(&page_file, story.page(&compute.to_string(), &timings)?.render().as_bytes())?;
 
     if args.json {
         return output::json(&json!({
@@ -329,7 +329,7 @@ fn stages(drawn: &Drawn) -> anyhow::Result<Vec<Figure>> {
     let scale = Scale::Fixed { low: 0.0, high };
     let figures = maps.stages().iter().map(|&stage| {
         let picture = heat(&drawn.identity, maps, &selection(stage), scale)?;
-        Figure::new(&picture, &format!("stage {}", stage + 1))
+        Ok(Figure::new(&picture, &format!("stage {}", stage + 1))?)
     });
     figures.collect()
 }

@@ -16,13 +16,13 @@ use serde_json::json;
 use crate::args::{ComputeArgs, above_zero, not_negative, positive};
 use crate::drawing::{DrawSettings, Follower, draw, load};
 use crate::failure::{Hinted, wrong_usage};
-use crate::html::{Figure, Page};
 use crate::learning::{Learned, Lesson};
 use crate::models::Model;
 use crate::progress::Progress;
 use crate::size::Size;
 use crate::subject::{Subject, SubjectArgs};
 use crate::{interrupt, output, pages};
+use idembed_page::{Figure, Page};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -236,7 +236,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.report {
         let write = || -> anyhow::Result<()> {
             let pictures = report_pictures(&plan, &model, &learned, args.report_pictures)?;
-            report(&plan, &lesson, &learned, load_seconds, &compute.to_string(), pictures)?.write(path)
+            let page = report(&plan, &lesson, &learned, load_seconds, &compute.to_string(), pictures)?;
+            output::write_file(path, page.render().as_bytes())
         };
         write().with_context(|| format!("the identity is in `{}`, but the report failed", plan.out.display()))?;
         tracing::info!("the report is in `{}`", path.display());

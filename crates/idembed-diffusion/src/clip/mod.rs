@@ -3,7 +3,9 @@
 mod config;
 mod text_model;
 mod tokenizer;
+mod words;
 
 pub use config::{Activation, ClipTextConfig};
 pub use text_model::ClipTextModel;
 pub use tokenizer::{Encoding, Tokenizer};
+pub use words::WordSplitter;

@@ -4,18 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use tokenizers::AddedToken;
 use tokenizers::models::bpe::BPE;
-use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use super::words::WordSplitter;
 use crate::{Error, Result, json};
-
-/// How CLIP splits text before byte-pair encoding: special tokens, English contractions, words, single digits, the rest.
-const WORD_PATTERN: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// The fields of `tokenizer_config.json` and `special_tokens_map.json` that matter.
 #[derive(Debug, Default, Deserialize)]
@@ -166,6 +159,11 @@ impl Tokenizer {
         self.pad
     }
 
+    /// Number of tokens known, the special ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// Number of ids in every [`Encoding`].
     pub fn max_length(&self) -> usize {
         self.max_length
@@ -179,23 +177,10 @@ fn from_vocab_and_merges(vocab: &Path, merges: &Path, unk: &str) -> Result<token
         .end_of_word_suffix("</w>".to_owned())
         .build()
         .map_err(|error| bad_file(vocab, &*error))?;
-    let tokenizer_error = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
-    let spaces = Replace::new(tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".to_owned()), " ")
-        .map_err(tokenizer_error)?;
-    let words = Split::new(SplitPattern::Regex(WORD_PATTERN.to_owned()), SplitDelimiterBehavior::Removed, true)
-        .map_err(tokenizer_error)?;
+    let words = WordSplitter::new()?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
-    tokenizer
-        .with_normalizer(Some(Normalizers::new(vec![
-            NormalizerWrapper::NFC(NFC),
-            NormalizerWrapper::Replace(spaces),
-            NormalizerWrapper::Lowercase(Lowercase),
-        ])))
-        .map_err(tokenizer_error)?;
-    tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(vec![
-        PreTokenizerWrapper::Split(words),
-        PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true)),
-    ])));
+    tokenizer.with_normalizer(Some(words.normalizer)).map_err(|error| Error::Tokenizer(error.to_string()))?;
+    tokenizer.with_pre_tokenizer(Some(words.pre_tokenizer));
     Ok(tokenizer)
 }
 

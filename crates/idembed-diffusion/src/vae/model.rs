@@ -19,7 +19,7 @@ pub struct Vae {
     decoder: Decoder,
     quant_conv: Option<Conv2d>,
     post_quant_conv: Option<Conv2d>,
-    _weights: Weights,
+    weights: Weights,
 }
 
 /// What the encoder says of a picture: the normal distribution of its latents, not yet scaled; f32.
@@ -82,12 +82,22 @@ impl Vae {
         let encoder = Encoder::load(&(&root / "encoder"), &config)?;
         let decoder = Decoder::load(&(&root / "decoder"), &config)?;
         weights.check_all_used(&[])?;
-        Ok(Vae { compute, encoder, decoder, quant_conv, post_quant_conv, config, _weights: weights })
+        Ok(Vae { compute, encoder, decoder, quant_conv, post_quant_conv, config, weights })
     }
 
     /// The configuration.
     pub fn config(&self) -> &VaeConfig {
         &self.config
+    }
+
+    /// SHA-256 of the autoencoder's tensors (values rounded to f16), the same for the same weights in any file.
+    pub fn fingerprint(&self) -> Result<String> {
+        Ok(self.weights.fingerprint("", |_| true)?)
+    }
+
+    /// Where the autoencoder computes.
+    pub fn device(&self) -> tch::Device {
+        self.compute.device
     }
 
     /// What latents are multiplied with before the U-Net sees them.

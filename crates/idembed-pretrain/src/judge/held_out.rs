@@ -17,10 +17,10 @@ const ANSWERS: u32 = 12;
 
 /// The pictures and their plans.
 #[derive(Debug)]
-pub(super) struct HeldOut(Vec<(RgbImage, Sample)>);
+pub(crate) struct HeldOut(Vec<(RgbImage, Sample)>);
 
 impl HeldOut {
-    pub(super) fn draw() -> Result<Self> {
+    pub(crate) fn draw() -> Result<Self> {
         let samples: Vec<Sample> =
             (0..COUNT).map(|index| Sample::portrait(Who::HeldOut(index), seeds::held_out(index))).collect();
         let drawn = idembed_world::draw_all(&samples, SIDE)?;
@@ -40,7 +40,7 @@ impl HeldOut {
     }
 
     /// The accuracy of every factor, and the share of right answers among the pictures of the class that is known worst.
-    pub(super) fn check(&self, judge: &Judge) -> Result<Vec<Check>> {
+    pub(crate) fn check(&self, judge: &Judge) -> Result<Vec<Check>> {
         let scores = Scores::of(judge, &self.0)?;
         let accuracy = |factor: Factor| Check { name: factor.name(), value: scores.accuracy(factor), unit: "%" };
         let mut checks: Vec<Check> = Factor::ALL.into_iter().map(accuracy).collect();
@@ -49,7 +49,7 @@ impl HeldOut {
     }
 
     /// Pictures, and below each a square for every factor: green for right, red for wrong, grey where it cannot be told.
-    pub(super) fn sheet(&self, judge: &Judge) -> Result<RgbImage> {
+    pub(crate) fn sheet(&self, judge: &Judge) -> Result<RgbImage> {
         let (columns, rows) = SHEET;
         let shown = &self.0[..columns * rows];
         let verdicts = judge.judge(&pictures(shown))?;

@@ -1,29 +1,25 @@
 //! The stage `judge`: the network that says what a picture shows, to tell whether a prompt was followed.
 
 mod factor;
-mod held_out;
+pub(crate) mod held_out;
 mod network;
 mod pictures;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Reduction, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::to_images;
-use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::recipe::Usual;
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
 pub use factor::Factor;
 use held_out::HeldOut;
 pub use network::{Judge, Verdict};
 
-/// Samples of the whole training.
-const SAMPLES: usize = 120_000;
-/// Samples per step.
-const BATCH: usize = 32;
-/// The highest learning rate.
-const LEARNING_RATE: f64 = 2e-3;
+const USUAL: Usual = Usual { samples: 120_000, batch: 32, learning_rate: 2e-3 };
 
 /// The judge's training.
 #[derive(Debug)]
@@ -50,10 +46,9 @@ impl JudgeStage {
         Ok(JudgeStage { recipe, held_out: HeldOut::draw()? })
     }
 
-    /// The stage's own recipe, with another number of samples, batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let batch = batch.unwrap_or(BATCH);
-        Recipe::cosine(seed, samples.unwrap_or(SAMPLES), batch, learning_rate.unwrap_or(LEARNING_RATE))
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        Recipe::cosine(choices, USUAL)
     }
 }
 
@@ -110,7 +105,7 @@ impl Stage for JudgeStage {
 
     fn export(&self, _: &Judge, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        make_folder(&folder)?;
         Ok(parameters.save(&folder.join("model.safetensors"), Kind::Half)?)
     }
 }

@@ -59,11 +59,19 @@ pub(super) fn cut_out(drawn: &Drawn, chance: &mut ChaCha8Rng) -> RgbImage {
     )
 }
 
-/// The face as a detector might find it.
-fn detected(truth: &FaceTruth, chance: &mut ChaCha8Rng) -> Face {
+/// The face as a detector without any error would find it.
+pub(crate) fn true_face(truth: &FaceTruth) -> Face {
     // The middle of a pixel is a whole number there, and a half here.
     let number = |value: f32| f64::from(value) - 0.5;
     let points = truth.landmarks.map(|[x, y]| Point::new(number(x), number(y)));
+    let [left, top, right, bottom] = truth.bounds.map(number);
+    Face { bounds: FaceBox { left, top, right, bottom }, landmarks: Landmarks::from_points(points), score: 1.0 }
+}
+
+/// The face as a detector might find it.
+fn detected(truth: &FaceTruth, chance: &mut ChaCha8Rng) -> Face {
+    let face = true_face(truth);
+    let points = face.landmarks.points();
     let [left_eye, right_eye, _, mouth_left, mouth_right] = points;
     let (eyes, mouth) = (left_eye.midpoint(right_eye), mouth_left.midpoint(mouth_right));
     let (centre, size) = (eyes.midpoint(mouth), eyes.distance(mouth));
@@ -75,8 +83,7 @@ fn detected(truth: &FaceTruth, chance: &mut ChaCha8Rng) -> Face {
         let (x, y) = (scale * (point.x - centre.x), scale * (point.y - centre.y));
         Point::new(centre.x + right + cos * x - sin * y, centre.y + down + sin * x + cos * y)
     });
-    let [left, top, right, bottom] = truth.bounds.map(number);
-    Face { bounds: FaceBox { left, top, right, bottom }, landmarks: Landmarks::from_points(moved), score: 1.0 }
+    Face { landmarks: Landmarks::from_points(moved), ..face }
 }
 
 #[cfg(test)]

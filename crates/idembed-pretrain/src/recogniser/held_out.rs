@@ -25,7 +25,7 @@ const STRANGERS: usize = 4;
 
 /// The faces, those of one person after the other.
 #[derive(Debug)]
-pub(super) struct HeldOut {
+pub(crate) struct HeldOut {
     /// In pictures as the world draws them.
     any: Vec<RgbImage>,
     /// In the same pictures as photos.
@@ -33,7 +33,7 @@ pub(super) struct HeldOut {
 }
 
 impl HeldOut {
-    pub(super) fn draw() -> Result<Self> {
+    pub(crate) fn draw() -> Result<Self> {
         Ok(HeldOut { any: faces(None)?, photos: faces(Some(Style::Photo))? })
     }
 
@@ -44,7 +44,7 @@ impl HeldOut {
     }
 
     /// The error among all people.
-    pub(super) fn check(&self, network: &CompactResNet) -> Result<Vec<Check>> {
+    pub(crate) fn check(&self, network: &CompactResNet) -> Result<Vec<Check>> {
         let rate = |faces: &[RgbImage]| -> Result<f64> { Ok(100.0 * error_rate(network.embed(faces)?.view())) };
         Ok(vec![
             Check { name: "held-out people, equal error over all factors", value: rate(&self.any)?, unit: "%" },
@@ -54,7 +54,7 @@ impl HeldOut {
 
     /// In each row a person: one picture, the others from the nearest to the farthest, and behind a gap the nearest
     /// pictures of others.
-    pub(super) fn sheet(&self, network: &CompactResNet) -> Result<RgbImage> {
+    pub(crate) fn sheet(&self, network: &CompactResNet) -> Result<RgbImage> {
         let embeddings = network.embed(&self.any)?;
         let side = CompactResNet::SIDE;
         let width = (PICTURES + STRANGERS) as u32 * side + side / 2;

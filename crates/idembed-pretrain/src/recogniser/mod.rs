@@ -1,13 +1,12 @@
 //! The stage `recogniser`: the network that tells people apart, whatever else is in a picture.
 
 mod faces;
-mod held_out;
+pub(crate) mod held_out;
 mod margin;
 mod network;
 mod traits;
 mod verification;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_weights::Parameters;
@@ -15,19 +14,17 @@ use idembed_world::Who;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::to_images;
-use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::recipe::Usual;
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
+pub(crate) use faces::true_face;
 use held_out::HeldOut;
 pub use margin::AngularMargin;
 pub use network::Learner;
 pub use verification::equal_error_rate;
 
-/// Samples of the whole training.
-const SAMPLES: usize = 130_000;
-/// Samples per step.
-const BATCH: usize = 32;
-/// The highest learning rate.
-const LEARNING_RATE: f64 = 2e-3;
+const USUAL: Usual = Usual { samples: 130_000, batch: 32, learning_rate: 2e-3 };
 /// What cosines are multiplied by, and the angle between people in the end.
 const MARGIN: AngularMargin = AngularMargin { scale: 24.0, angle: 0.3 };
 /// The share of the training after which the angle has grown to that from 0.
@@ -65,10 +62,9 @@ impl RecogniserStage {
         Ok(RecogniserStage { people, table, recipe, held_out: HeldOut::draw()? })
     }
 
-    /// The stage's own recipe, with another number of samples, batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let batch = batch.unwrap_or(BATCH);
-        Recipe::cosine(seed, samples.unwrap_or(SAMPLES), batch, learning_rate.unwrap_or(LEARNING_RATE))
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        Recipe::cosine(choices, USUAL)
     }
 
     /// The margin at a step: it grows while the network learns what people look like at all.
@@ -129,7 +125,7 @@ impl Stage for RecogniserStage {
 
     fn export(&self, _: &Learner, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        make_folder(&folder)?;
         Ok(parameters.part(network::NETWORK).save(&folder.join("model.safetensors"), Kind::Half)?)
     }
 }

@@ -1,7 +1,7 @@
 //! Whole pictures of people that are never trained on.
 
 use idembed_diffusion::vae::Vae;
-use idembed_world::{Drawn, SIDE, Sample, Who};
+use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Who};
 use image::{RgbImage, imageops};
 use tch::{Device, Kind, Tensor};
 
@@ -17,20 +17,17 @@ const BATCH: usize = 8;
 /// Pairs on the sheet, side by side and one below the other.
 const SHEET: (usize, usize) = (4, 6);
 
-/// The pictures, each with the box of its face: left, top, right, bottom in whole pixels.
+/// The pictures, each with its face.
 #[derive(Debug)]
-pub(super) struct HeldOut(Vec<(RgbImage, [i64; 4])>);
+pub(crate) struct HeldOut(Vec<(RgbImage, FaceTruth)>);
 
 impl HeldOut {
-    pub(super) fn draw() -> Result<Self> {
+    pub(crate) fn draw() -> Result<Self> {
         let samples: Vec<Sample> =
             (0..COUNT).map(|index| Sample::portrait(Who::HeldOut(index), seeds::held_out(index))).collect();
         let drawn = idembed_world::draw_all(&samples, SIDE)?;
-        let with_box = |drawn: Drawn| {
-            let face = face_box(&drawn);
-            (drawn.picture, face)
-        };
-        Ok(HeldOut(drawn.into_iter().map(with_box).collect()))
+        let with_face = |drawn: Drawn| Some((drawn.picture, *drawn.truth.faces.first()?));
+        Ok(HeldOut(drawn.into_iter().filter_map(with_face).collect()))
     }
 
     /// How well a few pictures come back.
@@ -40,12 +37,24 @@ impl HeldOut {
     }
 
     /// How well all pictures come back, and the faces in them.
-    pub(super) fn check(&self, vae: &Vae) -> Result<Vec<Check>> {
+    pub(crate) fn check(&self, vae: &Vae) -> Result<Vec<Check>> {
         let (whole, faces) = self.psnr(vae, self.0.len())?;
         Ok(vec![
             Check { name: "held-out pictures, PSNR", value: whole, unit: "dB" },
             Check { name: "their faces, PSNR", value: faces, unit: "dB" },
         ])
+    }
+
+    /// The pictures before and behind the autoencoder, with their faces.
+    pub(crate) fn pairs(&self, vae: &Vae) -> Result<Vec<(RgbImage, RgbImage, FaceTruth)>> {
+        let mut pairs = Vec::with_capacity(self.0.len());
+        for pictures in self.0.chunks(BATCH) {
+            let decoded = reconstruct(vae, &images(pictures)?)?;
+            for (row, (original, face)) in pictures.iter().enumerate() {
+                pairs.push((original.clone(), to_picture(&decoded.f_get(row as i64)?)?, *face));
+            }
+        }
+        Ok(pairs)
     }
 
     /// The standard deviation of all numbers of the latents.
@@ -63,7 +72,7 @@ impl HeldOut {
     }
 
     /// Originals and what came back, side by side.
-    pub(super) fn sheet(&self, vae: &Vae) -> Result<RgbImage> {
+    pub(crate) fn sheet(&self, vae: &Vae) -> Result<RgbImage> {
         let (columns, rows) = SHEET;
         let shown = &self.0[..columns * rows];
         let mut sheet = RgbImage::new(2 * columns as u32 * SIDE, rows as u32 * SIDE);
@@ -85,9 +94,10 @@ impl HeldOut {
         for pictures in self.0[..count].chunks(BATCH) {
             let originals = images(pictures)?;
             let errors = reconstruct(vae, &originals)?.f_sub(&originals)?.f_square()?;
-            for (index, (_, [left, top, right, bottom])) in pictures.iter().enumerate() {
+            for (index, (_, face)) in pictures.iter().enumerate() {
+                let [left, top, right, bottom] = face_box(face);
                 let error = errors.f_get(index as i64)?;
-                let face = error.f_narrow(1, *top, bottom - top)?.f_narrow(2, *left, right - left)?;
+                let face = error.f_narrow(1, top, bottom - top)?.f_narrow(2, left, right - left)?;
                 whole += decibel(&error)?;
                 faces += decibel(&face)?;
             }
@@ -101,7 +111,7 @@ fn decibel(errors: &Tensor) -> Result<f64> {
     Ok(10.0 * (4.0 / errors.f_mean(Kind::Float)?.f_double_value(&[])?).log10())
 }
 
-fn images(pictures: &[(RgbImage, [i64; 4])]) -> Result<Tensor> {
+fn images(pictures: &[(RgbImage, FaceTruth)]) -> Result<Tensor> {
     let bytes: Vec<u8> = pictures.iter().flat_map(|(picture, _)| picture.as_raw()).copied().collect();
     to_images(&to_planes(&bytes, pictures.len() as i64, SIDE.into())?, Device::Cpu)
 }
@@ -121,10 +131,9 @@ fn to_picture(image: &Tensor) -> Result<RgbImage> {
     Ok(picture)
 }
 
-/// The box of the first face within the picture, in whole pixels; of at least one.
-fn face_box(drawn: &Drawn) -> [i64; 4] {
+/// The box of a face within the picture, in whole pixels; of at least one.
+fn face_box(face: &FaceTruth) -> [i64; 4] {
     let side = i64::from(SIDE);
-    let Some(face) = drawn.truth.faces.first() else { return [0, 0, side, side] };
     let [left, top, right, bottom] = face.bounds.map(|edge| edge.round() as i64);
     let (left, top) = (left.clamp(0, side - 1), top.clamp(0, side - 1));
     [left, top, right.clamp(left + 1, side), bottom.clamp(top + 1, side)]

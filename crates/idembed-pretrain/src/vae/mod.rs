@@ -3,10 +3,9 @@
 //! It decides what of a face can come back at all, so half of what it sees are faces.
 
 mod crops;
-mod held_out;
+pub(crate) mod held_out;
 mod loss;
 
-use std::fs;
 use std::path::Path;
 
 use idembed_diffusion::noise::seeded_noise;
@@ -15,18 +14,15 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
+use crate::outputs::make_folder;
 use crate::pixels::to_images;
-use crate::{Check, Losses, PretrainError, Recipe, Result, Share, Stage};
+use crate::recipe::Usual;
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
 use crops::Crops;
 use held_out::HeldOut;
 pub use loss::LossWeights;
 
-/// Samples of the whole training.
-const SAMPLES: usize = 400_000;
-/// Samples per step.
-const BATCH: usize = 8;
-/// The highest learning rate.
-const LEARNING_RATE: f64 = 1e-3;
+const USUAL: Usual = Usual { samples: 400_000, batch: 8, learning_rate: 1e-3 };
 
 /// The autoencoder's training.
 #[derive(Debug)]
@@ -62,10 +58,9 @@ impl VaeStage {
         })
     }
 
-    /// The stage's own recipe, with another number of samples, batch and learning rate if they are given.
-    pub fn recipe(seed: u64, samples: Option<usize>, batch: Option<usize>, learning_rate: Option<f64>) -> Recipe {
-        let batch = batch.unwrap_or(BATCH);
-        Recipe::cosine(seed, samples.unwrap_or(SAMPLES), batch, learning_rate.unwrap_or(LEARNING_RATE))
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        Recipe::cosine(choices, USUAL)
     }
 }
 
@@ -140,7 +135,7 @@ impl Stage for VaeStage {
     fn export(&self, network: &Vae, parameters: &Parameters, folder: &Path) -> Result<()> {
         let scaling_factor = 1.0 / self.held_out.latents_std(network)?;
         let folder = folder.join("vae");
-        fs::create_dir_all(&folder).map_err(|source| PretrainError::Write { path: folder.clone(), source })?;
+        make_folder(&folder)?;
         parameters.save(&folder.join("diffusion_pytorch_model.safetensors"), Kind::Half)?;
         let config = VaeConfig { scaling_factor, ..self.config.clone() };
         Ok(config.write(&folder.join("config.json"))?)

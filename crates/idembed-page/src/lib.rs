@@ -7,29 +7,27 @@ mod ticks;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use image::RgbImage;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ImageResult, RgbImage};
 
-pub(crate) use chart::Chart;
+pub use chart::Chart;
 
-use crate::{output, png};
-
-const STYLE: &str = include_str!("html/style.css");
+const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// A page under construction; every method adds below what is there. All texts are plain and are escaped here.
 #[derive(Clone, Debug)]
-pub(crate) struct Page {
+pub struct Page {
     title: String,
     body: String,
 }
 
 /// A picture ready to stand in a page.
 #[derive(Clone, Debug)]
-pub(crate) struct Figure {
+pub struct Figure {
     html: String,
 }
 
@@ -38,8 +36,15 @@ impl Figure {
     ///
     /// # Errors
     /// A picture without pixels.
-    pub(crate) fn new(picture: &RgbImage, caption: &str) -> anyhow::Result<Figure> {
-        let data = STANDARD.encode(png::encode(picture, None)?);
+    pub fn new(picture: &RgbImage, caption: &str) -> ImageResult<Figure> {
+        let mut bytes = Vec::new();
+        // Squeezing out the last tenth would take longer than drawing most pictures.
+        picture.write_with_encoder(PngEncoder::new_with_quality(
+            &mut bytes,
+            CompressionType::Fast,
+            FilterType::Adaptive,
+        ))?;
+        let data = STANDARD.encode(bytes);
         let (width, height, text) = (picture.width(), picture.height(), escape(caption));
         let mut html = format!(
             "<figure><img width=\"{width}\" height=\"{height}\" alt=\"{text}\" src=\"data:image/png;base64,{data}\">"
@@ -54,7 +59,7 @@ impl Figure {
 
 impl Page {
     /// A page with a title and a line below it, which may be empty.
-    pub(crate) fn new(title: &str, subtitle: &str) -> Page {
+    pub fn new(title: &str, subtitle: &str) -> Page {
         let mut body = format!("<h1>{}</h1>\n", escape(title));
         if !subtitle.is_empty() {
             let _ = writeln!(body, "<p class=\"subtitle\">{}</p>", escape(subtitle));
@@ -63,25 +68,25 @@ impl Page {
     }
 
     /// A heading.
-    pub(crate) fn section(mut self, heading: &str) -> Page {
+    pub fn section(mut self, heading: &str) -> Page {
         let _ = writeln!(self.body, "<h2>{}</h2>", escape(heading));
         self
     }
 
     /// A paragraph; line breaks are kept.
-    pub(crate) fn text(mut self, text: &str) -> Page {
+    pub fn text(mut self, text: &str) -> Page {
         let _ = writeln!(self.body, "<p>{}</p>", escape(text));
         self
     }
 
     /// Commands or file content, in letters of equal width.
-    pub(crate) fn code(mut self, text: &str) -> Page {
+    pub fn code(mut self, text: &str) -> Page {
         let _ = writeln!(self.body, "<pre>{}</pre>", escape(text));
         self
     }
 
     /// A few numbers to see at once: what, and how much.
-    pub(crate) fn facts<K: AsRef<str>, V: AsRef<str>>(mut self, facts: &[(K, V)]) -> Page {
+    pub fn facts<K: AsRef<str>, V: AsRef<str>>(mut self, facts: &[(K, V)]) -> Page {
         self.body.push_str("<dl class=\"facts\">");
         for (name, value) in facts {
             let (name, value) = (escape(name.as_ref()), escape(value.as_ref()));
@@ -92,7 +97,7 @@ impl Page {
     }
 
     /// Settings and their values.
-    pub(crate) fn settings<K: AsRef<str>, V: AsRef<str>>(mut self, settings: &[(K, V)]) -> Page {
+    pub fn settings<K: AsRef<str>, V: AsRef<str>>(mut self, settings: &[(K, V)]) -> Page {
         self.body.push_str("<div class=\"scroll\"><table><tbody>\n");
         for (name, value) in settings {
             let (name, value) = (escape(name.as_ref()), escape(value.as_ref()));
@@ -111,13 +116,13 @@ impl Page {
     }
 
     /// A line chart.
-    pub(crate) fn chart(mut self, chart: &Chart) -> Page {
+    pub fn chart(mut self, chart: &Chart) -> Page {
         self.body.push_str(&chart.html());
         self
     }
 
     /// Pictures beside each other, as many in a row as the window has room for.
-    pub(crate) fn pictures(mut self, figures: &[Figure]) -> Page {
+    pub fn pictures(mut self, figures: &[Figure]) -> Page {
         self.body.push_str("<div class=\"pictures\">\n");
         for figure in figures {
             let _ = writeln!(self.body, "{}", figure.html);
@@ -127,7 +132,7 @@ impl Page {
     }
 
     /// Pictures to compare: a label for each row and each column.
-    pub(crate) fn compared<H: AsRef<str>, R: AsRef<str>>(mut self, columns: &[H], rows: &[(R, Vec<Figure>)]) -> Page {
+    pub fn compared<H: AsRef<str>, R: AsRef<str>>(mut self, columns: &[H], rows: &[(R, Vec<Figure>)]) -> Page {
         self.body.push_str("<div class=\"scroll\"><table class=\"compared\">");
         let headings: Vec<&str> = std::iter::once("").chain(columns.iter().map(AsRef::as_ref)).collect();
         self.column_headings(&headings);
@@ -144,7 +149,7 @@ impl Page {
     }
 
     /// The whole page.
-    pub(crate) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         let (title, body) = (escape(&self.title), &self.body);
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -152,14 +157,6 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
         )
-    }
-
-    /// Writes the page, whole or not at all.
-    ///
-    /// # Errors
-    /// What the system said, with the path.
-    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        output::write_file(path, self.render().as_bytes())
     }
 }
 
@@ -259,15 +256,5 @@ mod tests {
         let data = html.split("base64,").nth(1).unwrap().split('"').next().unwrap();
         let bytes = STANDARD.decode(data).unwrap();
         assert_eq!(image::load_from_memory(&bytes).unwrap().into_rgb8(), picture());
-    }
-
-    #[test]
-    fn a_page_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("page.html");
-        let page = Page::new("title", "").text("caf\u{e9} \u{732b}");
-        page.write(&path).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), page.render());
-        assert!(page.write(&folder.path().join("missing/page.html")).is_err());
     }
 }

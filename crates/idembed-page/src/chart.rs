@@ -18,7 +18,7 @@ const MAX_POINTS: usize = 1200;
 
 /// A line chart.
 #[derive(Clone, Debug)]
-pub(crate) struct Chart {
+pub struct Chart {
     title: String,
     x_label: String,
     y_label: String,
@@ -35,7 +35,7 @@ struct Series {
 
 impl Chart {
     /// An empty chart with linear axes.
-    pub(crate) fn new(title: &str, x_label: &str, y_label: &str) -> Chart {
+    pub fn new(title: &str, x_label: &str, y_label: &str) -> Chart {
         Chart {
             title: title.to_owned(),
             x_label: x_label.to_owned(),
@@ -47,19 +47,19 @@ impl Chart {
     }
 
     /// Makes the vertical axis logarithmic; values that are not above zero are left out.
-    pub(crate) fn log(mut self) -> Chart {
+    pub fn log(mut self) -> Chart {
         self.log = true;
         self
     }
 
     /// Draws a line smoothed over `window` neighbouring points, and the values themselves pale behind it.
-    pub(crate) fn smoothed(mut self, window: usize) -> Chart {
+    pub fn smoothed(mut self, window: usize) -> Chart {
         self.smoothing = window.max(1);
         self
     }
 
     /// Adds a line through `(x, y)`, in the order of x; a value that is not finite is a gap.
-    pub(crate) fn series(mut self, name: &str, points: impl IntoIterator<Item = (f64, f64)>) -> Chart {
+    pub fn series(mut self, name: &str, points: impl IntoIterator<Item = (f64, f64)>) -> Chart {
         self.series.push(Series { name: name.to_owned(), points: points.into_iter().collect() });
         self
     }

@@ -1,0 +1,62 @@
+//! All networks in one folder, with people to learn: the miniature as it is given out.
+
+use std::path::{Path, PathBuf};
+
+use idembed_world::factors::{Attributes, Framing, Place, Style};
+use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
+use serde_json::json;
+
+use crate::outputs::{take_over, write, write_png};
+use crate::{Result, seeds};
+
+/// What the stages beside the U-Net leave in folders of their own, and what of it is given out.
+const PARTS: [(&str, &[&str]); 3] = [
+    ("recogniser", &["model.safetensors"]),
+    ("judge", &["model.safetensors"]),
+    ("clip", &["config.json", "model.safetensors"]),
+];
+/// People to learn, two pictures of each.
+const PEOPLE: u64 = 8;
+/// Both are photos of the plain face; the second one shows it elsewhere.
+const PICTURES: [&str; 2] = ["a", "b"];
+
+/// Puts the recogniser, the judge, CLIP and portraits of people who were never trained on into the model's folder.
+///
+/// # Errors
+/// A stage is missing, or a file cannot be read or written.
+pub fn gather(out: &Path) -> Result<PathBuf> {
+    let model = out.join("model");
+    for (stage, names) in PARTS {
+        names.iter().try_for_each(|name| take_over(out, stage, name, &model))?;
+    }
+    let mut truth = serde_json::Map::new();
+    for person in 0..PEOPLE {
+        for (index, letter) in PICTURES.iter().enumerate() {
+            let drawn = idembed_world::draw(&portrait(person, index as u64), SIDE)?;
+            let stem = format!("person{}_{letter}", person + 1);
+            let Drawn { picture, masks, truth: known } = drawn;
+            let scene = known.sample.scene.phrase();
+            let bounds = known.faces.first().map(|face| face.bounds);
+            truth.insert(format!("{stem}.png"), json!({ "face_box": bounds, "scene": scene }));
+            let folder = model.join("portraits");
+            write_png(&folder.join(format!("{stem}.png")), picture)?;
+            if let Some(mask) = masks.faces.into_iter().next() {
+                write_png(&folder.join(format!("{stem}_mask.png")), mask)?;
+            }
+        }
+    }
+    write(&model.join("portraits").join("truth.json"), &serde_json::to_vec_pretty(&truth)?)?;
+    Ok(model)
+}
+
+/// A held-out person in the middle of a photo, the face free.
+fn portrait(person: u64, picture: u64) -> Sample {
+    // Beyond all pictures that figures are measured on.
+    let seed = seeds::held_out((1 << 32) + person * PICTURES.len() as u64 + picture);
+    let mut sample = Sample::portrait(Who::HeldOut(person), seed);
+    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
+    if let Subject::Person(one) = &mut sample.subject {
+        (one.attributes, one.object) = (Attributes::default(), None);
+    }
+    sample
+}

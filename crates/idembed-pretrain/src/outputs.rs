@@ -1,0 +1,39 @@
+//! Files in the folder that the stages share.
+
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat};
+
+use crate::{PretrainError, Result};
+
+/// Makes a folder with all above it.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| write_error(path, source))
+}
+
+/// Writes a file in a folder that may not be there yet, whole or not at all.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
+    path.parent().map_or(Ok(()), make_folder)?;
+    idembed_files::write(path, content).map_err(|source| write_error(path, source))
+}
+
+/// Writes a picture as PNG.
+pub(crate) fn write_png(path: &Path, picture: impl Into<DynamicImage>) -> Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    let encoded = picture.into().write_to(&mut bytes, ImageFormat::Png);
+    encoded.map_err(|error| write_error(path, io::Error::other(error)))?;
+    write(path, bytes.get_ref())
+}
+
+/// Copies a file that an earlier stage left in its folder below `out` into a folder of the same name below `to`.
+pub(crate) fn take_over(out: &Path, stage: &'static str, name: &str, to: &Path) -> Result<()> {
+    let from = out.join(stage).join(name);
+    let content = fs::read(&from).map_err(|source| PretrainError::Earlier { stage, path: from, source })?;
+    write(&to.join(stage).join(name), &content)
+}
+
+fn write_error(path: &Path, source: io::Error) -> PretrainError {
+    PretrainError::Write { path: path.to_path_buf(), source }
+}

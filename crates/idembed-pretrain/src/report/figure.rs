@@ -1,0 +1,96 @@
+//! Measured figures and what they should be.
+
+use serde::Serialize;
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// This or more.
+    AtLeast(f64),
+    /// This or less.
+    AtMost(f64),
+}
+
+/// A figure.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub name: String,
+    /// The result.
+    pub value: f64,
+    /// Its unit; may be empty.
+    pub unit: &'static str,
+    /// What it should be, where something is asked for.
+    pub target: Option<Target>,
+}
+
+impl Figure {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        target: impl Into<Option<Target>>,
+    ) -> Self {
+        Figure { name: name.into(), value, unit, target: target.into() }
+    }
+
+    /// Whether the figure is as it should be; `None` if nothing is asked for.
+    pub fn is_met(&self) -> Option<bool> {
+        self.target.map(|target| match target {
+            Target::AtLeast(least) => self.value >= least,
+            Target::AtMost(most) => self.value <= most,
+        })
+    }
+
+    /// The result with its unit.
+    pub fn text(&self) -> String {
+        join(self.value, self.unit)
+    }
+
+    /// What is asked for, in words; empty if nothing is.
+    pub fn target_text(&self) -> String {
+        match self.target {
+            None => String::new(),
+            Some(Target::AtLeast(least)) => format!("at least {}", join(least, self.unit)),
+            Some(Target::AtMost(most)) => format!("at most {}", join(most, self.unit)),
+        }
+    }
+}
+
+fn join(value: f64, unit: &str) -> String {
+    let value = format!("{value:.2}");
+    let value = if value.contains('.') { value.trim_end_matches('0').trim_end_matches('.') } else { &value };
+    if unit.is_empty() { value.to_owned() } else { format!("{value} {unit}") }
+}
+
+/// The share of `true`, in percent; NaN of nothing.
+pub(crate) fn percent(answers: impl IntoIterator<Item = bool>) -> f64 {
+    let (count, right) =
+        answers.into_iter().fold((0u32, 0u32), |(count, right), answer| (count + 1, right + u32::from(answer)));
+    100.0 * f64::from(right) / f64::from(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_says_what_it_is_and_whether_that_is_enough() {
+        let figure = |value, target: Option<Target>| Figure::new("x", value, "%", target);
+        assert_eq!(figure(94.996, Some(Target::AtLeast(95.0))).is_met(), Some(false));
+        assert_eq!(figure(95.0, Some(Target::AtLeast(95.0))).is_met(), Some(true));
+        assert_eq!(figure(5.1, Some(Target::AtMost(5.0))).is_met(), Some(false));
+        assert_eq!(figure(f64::NAN, Some(Target::AtMost(5.0))).is_met(), Some(false));
+        assert_eq!(figure(1.0, None).is_met(), None);
+        let figure = figure(12.5, Some(Target::AtLeast(90.0)));
+        assert_eq!((figure.text(), figure.target_text()), ("12.5 %".to_owned(), "at least 90 %".to_owned()));
+        assert_eq!(Figure::new("x", 100.0, "", None).text(), "100");
+    }
+
+    #[test]
+    fn a_share_is_given_in_percent() {
+        assert_eq!(percent([true, false, true, true]), 75.0);
+        assert!(percent([]).is_nan());
+    }
+}

@@ -1,0 +1,225 @@
+//! What a trained miniature can do, measured on what it has never seen: one page to look at, and its figures as JSON.
+
+mod faces;
+mod figure;
+mod painter;
+mod prompts;
+mod wishes;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use idembed_diffusion::StableDiffusion;
+use idembed_face::detect::Mtcnn;
+use idembed_face::recognise::Recogniser;
+use idembed_page::{Figure as Shown, Page};
+use idembed_weights::Compute;
+use image::RgbImage;
+use serde::Deserialize;
+use tch::Kind;
+
+use crate::judge::Judge;
+use crate::unet::Networks;
+use crate::unet::held_out::SORTS;
+use crate::{Check, PretrainError, Result, judge, recogniser, unet, vae};
+pub use figure::{Figure, Target};
+pub(crate) use painter::Painter;
+
+/// Where things are, and how the model is used.
+#[derive(Debug, Clone)]
+pub struct ReportOptions {
+    /// The whole model, with the recogniser and the judge in folders of their own below it.
+    pub model: PathBuf,
+    /// The weights of the face detector that was trained on photos.
+    pub detector: PathBuf,
+    /// Device and number format.
+    pub compute: Compute,
+}
+
+/// How the model is used, as the file beside it says.
+#[derive(Debug, Deserialize)]
+struct Settings {
+    guidance: f64,
+    steps: usize,
+}
+
+impl Settings {
+    fn read(model: &Path) -> Result<Self> {
+        let path = model.join("idembed.json");
+        let content = fs::read(&path).map_err(|source| PretrainError::Read { path: path.clone(), source })?;
+        Ok(serde_json::from_slice(&content)?)
+    }
+}
+
+/// What was measured, and pictures of it.
+#[derive(Debug)]
+pub struct Report {
+    /// All figures.
+    pub figures: Vec<Figure>,
+    settings: String,
+    sections: Vec<Section>,
+}
+
+#[derive(Debug)]
+struct Section {
+    heading: &'static str,
+    text: &'static str,
+    pictures: Vec<(RgbImage, String)>,
+}
+
+/// Measures everything. Takes minutes; `say` hears how far it is.
+///
+/// # Errors
+/// A part of the model is missing or damaged, or `stop` became true.
+pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&str)) -> Result<Report> {
+    let compute = options.compute;
+    let model = StableDiffusion::load(&options.model, compute)?;
+    let Settings { guidance, steps } = Settings::read(&options.model)?;
+    let weights = |part: &str| options.model.join(part).join("model.safetensors");
+    let recogniser = idembed_face::recognise::load(&weights("recogniser"), compute)?;
+    let judge = Judge::load(&weights("judge"), compute)?;
+    let detector = Mtcnn::load(&options.detector, Compute { kind: Kind::Float, ..compute })?;
+
+    let mut report = Report {
+        figures: Vec::new(),
+        settings: format!("{}, guidance {}, {} steps", options.model.display(), guidance, steps),
+        sections: Vec::new(),
+    };
+    say("the autoencoder");
+    report.reconstruction(&model, recogniser.as_ref())?;
+    say("the judge and the recogniser");
+    report.instruments(&judge, &weights("recogniser"), compute)?;
+    say("the face detector");
+    report.figures.push(faces::detection(&detector)?);
+    say("attention");
+    report.attention(StableDiffusion::load(&options.model, compute)?)?;
+    let painter = Painter::new(&model, guidance, steps, stop)?;
+    report.prompts(&painter, &judge, say)?;
+    let (figures, sheet) = faces::names(&painter, &detector, recogniser.as_ref(), say)?;
+    report.figures.extend(figures);
+    report.section(
+        "Named people",
+        "A plain drawn photo of each beside the generated one; green where the recogniser finds the right one of all named people.",
+        vec![(sheet, String::new())],
+    );
+    Ok(report)
+}
+
+impl Report {
+    /// The figures and the settings.
+    pub fn json(&self) -> serde_json::Value {
+        let figure = |figure: &Figure| {
+            serde_json::json!({
+                "name": figure.name,
+                "value": figure.value.is_finite().then_some(figure.value),
+                "unit": figure.unit,
+                "target": figure.target,
+                "met": figure.is_met(),
+            })
+        };
+        serde_json::json!({
+            "settings": self.settings,
+            "figures": self.figures.iter().map(figure).collect::<Vec<_>>(),
+        })
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    /// A picture cannot be encoded.
+    pub fn page(&self) -> Result<Page> {
+        let met = self.figures.iter().filter(|figure| figure.is_met() == Some(true)).count();
+        let asked = self.figures.iter().filter(|figure| figure.target.is_some()).count();
+        let rows = self.figures.iter().map(|figure| {
+            let verdict = match figure.is_met() {
+                None => "",
+                Some(true) => "\u{2713} ",
+                Some(false) => "\u{2717} ",
+            };
+            let target = figure.target_text();
+            let target = if target.is_empty() { target } else { format!(" ({target})") };
+            (figure.name.clone(), format!("{verdict}{}{target}", figure.text()))
+        });
+        let mut page = Page::new("What the miniature can do", &self.settings)
+            .facts(&[("figures reached", format!("{met} of {asked}"))])
+            .settings(&rows.collect::<Vec<_>>());
+        for section in &self.sections {
+            let figures = section.pictures.iter().map(|(picture, caption)| Shown::new(picture, caption));
+            let figures = figures.collect::<image::ImageResult<Vec<_>>>().map_err(std::io::Error::other);
+            let figures = figures.map_err(|source| PretrainError::Write { path: PathBuf::from("report"), source })?;
+            page = page.section(section.heading).text(section.text).pictures(&figures);
+        }
+        Ok(page)
+    }
+
+    fn section(&mut self, heading: &'static str, text: &'static str, pictures: Vec<(RgbImage, String)>) {
+        self.sections.push(Section { heading, text, pictures });
+    }
+
+    fn reconstruction(&mut self, model: &StableDiffusion, recogniser: &dyn Recogniser) -> Result<()> {
+        let held_out = vae::held_out::HeldOut::draw()?;
+        let checks = tch::no_grad(|| held_out.check(&model.vae))?;
+        let targets = [Some(Target::AtLeast(29.0)), None];
+        self.figures.extend(checks.iter().zip(targets).map(|(check, target)| of_check(check, target)));
+        let pairs = tch::no_grad(|| held_out.pairs(&model.vae))?;
+        self.figures.push(faces::kept_likeness(recogniser, &pairs)?);
+        let sheet = tch::no_grad(|| held_out.sheet(&model.vae))?;
+        let text = "Pictures of people who were never trained on, before and behind the autoencoder.";
+        self.section("Reconstruction", text, vec![(sheet, String::new())]);
+        Ok(())
+    }
+
+    /// How far the instruments themselves can be trusted.
+    fn instruments(&mut self, judge: &Judge, recogniser: &Path, compute: Compute) -> Result<()> {
+        let held_out = judge::held_out::HeldOut::draw()?;
+        let accurate = |check: &Check| {
+            let target = (check.unit == "%" && !check.name.contains("recall")).then_some(Target::AtLeast(97.0));
+            Figure { name: format!("the judge is right: {}", check.name), ..of_check(check, target) }
+        };
+        self.figures.extend(held_out.check(judge)?.iter().map(accurate));
+        let network = idembed_face::recognise::CompactResNet::from_weights(idembed_weights::Weights::open_file(
+            recogniser, compute,
+        )?)?;
+        let targets = [Some(Target::AtMost(5.0)), None];
+        let checks = recogniser::held_out::HeldOut::draw()?.check(&network)?;
+        self.figures.extend(checks.iter().zip(targets).map(|(check, target)| of_check(check, target)));
+        let text = "Below each picture a square for each question to the judge: green for right, red for wrong, grey where it cannot be told.";
+        self.section("The judge", text, vec![(held_out.sheet(judge)?, String::new())]);
+        Ok(())
+    }
+
+    /// Where words look, at each resolution of the maps.
+    fn attention(&mut self, model: StableDiffusion) -> Result<()> {
+        let (tokenizer, schedule) = (model.tokenizer.clone(), model.noise_schedule.clone());
+        let device = model.compute.device;
+        let held_out = unet::held_out::HeldOut::draw(&model.vae)?;
+        let networks = Networks::of(model);
+        let ratios = tch::no_grad(|| held_out.measure(&networks, &tokenizer, &schedule, device))?.ratios;
+        let mut heights: Vec<i64> = ratios.iter().map(|ratio| ratio.height).collect();
+        heights.sort_unstable();
+        heights.dedup();
+        for (sort, least) in SORTS.iter().zip([2.0, 4.0, 1.2]) {
+            for &height in heights.iter().rev() {
+                let own = ratios.iter().filter(|ratio| ratio.height == height);
+                if let Some(value) = sort.mean(own) {
+                    let name = format!("{} at {height} x {height}, over its area", sort.name);
+                    self.figures.push(Figure::new(name, value, "x", Target::AtLeast(least)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn prompts(&mut self, painter: &Painter<'_>, judge: &Judge, say: &mut dyn FnMut(&str)) -> Result<()> {
+        let (figures, shown) = prompts::follow(painter, judge, say)?;
+        self.figures.extend(figures);
+        let pictures = shown.into_iter().map(|shown| (shown.picture, shown.caption)).collect();
+        self.section("Prompts", "The first of the prompts, with what the judge does not see in them.", pictures);
+        Ok(())
+    }
+}
+
+fn of_check(check: &Check, target: Option<Target>) -> Figure {
+    Figure::new(check.name, check.value, check.unit, target)
+}

@@ -1,0 +1,67 @@
+//! Whether pictures show what their prompts ask for, as the judge sees it.
+
+use image::RgbImage;
+
+use super::figure::{Figure, Target, percent};
+use super::painter::Painter;
+use super::wishes::{Wish, wish};
+use crate::Result;
+use crate::judge::{Factor, Judge};
+
+/// Prompts that are drawn.
+const PROMPTS: usize = 500;
+/// Pictures judged at once.
+const BATCH: usize = 20;
+/// Pictures that are shown.
+const SHOWN: usize = 48;
+
+/// A picture with its prompt and what it lacks of that.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) picture: RgbImage,
+    pub(super) caption: String,
+}
+
+/// The figures, and the first pictures.
+pub(super) fn follow(
+    painter: &Painter<'_>,
+    judge: &Judge,
+    say: &mut dyn FnMut(&str),
+) -> Result<(Vec<Figure>, Vec<Shown>)> {
+    let (mut answers, mut shown) = (Vec::new(), Vec::new());
+    for first in (0..PROMPTS).step_by(BATCH) {
+        let wishes: Vec<Wish> = (first..PROMPTS.min(first + BATCH)).map(wish).collect();
+        let draw = |(offset, wish): (usize, &Wish)| painter.draw(&wish.prompt, (first + offset) as u64);
+        let pictures: Vec<RgbImage> = wishes.iter().enumerate().map(draw).collect::<Result<_>>()?;
+        for ((wish, verdict), picture) in wishes.into_iter().zip(judge.judge(&pictures)?).zip(pictures) {
+            let found = wish.expected.iter().map(|&(factor, class)| (factor, verdict.class(factor) == class));
+            let found: Vec<(Factor, bool)> = found.collect();
+            if shown.len() < SHOWN {
+                shown.push(Shown { picture, caption: caption(&wish.prompt, &found) });
+            }
+            answers.extend(found);
+        }
+        say(&format!("{} of {PROMPTS} prompts drawn", first + BATCH));
+    }
+    let share = |name: &str, least: f64, counts: fn(Factor) -> bool| {
+        let of_kind = answers.iter().filter(|(factor, _)| counts(*factor)).map(|(_, right)| *right);
+        Figure::new(format!("prompts followed: {name}"), percent(of_kind), "%", Target::AtLeast(least))
+    };
+    let mut figures = vec![
+        share("scene", 95.0, |factor| factor == Factor::Scene),
+        share("object", 85.0, |factor| factor == Factor::Object),
+        share("attributes", 80.0, |factor| !matches!(factor, Factor::Scene | Factor::Object | Factor::Style)),
+        share("style", 90.0, |factor| factor == Factor::Style),
+    ];
+    for factor in [Factor::Expression, Factor::Eyes, Factor::Headwear, Factor::Dye, Factor::Old, Factor::Beard] {
+        let own = answers.iter().filter(|(of, _)| *of == factor).map(|(_, right)| *right);
+        figures.push(Figure::new(format!("among the attributes: {}", factor.name()), percent(own), "%", None));
+    }
+    Ok((figures, shown))
+}
+
+/// The prompt, and what the judge does not see.
+fn caption(prompt: &str, found: &[(Factor, bool)]) -> String {
+    let missing: Vec<&str> = found.iter().filter(|(_, right)| !right).map(|(factor, _)| factor.name()).collect();
+    if missing.is_empty() { prompt.to_owned() } else { format!("{prompt} \u{2014} not the {}", missing.join(", ")) }
+}

@@ -1,0 +1,86 @@
+//! The folder of the whole model, in diffusers layout: what the U-Net is trained in, and what others load.
+
+use std::path::{Path, PathBuf};
+
+use idembed_diffusion::clip::{ClipTextConfig, Tokenizer};
+use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
+use idembed_diffusion::unet::UNetConfig;
+use idembed_diffusion::vae::Vae;
+use idembed_weights::{Compute, Parameters};
+use serde_json::Value;
+use tch::Kind;
+
+use super::networks::{TEXT_ENCODER, UNET};
+use crate::outputs::{take_over, write};
+use crate::{Result, tokenizer};
+
+/// Files that are the same whatever is learned: where they go, and what is in them.
+const FILES: [(&str, &str); 4] = [
+    ("idembed.json", include_str!("files/idembed.json")),
+    ("model_index.json", include_str!("files/model_index.json")),
+    ("scheduler/scheduler_config.json", include_str!("files/scheduler_config.json")),
+    ("unet/config.json", include_str!("files/unet.json")),
+];
+/// The text encoder's configuration, but for what the tokenizer decides.
+const TEXT_ENCODER_CONFIG: &str = include_str!("files/text_encoder.json");
+
+/// What the stage `vae` leaves.
+const VAE_FILES: [&str; 2] = ["config.json", "diffusion_pytorch_model.safetensors"];
+
+/// The model's folder and what does not change while the U-Net learns.
+#[derive(Debug)]
+pub(super) struct ModelFolder {
+    pub(super) path: PathBuf,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) text_config: ClipTextConfig,
+    pub(super) unet_config: UNetConfig,
+    pub(super) schedule: NoiseSchedule,
+}
+
+impl ModelFolder {
+    /// Makes `out/model` from what the earlier stages left in `out`; only the weights that are to be learned are missing.
+    pub(super) fn prepare(out: &Path) -> Result<Self> {
+        let path = out.join("model");
+        for (name, content) in FILES {
+            write(&path.join(name), content.as_bytes())?;
+        }
+        VAE_FILES.iter().try_for_each(|name| take_over(out, "vae", name, &path))?;
+        let tokenizer = tokenizer::ensure(&path.join("tokenizer"))?;
+        let config = path.join("text_encoder").join("config.json");
+        write(&config, &text_encoder_config(&tokenizer)?)?;
+        let scheduler = SchedulerConfigJson::read(&path.join("scheduler").join("scheduler_config.json"))?;
+        Ok(ModelFolder {
+            text_config: ClipTextConfig::read(&config)?,
+            unet_config: UNetConfig::read(&path.join("unet").join("config.json"))?,
+            schedule: NoiseSchedule::from_config(&scheduler)?,
+            tokenizer,
+            path,
+        })
+    }
+
+    /// The autoencoder.
+    pub(super) fn vae(&self, compute: Compute) -> Result<Vae> {
+        Ok(Vae::load(&self.path.join("vae"), compute)?)
+    }
+
+    /// Writes the weights of text encoder and U-Net.
+    pub(super) fn write_weights(&self, parameters: &Parameters) -> Result<()> {
+        let text_encoder = self.path.join("text_encoder").join("model.safetensors");
+        parameters.part(TEXT_ENCODER).save(&text_encoder, Kind::Half)?;
+        let unet = self.path.join("unet").join("diffusion_pytorch_model.safetensors");
+        Ok(parameters.part(UNET).save(&unet, Kind::Half)?)
+    }
+}
+
+/// The configuration with the numbers that the tokenizer decides.
+fn text_encoder_config(tokenizer: &Tokenizer) -> Result<Vec<u8>> {
+    let mut config: serde_json::Map<String, Value> = serde_json::from_str(TEXT_ENCODER_CONFIG)?;
+    let decided = [
+        ("vocab_size", tokenizer.vocab_size() as i64),
+        ("bos_token_id", tokenizer.bos()),
+        ("eos_token_id", tokenizer.eos()),
+        ("pad_token_id", tokenizer.pad()),
+    ];
+    config.extend(decided.map(|(name, value)| (name.to_owned(), value.into())));
+    Ok(serde_json::to_vec_pretty(&config)?)
+}

@@ -1,0 +1,140 @@
+//! The stage `unet`: the noise predictor, and the text encoder with it.
+//!
+//! Both are trained together, since the states of the words decide what attention can hold on to.
+
+mod album;
+mod batch;
+mod caption;
+mod folder;
+mod grounding;
+pub(crate) mod held_out;
+mod networks;
+mod sheet;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use idembed_optimizer::Average;
+use idembed_weights::{Compute, Parameters};
+use idembed_world::Sample;
+use image::RgbImage;
+use tch::{Device, Kind};
+
+use crate::recipe::Usual;
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, seeds};
+use album::Album;
+use batch::Source;
+pub use batch::{NoisyBatch, min_snr_weight};
+use folder::ModelFolder;
+pub use grounding::PlacedWords;
+use held_out::HeldOut;
+pub use networks::Networks;
+
+const USUAL: Usual = Usual { samples: 600_000, batch: 32, learning_rate: 8e-4 };
+/// Different pictures among them; each comes several times, with other captions and other noise.
+const PICTURES: usize = 24 * 4096;
+/// How much the words' places count beside the noise.
+const GROUNDING: f64 = 0.05;
+
+/// The U-Net's training.
+#[derive(Debug)]
+pub struct UNetStage {
+    recipe: Recipe,
+    compute: Compute,
+    folder: ModelFolder,
+    album: Album,
+    held_out: HeldOut,
+}
+
+impl UNetStage {
+    /// The stage for a recipe, in the folder where the earlier stages left the autoencoder and the tokenizer.
+    ///
+    /// Draws and encodes the pictures first, which takes minutes; what is done is kept.
+    ///
+    /// # Errors
+    /// An earlier stage is missing, a file cannot be read or written, or `stop` became true.
+    pub fn new(
+        recipe: Recipe,
+        out: &Path,
+        compute: Compute,
+        stop: &AtomicBool,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        let compute = Compute { kind: Kind::Float, ..compute };
+        let folder = ModelFolder::prepare(out)?;
+        let vae = folder.vae(compute)?;
+        let pictures = PICTURES.min(recipe.steps() * recipe.batch);
+        let sample = |index| training_sample(&recipe, index);
+        let album = Album::open(&out.join("album"), &vae, sample, pictures, stop, say)?;
+        let held_out = HeldOut::draw(&vae)?;
+        Ok(UNetStage { recipe, compute, folder, album, held_out })
+    }
+
+    /// The recipe with these choices.
+    pub fn recipe(choices: &Choices) -> Recipe {
+        let cosine = Recipe::cosine(choices, USUAL);
+        // So long a training settles slowly.
+        Recipe { average: Average { decay: 0.9995 }, ..cosine }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { album: &self.album, tokenizer: &self.folder.tokenizer, schedule: &self.folder.schedule }
+    }
+}
+
+/// The picture of this number in a run's album.
+fn training_sample(recipe: &Recipe, index: usize) -> Sample {
+    Sample::training(seeds::training(recipe.seed, index as u64))
+}
+
+impl Stage for UNetStage {
+    type Batch = NoisyBatch;
+    type Network = Networks;
+
+    fn name(&self) -> &'static str {
+        "unet"
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let unet = &self.folder.unet_config;
+        let text = &self.folder.text_config;
+        let fields = [
+            ("network", format!("{:?} {:?}", unet.blocks, (text.hidden_size, text.layers, text.vocab_size))),
+            ("pictures", self.album.count().to_string()),
+            ("grounding", GROUNDING.to_string()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Networks> {
+        Networks::new(self.folder.text_config.clone(), self.folder.unet_config.clone(), parameters, kind)
+    }
+
+    fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {
+        let samples = share.samples(self.recipe.batch);
+        let count = self.album.count();
+        let pictures: Vec<usize> = samples.map(|sample| (step * self.recipe.batch + sample) % count).collect();
+        let seed = (self.recipe.seed << 40) + (step * share.of + share.index) as u64;
+        self.source().batch(&pictures, |index| training_sample(&self.recipe, index), None, seed)
+    }
+
+    fn losses(&self, networks: &Networks, batch: &NoisyBatch, device: Device) -> Result<Losses> {
+        networks.losses(&batch.to_device(device)?, GROUNDING)
+    }
+
+    fn glance(&self, networks: &Networks) -> Result<Vec<Check>> {
+        self.held_out.checks(networks, self.source(), true, self.compute.device)
+    }
+
+    fn check(&self, networks: &Networks) -> Result<Vec<Check>> {
+        self.held_out.checks(networks, self.source(), false, self.compute.device)
+    }
+
+    fn sheet(&self, _: &Networks) -> Result<RgbImage> {
+        sheet::draw(&self.folder.path, self.compute)
+    }
+
+    fn export(&self, _: &Networks, parameters: &Parameters, _: &Path) -> Result<()> {
+        self.folder.write_weights(parameters)
+    }
+}

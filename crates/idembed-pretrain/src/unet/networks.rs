@@ -1,0 +1,81 @@
+//! The two networks that are trained together, and what they are to become good at.
+
+use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::clip::{ClipTextConfig, ClipTextModel};
+use idembed_diffusion::conditioning::TextStates;
+use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::unet::{UNet, UNetConfig};
+use idembed_weights::{Parameters, Weights};
+use tch::{Kind, Tensor};
+
+use super::batch::NoisyBatch;
+use super::grounding::{Grounding, Ratio};
+use crate::{Losses, Result};
+
+/// Before the names of the text encoder's parameters.
+pub(super) const TEXT_ENCODER: &str = "text_encoder";
+/// Before the names of the U-Net's parameters.
+pub(super) const UNET: &str = "unet";
+
+/// The text encoder and the U-Net.
+#[derive(Debug)]
+pub struct Networks {
+    text_encoder: ClipTextModel,
+    unet: UNet,
+}
+
+impl Networks {
+    /// Builds both on the parameters below `text_encoder.text_model` and `unet`, in this format.
+    ///
+    /// # Errors
+    /// Parameters that are there already and do not fit.
+    pub fn new(text: ClipTextConfig, unet: UNetConfig, parameters: &Parameters, kind: Kind) -> Result<Self> {
+        let weights = |part: Parameters| Weights::from_parameters(&part, kind);
+        // The published text encoders are stored with this name before all others.
+        let text_encoder = weights(parameters.part(TEXT_ENCODER).part("text_model"));
+        Ok(Networks {
+            text_encoder: ClipTextModel::from_weights(text, text_encoder)?,
+            unet: UNet::from_weights(unet, weights(parameters.part(UNET)))?,
+        })
+    }
+
+    /// `mean(weight * error) + grounding * places`: how far the predicted noise is off, and how far words look past their
+    /// things (see [`super::grounding`]).
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn losses(&self, batch: &NoisyBatch, grounding: f64) -> Result<Losses> {
+        let mut watched = Grounding::new(&batch.words);
+        let noise = self.errors(batch, &mut watched)?.f_mean(Kind::Float)?;
+        let places = watched.loss(&batch.visibility)?;
+        let total = noise.f_add(&places.f_mul_scalar(grounding)?)?;
+        Ok(Losses { total, parts: vec![("noise", noise), ("places", places)] })
+    }
+
+    /// Those of a whole model.
+    pub(crate) fn of(model: StableDiffusion) -> Self {
+        Networks { text_encoder: model.text_encoder, unet: model.unet }
+    }
+
+    /// The weighed error of each picture, `[batch]`, and where its words look.
+    pub(super) fn look(&self, batch: &NoisyBatch) -> Result<(Tensor, Vec<Ratio>)> {
+        let mut watched = Grounding::new(&batch.words);
+        let errors = self.errors(batch, &mut watched)?;
+        Ok((errors, watched.ratios()?))
+    }
+
+    fn errors(&self, batch: &NoisyBatch, hook: &mut dyn AttentionHook) -> Result<Tensor> {
+        let context = self.unet.project(&TextStates::shared(self.states(batch)?))?;
+        let noise = self.unet.forward(&batch.noisy, &batch.timesteps, &context, Some(hook))?.f_to_kind(Kind::Float)?;
+        let errors = noise.f_sub(&batch.target)?.f_square()?.f_flatten(1, -1)?;
+        Ok(errors.f_mean_dim(1, false, Kind::Float)?.f_mul(&batch.weights)?)
+    }
+
+    /// The captions' states, some of them with the end of the empty caption.
+    fn states(&self, batch: &NoisyBatch) -> Result<Tensor> {
+        let states = self.text_encoder.encode(&self.text_encoder.embed_tokens(&batch.ids)?)?;
+        let rows = states.size()[0] - 1;
+        let (own, empty) = (states.f_narrow(0, 0, rows)?, states.f_narrow(0, rows, 1)?);
+        Ok(own.f_add(&empty.f_sub(&own)?.f_mul(&batch.silenced.f_to_kind(own.kind())?)?)?)
+    }
+}
