@@ -2,7 +2,6 @@
 
 use idembed_integration_tests::{Fixture, Parity};
 use idembed_pretrain::recogniser::{AngularMargin, equal_error_rate};
-use tch::Tensor;
 
 /// Relative to the largest expected value.
 const LIMIT: f64 = 1e-4;

@@ -162,3 +162,34 @@ impl GroupNorm {
         Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), Self::EPS, true)?)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use idembed_weights::{Parameters, Weights};
+    use tch::Kind;
+
+    use super::*;
+
+    #[test]
+    fn group_norm_in_training_is_the_plain_one_with_its_gradients() {
+        let parameters = Parameters::new(0, Device::Cpu);
+        let weights = Weights::from_parameters(&parameters, Kind::Float);
+        let norm = GroupNorm::load(&(&weights.root() / "norm"), 6, 3).unwrap();
+        let x = channels_last(&Tensor::randn([1, 6, 5, 3], (Kind::Float, Device::Cpu))).unwrap();
+        let results = [GroupNorm::forward, GroupNorm::normalise].map(|forward| {
+            let x = x.copy().set_requires_grad(true);
+            let y = forward(&norm, &x).unwrap();
+            // Each number counts differently.
+            let weighted = (&y * Tensor::arange(90, (Kind::Float, Device::Cpu)).view([1, 6, 5, 3])).sum(Kind::Float);
+            let leaves = [&x, &norm.weight, &norm.bias];
+            let gradients = Tensor::run_backward(&[weighted], &leaves, false, false);
+            [y.detach()].into_iter().chain(gradients).collect::<Vec<Tensor>>()
+        });
+        let [ours, plain] = results;
+        for (ours, plain) in ours.iter().zip(&plain) {
+            assert!((ours - plain).abs().max().double_value(&[]) <= 1e-5 * plain.abs().max().double_value(&[]));
+        }
+        assert_eq!(norm.forward(&x.set_requires_grad(true)).unwrap().stride(), [90, 1, 18, 6]);
+    }
+}

@@ -5,6 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use idembed_face::recognise;
+use idembed_pretrain::judge::Judge;
+use idembed_weights::Compute;
+
 fn program(out: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idembed-pretrain"));
     command.args(["--stage=vae", "--device=cpu", "--threads=2", "--samples=128", "--save-every=0", "--out"]).arg(out);
@@ -97,6 +101,21 @@ fn the_report_says_which_stage_is_missing() {
     assert!(!done && text.contains("which the stage `recogniser` makes"), "{text}");
     let (done, text) = said(&mut program(folder.path(), &["--model=x"]));
     assert!(!done && text.contains("--report"), "{text}");
+}
+
+#[test]
+fn what_the_other_stages_write_can_be_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let compute = Compute::CPU_F32;
+    for (stage, figure) in [("recogniser", "equal error over all factors: "), ("judge", "headwear: ")] {
+        let mut command = program(folder.path(), &["--samples=8", "--batch=4"]);
+        let (done, text) = said(command.arg(format!("--stage={stage}")));
+        assert!(done && text.contains("complete after 2 steps") && text.contains(figure), "{text}");
+        assert!(folder.path().join(format!("{stage}.png")).is_file());
+    }
+    let recogniser = recognise::load(&folder.path().join("recogniser/model.safetensors"), compute).unwrap();
+    assert_eq!(recogniser.dimension(), 128);
+    Judge::load(&folder.path().join("judge/model.safetensors"), compute).unwrap();
 }
 
 #[test]

@@ -135,3 +135,49 @@ impl Judge {
 fn other_size(got: String) -> PretrainError {
     PretrainError::Setting { what: "the size of a picture to judge", got, expected: format!("{SIDE} x {SIDE}") }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use idembed_weights::Parameters;
+    use image::Rgb;
+
+    use super::*;
+
+    fn judge() -> Judge {
+        let parameters = Parameters::new(1, Device::Cpu);
+        Judge::from_weights(Weights::from_parameters(&parameters, Kind::Float)).unwrap()
+    }
+
+    #[test]
+    fn answers_are_probabilities_and_the_same_alone_and_together() {
+        let judge = judge();
+        let picture = |index: u32| RgbImage::from_fn(SIDE, SIDE, |x, y| Rgb([(x * index) as u8, y as u8, index as u8]));
+        // One more than are looked at together.
+        let pictures: Vec<RgbImage> = (0..=BATCH as u32).map(picture).collect();
+        let verdicts = judge.judge(&pictures).unwrap();
+        assert_eq!(verdicts.len(), pictures.len());
+        for (picture, verdict) in pictures.iter().zip(&verdicts) {
+            let alone = judge.judge(std::slice::from_ref(picture)).unwrap().remove(0);
+            for factor in Factor::ALL {
+                let (together, alone) = (verdict.probabilities(factor), alone.probabilities(factor));
+                assert_eq!(together.len(), factor.classes());
+                assert!((together.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                assert!(together.iter().zip(alone).all(|(a, b)| (a - b).abs() < 1e-5));
+                let best = together[verdict.class(factor)];
+                assert!(together.iter().all(|other| *other <= best));
+            }
+        }
+        assert!(judge.judge(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn another_size_is_refused() {
+        let judge = judge();
+        let error = judge.judge(&[RgbImage::new(SIDE, SIDE), RgbImage::new(64, SIDE)]).unwrap_err();
+        assert_eq!(error.to_string(), "the size of a picture to judge is 64 x 128, expected 128 x 128");
+        for shape in [vec![1, 4, 128, 128], vec![1, 3, 128, 64], vec![3, 128, 128]] {
+            assert!(judge.judge_images(&Tensor::zeros(shape, (Kind::Float, Device::Cpu))).is_err());
+        }
+    }
+}

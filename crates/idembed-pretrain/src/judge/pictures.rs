@@ -67,3 +67,23 @@ fn redraw<T: Copy, const N: usize>(factor: &mut T, classes: [T; N], chance: &mut
         *factor = classes.choose(chance).copied().unwrap_or(*factor);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_rare_and_nothing_new() {
+        let plans: Vec<Sample> = (0..3000).map(|seed| plan(seed, &mut ChaCha8Rng::seed_from_u64(seed))).collect();
+        for factor in Factor::ALL {
+            let classes: Vec<usize> = plans.iter().filter_map(|plan| factor.class(plan)).collect();
+            for class in 0..factor.classes() {
+                let share = classes.iter().filter(|other| **other == class).count() as f64 / classes.len() as f64;
+                assert!(share > 0.25 / factor.classes() as f64, "{factor:?} {class}: {share}");
+            }
+        }
+        let worn = plans.iter().flat_map(Sample::people).map(|person| person.attributes);
+        assert!(worn.clone().all(|worn| worn.headwear == Headwear::None || worn.dye == Dye::None));
+        assert!(plans.iter().flat_map(Sample::people).all(|person| !matches!(person.who, Who::HeldOut(_))));
+    }
+}

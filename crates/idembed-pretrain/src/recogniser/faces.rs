@@ -85,3 +85,39 @@ fn detected(truth: &FaceTruth, chance: &mut ChaCha8Rng) -> Face {
     });
     Face { landmarks: Landmarks::from_points(moved), ..face }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use idembed_face::align::aligned_face;
+
+    use super::*;
+
+    #[test]
+    fn every_face_can_be_aligned_and_is_found_near_where_it_is() {
+        for seed in 0..200 {
+            let sample = Sample::portrait(Who::Passer(seed), seed);
+            let drawn = idembed_world::draw(&sample, idembed_world::SIDE).unwrap();
+            let truth = &drawn.truth.faces[0];
+            let found = detected(truth, &mut ChaCha8Rng::seed_from_u64(seed));
+            assert!(aligned_face(&drawn.picture, &found.landmarks, CompactResNet::SIDE).is_some(), "{seed}");
+            let [left_eye, right_eye, ..] = truth.landmarks;
+            let reach = f64::from((right_eye[0] - left_eye[0]).hypot(right_eye[1] - left_eye[1]));
+            for (point, [x, y]) in found.landmarks.points().into_iter().zip(truth.landmarks) {
+                let off = point.distance(Point::new(f64::from(x) - 0.5, f64::from(y) - 0.5));
+                assert!(off < 0.35 * reach, "{seed}: {off} of {reach}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_part_of_the_whole() {
+        let people = people();
+        let (pixels, classes) = draw(&people, 3, 10, 5).unwrap();
+        assert_eq!(pixels.size(), [5, 3, 64, 64]);
+        let (part, of_part) = draw(&people, 3, 12, 2).unwrap();
+        assert_eq!(part, pixels.narrow(0, 2, 2));
+        assert_eq!(of_part, classes.narrow(0, 2, 2));
+        assert!(classes.max().int64_value(&[]) < people.len() as i64);
+    }
+}

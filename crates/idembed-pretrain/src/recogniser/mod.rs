@@ -24,7 +24,7 @@ pub use margin::AngularMargin;
 pub use network::Learner;
 pub use verification::equal_error_rate;
 
-const USUAL: Usual = Usual { samples: 130_000, batch: 32, learning_rate: 2e-3 };
+const USUAL: Usual = Usual { samples: 160_000, batch: 32, learning_rate: 2e-3 };
 /// What cosines are multiplied by, and the angle between people in the end.
 const MARGIN: AngularMargin = AngularMargin { scale: 24.0, angle: 0.3 };
 /// The share of the training after which the angle has grown to that from 0.

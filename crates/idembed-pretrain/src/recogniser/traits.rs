@@ -63,3 +63,21 @@ fn numbers(identity: &Identity) -> [f32; COUNT] {
     }
     numbers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trait_tells_people_apart_and_counts_alike() {
+        let people: Vec<Who> = (0..3000).map(Who::Passer).collect();
+        let table = table(&people);
+        assert_eq!(table.len(), people.len() * COUNT);
+        for column in 0..COUNT {
+            let values: Vec<f64> = table.iter().skip(column).step_by(COUNT).map(|value| f64::from(*value)).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            assert!(mean.abs() < 1e-3 && (variance - 1.0).abs() < 1e-2, "{column}: {mean} {variance}");
+        }
+    }
+}
