@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::{program, setup};
+use crate::{program, setup, workspace};
 
 /// Options of `cargo xtask pretrain`.
 #[derive(clap::Args)]

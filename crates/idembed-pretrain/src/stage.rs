@@ -25,6 +25,11 @@ pub trait Stage: Sync {
     /// Builds the network on the parameters, in this format; those that are not there yet are made here.
     fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Self::Network>;
 
+    /// Gives parameters that begin with more than chance their first values.
+    fn begin(&self, _parameters: &Parameters) -> Result<()> {
+        Ok(())
+    }
+
     /// Draws a worker's share of a step. Depends on nothing but the stage, the step and the share.
     fn draw(&self, step: usize, share: Share) -> Result<Self::Batch>;
 

@@ -21,6 +21,7 @@ impl State {
     pub(crate) fn new<S: Stage>(stage: &S, recipe: &Recipe, device: Device) -> Result<Self> {
         let parameters = Parameters::new(recipe.seed, device);
         stage.build(&parameters, Kind::Float)?;
+        stage.begin(&parameters)?;
         let list = parameters.list();
         let leaves: Vec<&Tensor> = list.iter().map(|(_, leaf)| leaf).collect();
         let optimizer = AdamW::new(recipe.optimizer, &leaves)?;

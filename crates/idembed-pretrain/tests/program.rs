@@ -82,7 +82,10 @@ fn the_noise_predictor_needs_the_autoencoder_and_becomes_a_model() {
 
     assert!(said(&mut program(folder.path(), &["--samples=8"])).0);
     let (done, text) = unet();
-    assert!(done && text.contains("40 of 40 pictures encoded"), "{text}");
+    assert!(!done && text.contains("which the stage `clip` makes"), "{text}");
+    assert!(said(&mut program(folder.path(), &["--stage=clip", "--samples=16", "--batch=4"])).0);
+    let (done, text) = unet();
+    assert!(done, "{text}");
     assert!(text.contains("complete after 10 steps") && text.contains("attention of scenes: "), "{text}");
     for file in ["model_index.json", "idembed.json", "tokenizer/vocab.json", "vae/config.json", "unet/config.json"] {
         assert!(folder.path().join("model").join(file).is_file(), "{file}");

@@ -9,7 +9,7 @@ use super::inline::{self, Absent};
 use super::summary::{Summary, unreadable};
 
 /// The look of all pages of `idembed`.
-const STYLE: &str = include_str!("../../../crates/idembed-cli/src/html/style.css");
+const STYLE: &str = include_str!("../../../crates/idembed-page/src/style.css");
 /// What only this page has.
 const OWN_STYLE: &str = "\
 .photo { max-width: 280px; margin: 24px 0 0; }

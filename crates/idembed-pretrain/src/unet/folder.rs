@@ -1,18 +1,20 @@
 //! The folder of the whole model, in diffusers layout: what the U-Net is trained in, and what others load.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::clip::{ClipTextConfig, Tokenizer};
 use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use idembed_diffusion::unet::UNetConfig;
 use idembed_diffusion::vae::Vae;
+use idembed_weights::tensor_file::TensorFile;
 use idembed_weights::{Compute, Parameters};
 use serde_json::Value;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
-use super::networks::{TEXT_ENCODER, UNET};
+use super::networks::{TEXT_ENCODER, UNET, text_encoder};
 use crate::outputs::{take_over, write};
-use crate::{Result, tokenizer};
+use crate::{PretrainError, Result, tokenizer};
 
 /// Files that are the same whatever is learned: where they go, and what is in them.
 const FILES: [(&str, &str); 4] = [
@@ -27,10 +29,17 @@ const TEXT_ENCODER_CONFIG: &str = include_str!("files/text_encoder.json");
 /// What the stage `vae` leaves.
 const VAE_FILES: [&str; 2] = ["config.json", "diffusion_pytorch_model.safetensors"];
 
+/// Before the names of CLIP's text encoder in its file.
+const TEXT_PREFIX: &str = "text_model.";
+/// Bytes of that file at most: far above any that is trained here.
+const CLIP_SIZE_LIMIT: u64 = 1 << 30;
+
 /// The model's folder and what does not change while the U-Net learns.
 #[derive(Debug)]
 pub(super) struct ModelFolder {
     pub(super) path: PathBuf,
+    /// The weights of CLIP.
+    clip: PathBuf,
     pub(super) tokenizer: Tokenizer,
     pub(super) text_config: ClipTextConfig,
     pub(super) unet_config: UNetConfig,
@@ -54,6 +63,7 @@ impl ModelFolder {
             unet_config: UNetConfig::read(&path.join("unet").join("config.json"))?,
             schedule: NoiseSchedule::from_config(&scheduler)?,
             tokenizer,
+            clip: out.join("clip").join("model.safetensors"),
             path,
         })
     }
@@ -61,6 +71,19 @@ impl ModelFolder {
     /// The autoencoder.
     pub(super) fn vae(&self, compute: Compute) -> Result<Vae> {
         Ok(Vae::load(&self.path.join("vae"), compute)?)
+    }
+
+    /// Takes over the weights of CLIP's text encoder.
+    pub(super) fn read_text_encoder(&self, parameters: &Parameters) -> Result<()> {
+        let path = &self.clip;
+        if !path.is_file() {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(PretrainError::Earlier { stage: "clip", path: path.clone(), source });
+        }
+        let clip = TensorFile::read(path, "CLIP", CLIP_SIZE_LIMIT)?;
+        let own = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(TEXT_PREFIX)?.to_owned(), tensor));
+        let weights = clip.tensors.into_iter().filter_map(own).collect();
+        Ok(text_encoder(parameters).set(&weights)?)
     }
 
     /// Writes the weights of text encoder and U-Net.

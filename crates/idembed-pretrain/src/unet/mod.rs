@@ -110,6 +110,11 @@ impl Stage for UNetStage {
         Networks::new(self.folder.text_config.clone(), self.folder.unet_config.clone(), parameters, kind)
     }
 
+    /// The text encoder goes on from CLIP's, which knows the words already.
+    fn begin(&self, parameters: &Parameters) -> Result<()> {
+        self.folder.read_text_encoder(parameters)
+    }
+
     fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {
         let samples = share.samples(self.recipe.batch);
         let count = self.album.count();

@@ -24,6 +24,11 @@ pub struct Networks {
     unet: UNet,
 }
 
+/// The text encoder's own parameters; the published ones are stored with `text_model` before all names.
+pub(super) fn text_encoder(parameters: &Parameters) -> Parameters {
+    parameters.part(TEXT_ENCODER).part("text_model")
+}
+
 impl Networks {
     /// Builds both on the parameters below `text_encoder.text_model` and `unet`, in this format.
     ///
@@ -31,8 +36,7 @@ impl Networks {
     /// Parameters that are there already and do not fit.
     pub fn new(text: ClipTextConfig, unet: UNetConfig, parameters: &Parameters, kind: Kind) -> Result<Self> {
         let weights = |part: Parameters| Weights::from_parameters(&part, kind);
-        // The published text encoders are stored with this name before all others.
-        let text_encoder = weights(parameters.part(TEXT_ENCODER).part("text_model"));
+        let text_encoder = weights(text_encoder(parameters));
         Ok(Networks {
             text_encoder: ClipTextModel::from_weights(text, text_encoder)?,
             unet: UNet::from_weights(unet, weights(parameters.part(UNET)))?,
