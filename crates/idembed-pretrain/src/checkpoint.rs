@@ -16,7 +16,7 @@ use crate::{PretrainError, Recipe, Result};
 const WHAT: &str = "checkpoint";
 const FORMAT: &str = "idembed-pretraining/1";
 /// Far above any network that is trained here.
-const SIZE_LIMIT: u64 = 16 << 30;
+pub(crate) const SIZE_LIMIT: u64 = 16 << 30;
 
 /// Before each setting's name in the metadata.
 const RUN_PREFIX: &str = "run.";

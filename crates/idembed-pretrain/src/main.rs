@@ -209,6 +209,9 @@ fn write_report(args: &Args, compute: Compute) -> Result<()> {
         idembed_files::write(&path, &content).with_context(|| format!("cannot write `{}`", path.display()))?;
         eprintln!("wrote `{}`", path.display());
     }
+    if args.model.is_none() {
+        report.write_card(&args.out)?;
+    }
     for figure in &report.figures {
         let verdict = figure.is_met().map_or("", |met| if met { "\u{2713}" } else { "\u{2717}" });
         eprintln!("{verdict:1} {}: {} {}", figure.name, figure.text(), figure.target_text());

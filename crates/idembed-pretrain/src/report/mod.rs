@@ -1,5 +1,6 @@
 //! What a trained miniature can do, measured on what it has never seen: one page to look at, and its figures as JSON.
 
+mod card;
 mod faces;
 mod figure;
 mod painter;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use tch::Kind;
 
 use crate::judge::Judge;
+use crate::outputs::write;
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
 use crate::{Check, PretrainError, Result, judge, recogniser, unet, vae};
@@ -57,8 +59,15 @@ impl Settings {
 pub struct Report {
     /// All figures.
     pub figures: Vec<Figure>,
-    settings: String,
+    settings: Used,
     sections: Vec<Section>,
+}
+
+/// With what the model was used.
+#[derive(Debug)]
+struct Used {
+    model: PathBuf,
+    used: String,
 }
 
 #[derive(Debug)]
@@ -83,7 +92,10 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
 
     let mut report = Report {
         figures: Vec::new(),
-        settings: format!("{}, guidance {}, {} steps", options.model.display(), guidance, steps),
+        settings: Used {
+            model: options.model.clone(),
+            used: format!("guidance {guidance}, {steps} DDIM steps, {compute}"),
+        },
         sections: Vec::new(),
     };
     say("the autoencoder");
@@ -119,7 +131,7 @@ impl Report {
             })
         };
         serde_json::json!({
-            "settings": self.settings,
+            "settings": self.settings.used,
             "figures": self.figures.iter().map(figure).collect::<Vec<_>>(),
         })
     }
@@ -141,7 +153,7 @@ impl Report {
             let target = if target.is_empty() { target } else { format!(" ({target})") };
             (figure.name.clone(), format!("{verdict}{}{target}", figure.text()))
         });
-        let mut page = Page::new("What the miniature can do", &self.settings)
+        let mut page = Page::new("What the miniature can do", &self.settings.used)
             .facts(&[("figures reached", format!("{met} of {asked}"))])
             .settings(&rows.collect::<Vec<_>>());
         for section in &self.sections {
@@ -151,6 +163,15 @@ impl Report {
             page = page.section(section.heading).text(section.text).pictures(&figures);
         }
         Ok(page)
+    }
+
+    /// Writes the card into the model's folder, as `README.md`; how it was trained is read from the checkpoints in `out`.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn write_card(&self, out: &Path) -> Result<()> {
+        let model = &self.settings.model;
+        write(&model.join("README.md"), card::card(self, out, model)?.as_bytes())
     }
 
     fn section(&mut self, heading: &'static str, text: &'static str, pictures: Vec<(RgbImage, String)>) {
@@ -235,7 +256,11 @@ mod tests {
             Figure::new("missed", 12.0, "%", Target::AtMost(5.0)),
             Figure::new("not measurable", f64::NAN, "", None),
         ];
-        let mut report = Report { figures, settings: "a model".to_owned(), sections: Vec::new() };
+        let mut report = Report {
+            figures,
+            settings: Used { model: PathBuf::from("model"), used: "guidance 4".to_owned() },
+            sections: Vec::new(),
+        };
         report.section("Pictures", "Some.", vec![(RgbImage::new(3, 2), "a <caption>".to_owned())]);
         report
     }
@@ -255,6 +280,35 @@ mod tests {
         assert_eq!(figures[0]["target"]["at_least"], 29.0);
         assert_eq!((&figures[0]["met"], &figures[1]["met"]), (&true.into(), &false.into()));
         assert!(figures[2]["value"].is_null() && figures[2]["met"].is_null());
+    }
+
+    #[test]
+    fn the_card_tells_figures_words_and_training() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut checkpoint = idembed_weights::tensor_file::TensorFile::default();
+        let fields = [
+            ("step", "40"),
+            ("run.steps", "50"),
+            ("run.batch", "8"),
+            ("run.learning_rate", "0.001"),
+            ("run.seed", "3"),
+        ];
+        checkpoint.metadata.extend(fields.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        checkpoint.write(&folder.path().join("vae.ckpt")).unwrap();
+        let model = folder.path().join("model");
+        let mut report = report();
+        report.settings.model = model.clone();
+        report.write_card(folder.path()).unwrap();
+        let card = fs::read_to_string(model.join("README.md")).unwrap();
+        for text in [
+            "320 of 400 samples, 8 per step, learning rate 0.001, seed 3",
+            "| reached | 30 dB | at least 29 dB |",
+            "| missed | 12 % (missed) | at most 5 % |",
+            "in front of the Eiffel Tower",
+            "a basketball",
+        ] {
+            assert!(card.contains(text), "{text} is not in\n{card}");
+        }
     }
 
     #[test]

@@ -44,8 +44,9 @@ pub(crate) fn wish(index: usize) -> Wish {
     if let Subject::Person(person) = &mut sample.subject {
         (person.object, person.attributes) = (object, attributes);
     }
-    // A full beard is drawn on anyone, but asked for of a man.
-    let noun = if attributes.beard || index % 4 < 2 { "man" } else { "woman" };
+    // Once all scenes have met all extras, the man becomes a woman. A full beard is only asked for of a man.
+    let round = index / (extras.len() * Scene::ALL.len());
+    let noun = if attributes.beard || (index / 2 + round).is_multiple_of(2) { "man" } else { "woman" };
     let noun = if attributes.old { format!("an old {noun}") } else { format!("a {noun}") };
     let mut words = vec![format!("{} of {noun}", style.phrase())];
     words.extend(attributes.phrases().into_iter().map(str::to_owned));

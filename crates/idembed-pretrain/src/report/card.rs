@@ -1,0 +1,107 @@
+//! The card of a trained miniature: what it is, how it was made, what it can do, in the folder that is given out.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use idembed_weights::tensor_file::TensorFile;
+use idembed_world::factors::{Object, Scene, Shirt, Style};
+use idembed_world::identity::{NAMED, name};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::Report;
+use crate::Result;
+use crate::checkpoint::SIZE_LIMIT;
+
+/// The networks: the stage, the weights in the folder, what it is.
+const NETWORKS: [(&str, &[&str], &str); 5] = [
+    ("vae", &["vae/diffusion_pytorch_model.safetensors"], "autoencoder, f = 8, 4 channels"),
+    (
+        "unet",
+        &["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"],
+        "noise predictor with its text encoder, epsilon, scaled-linear betas",
+    ),
+    ("clip", &["clip/model.safetensors"], "CLIP: text and image encoder"),
+    ("recogniser", &["recogniser/model.safetensors"], "tells people apart"),
+    ("judge", &["judge/model.safetensors"], "says what a picture shows"),
+];
+
+/// The card in Markdown, for the model in `model` whose checkpoints are in `out`.
+///
+/// # Errors
+/// A checkpoint or a weight file cannot be read.
+pub(super) fn card(report: &Report, out: &Path, model: &Path) -> Result<String> {
+    let mut text = String::from(
+        "# A miniature Stable Diffusion\n\n\
+         Made by this project's own crates from random weights: the architecture of Stable Diffusion 1.x in diffusers' \
+         layout (`StableDiffusionPipeline.from_pretrained` loads it), for 128 x 128 pictures, with a CLIP, a face \
+         recogniser and a judge of pictures beside it. Nothing in it comes from a photo or from another model.\n\n\
+         ## Networks\n\n| Network | fp16 file | Trained on |\n|---|---|---|\n",
+    );
+    for (stage, files, what) in NETWORKS {
+        let sizes = files.iter().map(|file| Ok(fs::metadata(model.join(file)).map_or(0, |file| file.len())));
+        let size = sizes.sum::<Result<u64>>()? as f64 / 1e6;
+        let _ = writeln!(text, "| `{stage}`: {what} | {size:.1} MB | {} |", training(out, stage)?);
+    }
+    let _ = write!(
+        text,
+        "\nThe data are drawn by `idembed-world` while the networks learn, from the seed of the run on; the people of the \
+         portraits and of all figures are held out. `cargo xtask pretrain` makes it again, `cargo xtask pretrain --report` \
+         measures it. Measured on {}.\n\n## What it knows\n\n{}\n\n## Figures\n\n| Figure | Reached | Asked |\n|---|---|---|\n",
+        today(),
+        knows()
+    );
+    for figure in &report.figures {
+        let verdict = figure.is_met().map_or("", |met| if met { "" } else { " (missed)" });
+        let _ = writeln!(text, "| {} | {}{verdict} | {} |", figure.name, figure.text(), figure.target_text());
+    }
+    let _ = write!(
+        text,
+        "\nMeasured with: {}. `idembed.json` holds the settings that suit the model. `portraits/personN_a.png` and `_b.png` \
+         show people it has never seen, with the true mask of each face and its box in `truth.json`.\n",
+        report.settings.used
+    );
+    Ok(text)
+}
+
+/// What the checkpoint of a stage says about its training.
+fn training(out: &Path, stage: &str) -> Result<String> {
+    let path = out.join(format!("{stage}.ckpt"));
+    if !path.is_file() {
+        return Ok("(its checkpoint is not there)".to_owned());
+    }
+    let metadata = TensorFile::read(&path, "checkpoint", SIZE_LIMIT)?.metadata;
+    let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let text = |key: &str| metadata.get(key).map_or("?", String::as_str);
+    let (done, all, batch) = (number("step"), number("run.steps"), number("run.batch"));
+    let part = if done < all { format!(" of {}", all * batch) } else { String::new() };
+    Ok(format!(
+        "{}{part} samples, {batch} per step, learning rate {}, seed {}",
+        done * batch,
+        text("run.learning_rate"),
+        text("run.seed")
+    ))
+}
+
+/// The words of the world, as prompts use them.
+fn knows() -> String {
+    let quoted = |words: Vec<&str>| words.join(", ");
+    format!(
+        "- a man, a woman, a person, each also old; {NAMED} invented people by their names, such as {}, {}, {}; a cat, a bear, a car\n\
+         - {}\n- holding {}\n- smiling, laughing with open mouth, looking sad, with eyes closed, wearing sunglasses, a hat or a cap, \
+         with a beard, with blue, pink or green hair\n- in {}\n- {}; close-up, or from afar; on the left, on the right; two people side by side",
+        name(0),
+        name(1),
+        name(2),
+        quoted(Scene::ALL.map(Scene::phrase).to_vec()),
+        quoted(Object::ALL.map(Object::phrase).to_vec()),
+        quoted(Shirt::ALL.map(Shirt::phrase).to_vec()),
+        quoted(Style::ALL.map(Style::phrase).to_vec()),
+    )
+}
+
+/// The date in UTC.
+fn today() -> String {
+    OffsetDateTime::now_utc().date().format(format_description!("[year]-[month]-[day]")).unwrap_or_default()
+}
