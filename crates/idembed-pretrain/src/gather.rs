@@ -67,3 +67,37 @@ fn portrait(person: u64, picture: u64) -> Sample {
     }
     sample
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::PretrainError;
+
+    #[test]
+    fn everything_comes_together_or_the_missing_stage_is_named() {
+        let out = tempfile::tempdir().unwrap();
+        for (stage, names) in PARTS {
+            let missing = gather(out.path()).unwrap_err();
+            assert!(matches!(missing, PretrainError::Earlier { stage: named, .. } if named == stage), "{missing:?}");
+            names.iter().for_each(|name| write(&out.path().join(stage).join(name), name.as_bytes()).unwrap());
+        }
+        let model = gather(out.path()).unwrap();
+        for (stage, names) in PARTS {
+            assert!(names.iter().all(|name| std::fs::read(model.join(stage).join(name)).unwrap() == name.as_bytes()));
+        }
+        let open = |name: &str| image::open(model.join("portraits").join(name)).unwrap();
+        for person in 1..=PEOPLE {
+            let [first, second] = PICTURES.map(|letter| {
+                let mask = open(&format!("person{person}_{letter}_mask.png")).into_luma8();
+                let covered = mask.pixels().filter(|pixel| pixel.0[0] > 127).count();
+                assert!((800..8000).contains(&covered), "{person}{letter}: {covered} pixels of face");
+                open(&format!("person{person}_{letter}.png")).into_rgb8()
+            });
+            assert!(first != second);
+        }
+        let truth = std::fs::read(model.join("portraits/truth.json")).unwrap();
+        let truth: serde_json::Value = serde_json::from_slice(&truth).unwrap();
+        assert_eq!(truth["person8_b.png"]["face_box"].as_array().unwrap().len(), 4);
+    }
+}

@@ -128,7 +128,7 @@ impl Pages {
             let bytes: Vec<u8> = drawn.iter().flat_map(|drawn| drawn.picture.as_raw()).copied().collect();
             let images = to_images(&to_planes(&bytes, drawn.len() as i64, SIDE.into())?, vae.device())?;
             let latents = tch::no_grad(|| vae.encode(&images))?;
-            let [_, _, height, width] = latents.mean.size()[..] else { return Err(PretrainError::ThreadEnded) };
+            let (_, _, height, width) = latents.mean.size4()?;
             let keep = |x: &Tensor| x.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Half)?.f_contiguous();
             means.push(keep(&latents.mean)?);
             stds.push(keep(&latents.std)?);
@@ -185,14 +185,15 @@ fn masks_of(drawn: &[Drawn]) -> Result<Tensor> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-mod tests {
+pub(super) mod tests {
     use idembed_diffusion::vae::VaeConfig;
     use idembed_weights::{Parameters, Weights};
     use tch::Device;
 
     use super::*;
 
-    fn vae(seed: u64) -> Vae {
+    /// A tiny autoencoder that has learned nothing.
+    pub(in super::super) fn vae(seed: u64) -> Vae {
         let config = VaeConfig {
             image_channels: 3,
             latent_channels: 4,

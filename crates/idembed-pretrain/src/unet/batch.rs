@@ -4,6 +4,7 @@ use idembed_diffusion::clip::Tokenizer;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::NoiseSchedule;
 use idembed_world::Sample;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
@@ -75,7 +76,7 @@ impl Source<'_> {
     ) -> Result<NoisyBatch> {
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
         let count = pictures.len();
-        let drawn: Vec<i64> = (0..count).map(|row| self.timestep(row, count, &mut chance)).collect();
+        let drawn = self.timesteps(count, &mut chance);
         let timesteps = timesteps.unwrap_or(&drawn);
         let captions: Vec<Caption> = pictures
             .iter()
@@ -83,8 +84,8 @@ impl Source<'_> {
             .collect::<Result<_>>()?;
 
         let Pages { means, stds, masks } = self.album.pick(pictures)?;
-        let [own, noise]: [Tensor; 2] =
-            seeded_noise(seed, &means.size(), 2)?.try_into().map_err(|_| crate::PretrainError::ThreadEnded)?;
+        let draws = Tensor::f_stack(&seeded_noise(seed, &means.size(), 2)?, 0)?;
+        let (own, noise) = (draws.f_get(0)?, draws.f_get(1)?);
         let latents = means.f_add(&stds.f_mul(&own)?)?;
 
         let alphas: Vec<f64> =
@@ -114,11 +115,17 @@ impl Source<'_> {
         })
     }
 
-    /// One for each picture, from its own part of all timesteps, so that every batch sees early and late ones.
-    fn timestep(&self, row: usize, of: usize, chance: &mut ChaCha8Rng) -> i64 {
+    /// One for each picture: from every part of all timesteps one, so that each batch sees early and late ones.
+    fn timesteps(&self, count: usize, chance: &mut ChaCha8Rng) -> Vec<i64> {
         let all = self.schedule.train_timesteps;
-        let place = (row as f64 + chance.random::<f64>()) / of as f64;
-        ((place * all as f64) as usize).min(all - 1) as i64
+        let mut of_part = |part: usize| {
+            let place = (part as f64 + chance.random::<f64>()) / count as f64;
+            ((place * all as f64) as usize).min(all - 1) as i64
+        };
+        let mut timesteps: Vec<i64> = (0..count).map(&mut of_part).collect();
+        // A picture comes at the same place of its batch every time.
+        timesteps.shuffle(chance);
+        timesteps
     }
 }
 
@@ -129,4 +136,54 @@ impl Source<'_> {
 pub fn min_snr_weight(alpha: f64) -> f64 {
     let snr = alpha / (1.0 - alpha).max(1e-12);
     snr.min(MOST_SNR) / snr
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use idembed_diffusion::schedulers::SchedulerConfigJson;
+
+    use super::super::album::tests::vae;
+    use super::*;
+    use crate::tokenizer;
+
+    #[test]
+    fn a_batch_holds_noisy_latents_and_what_was_added() {
+        let samples: Vec<Sample> = (0..6).map(Sample::training).collect();
+        let album = Album::make(&vae(1), &samples).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer::ensure(folder.path()).unwrap();
+        let schedule = NoiseSchedule::from_config(&SchedulerConfigJson::default()).unwrap();
+        let source = Source { album: &album, tokenizer: &tokenizer, schedule: &schedule };
+        let batch = |seed| source.batch(&[5, 1, 2, 0], |index| samples[index].clone(), None, seed).unwrap();
+        let (first, again, other) = (batch(7), batch(7), batch(8));
+        assert!(first.noisy.equal(&again.noisy) && first.ids.equal(&again.ids));
+        assert!(!first.noisy.equal(&other.noisy));
+        assert_eq!(first.ids.size(), [5, 77]);
+
+        // Early and late timesteps in each batch, not always in the same order.
+        let quarters = |batch: &NoisyBatch| {
+            let timesteps = Vec::<f32>::try_from(&batch.timesteps).unwrap();
+            timesteps.into_iter().map(|timestep| (timestep / 250.0) as usize).collect::<Vec<_>>()
+        };
+        let orders: Vec<Vec<usize>> = (0..8).map(|seed| quarters(&batch(seed))).collect();
+        for order in &orders {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3]);
+        }
+        assert!(orders.iter().any(|order| *order != orders[0]));
+
+        // Without the noise, the latents of the picture remain.
+        let rows: Vec<i64> =
+            Vec::<f32>::try_from(&first.timesteps).unwrap().into_iter().map(|timestep| timestep as i64).collect();
+        let Pages { means, stds, .. } = album.pick(&[5, 1, 2, 0]).unwrap();
+        let zeros = first.target.zeros_like();
+        let noise = schedule.add_noise(&zeros, &first.target, &rows).unwrap();
+        let signal = &first.noisy - noise;
+        let plain = schedule.add_noise(&means, &zeros, &rows).unwrap();
+        let spread = schedule.add_noise(&stds, &zeros, &rows).unwrap();
+        let off = ((signal - plain).abs() / spread).max().double_value(&[]);
+        assert!((1.0..8.0).contains(&off), "a draw around the mean: {off} standard deviations at most");
+    }
 }

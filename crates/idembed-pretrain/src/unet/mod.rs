@@ -30,7 +30,7 @@ pub use grounding::PlacedWords;
 use held_out::HeldOut;
 pub use networks::Networks;
 
-const USUAL: Usual = Usual { samples: 600_000, batch: 32, learning_rate: 8e-4 };
+const USUAL: Usual = Usual { samples: 400_000, batch: 32, learning_rate: 8e-4 };
 /// Different pictures among them; each comes several times, with other captions and other noise.
 const PICTURES: usize = 24 * 4096;
 /// How much the words' places count beside the noise.
