@@ -28,6 +28,9 @@ const FOLDER: &str = "clip";
 /// samples.
 const USUAL: Usual = Usual { samples: 400_000, batch: 64, learning_rate: 1e-3 };
 
+/// The part of the training until all pictures come in groups that are alike; there are more and more of them.
+const ALIKE_AFTER: f64 = 0.5;
+
 /// The training of CLIP.
 #[derive(Debug)]
 pub struct ClipStage {
@@ -100,7 +103,8 @@ impl Stage for ClipStage {
         let text = format!("{} {} {} {}", text.vocab_size, text.hidden_size, text.layers, text.heads);
         let vision = format!("{} {} {} {}", vision.patch_size, vision.hidden_size, vision.layers, vision.heads);
         let network = format!("text {text}, vision {vision}, projection {projection_dim}");
-        [("network", network), ("loss", self.loss.to_string())].map(|(name, value)| (name.to_owned(), value)).to_vec()
+        let fields = [("network", network), ("loss", self.loss.to_string()), ("alike", ALIKE_AFTER.to_string())];
+        fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
     fn build(&self, parameters: &Parameters, kind: Kind) -> Result<ClipModel> {
@@ -110,7 +114,8 @@ impl Stage for ClipStage {
     fn draw(&self, step: usize, share: Share) -> Result<CaptionedBatch> {
         let samples = share.samples(self.recipe.batch);
         let first = (step * self.recipe.batch + samples.start) as u64;
-        CaptionedBatch::draw(self.recipe.seed, first, samples.len(), &self.tokenizer)
+        let alike = (step as f64 / (ALIKE_AFTER * self.recipe.steps() as f64)).min(1.0);
+        CaptionedBatch::draw(self.recipe.seed, first, samples.len(), alike, &self.tokenizer)
     }
 
     fn losses(&self, network: &ClipModel, batch: &CaptionedBatch, device: Device) -> Result<Losses> {
