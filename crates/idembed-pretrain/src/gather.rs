@@ -34,7 +34,7 @@ const PICTURES: [&str; 2] = ["a", "b"];
 pub fn gather(out: &Path) -> Result<PathBuf> {
     let model = out.join("model");
     for (stage, names) in PARTS {
-        names.iter().try_for_each(|name| take_over(out, stage, name, &model))?;
+        names.iter().try_for_each(|name| take_over(out, stage, name, &model.join(stage)))?;
     }
     let mut truth = serde_json::Map::new();
     for person in 0..PEOPLE {

@@ -47,7 +47,7 @@ struct Args {
     #[arg(long, default_value = "out/pretrain")]
     out: PathBuf,
     /// Seconds between two checkpoints
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 120)]
     save_every: u64,
     /// Cores to compute with; default: all
     #[arg(long)]
@@ -141,9 +141,9 @@ fn run(args: &Args) -> Result<()> {
             .map(|minutes| Duration::try_from_secs_f64(60.0 * minutes))
             .transpose()
             .context("--minutes is no length of time")?,
-        line_every: Duration::from_secs(10),
+        line_every: Duration::from_secs(30),
         save_every: Duration::from_secs(args.save_every),
-        sheet_every: Duration::from_secs(300),
+        sheet_every: Duration::from_secs(900),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
     if args.report {

@@ -27,11 +27,11 @@ pub(crate) fn write_png(path: &Path, picture: impl Into<DynamicImage>) -> Result
     write(path, bytes.get_ref())
 }
 
-/// Copies a file that an earlier stage left in its folder below `out` into a folder of the same name below `to`.
+/// Copies a file that an earlier stage left in its folder below `out` into the folder `to`.
 pub(crate) fn take_over(out: &Path, stage: &'static str, name: &str, to: &Path) -> Result<()> {
     let from = out.join(stage).join(name);
     let content = fs::read(&from).map_err(|source| PretrainError::Earlier { stage, path: from, source })?;
-    write(&to.join(stage).join(name), &content)
+    write(&to.join(name), &content)
 }
 
 fn write_error(path: &Path, source: io::Error) -> PretrainError {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chance::Chance;
+use crate::chance::{Chance, scramble};
 use crate::factors::{Attributes, Framing, Light, Object, Place, Pose, Scene, Shirt, Style};
 use crate::identity::{Identity, NAMED, Who};
 use crate::things::{Animal, Car};
@@ -133,7 +133,7 @@ enum Kind {
 impl Person {
     /// How this person looks in the picture of a seed, as the first (0) or second (1) one in it.
     fn draw(who: Who, seed: u64, position: u64) -> Person {
-        let chance = |purpose| Chance::new(seed ^ position.rotate_right(1), purpose);
+        let chance = |purpose| Chance::new(own_seed(seed, position), purpose);
         Person {
             who,
             identity: who.identity(),
@@ -147,7 +147,13 @@ impl Person {
 
 /// Somebody for training.
 fn passer_by(seed: u64, position: u64) -> Who {
-    let mut chance = Chance::new(seed ^ position.rotate_right(1), "who");
+    let mut chance = Chance::new(own_seed(seed, position), "who");
     let (index, stranger) = ((chance.bits() % u64::from(NAMED)) as u32, chance.bits());
     if chance.happens(0.6) { Who::Named(index) } else { Who::Passer(stranger) }
+}
+
+/// The seed of the first (0) or second (1) person in a picture. It is that of no other picture, whatever is done with
+/// the highest bits.
+pub(crate) fn own_seed(seed: u64, position: u64) -> u64 {
+    if position == 0 { seed } else { scramble(seed ^ position) }
 }

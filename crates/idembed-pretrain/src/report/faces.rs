@@ -3,9 +3,9 @@
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
 use idembed_face::search::search;
-use idembed_world::factors::{Framing, Scene, Style};
+use idembed_world::factors::{Attributes, Framing, Place, Scene, Style};
 use idembed_world::identity::NAMED;
-use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Who};
+use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Subject, Who};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
@@ -121,9 +121,9 @@ pub(super) fn names(
 fn gallery_sample(who: u32, index: u64) -> Sample {
     let seed = seeds::held_out(u64::from(who) * GALLERY + index);
     let mut sample = Sample::portrait(Who::Named(who), seed);
-    (sample.style, sample.framing) = (Style::Photo, Framing::CloseUp);
-    if let idembed_world::Subject::Person(person) = &mut sample.subject {
-        person.attributes = Default::default();
+    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
+    if let Subject::Person(person) = &mut sample.subject {
+        (person.attributes, person.object) = (Attributes::default(), None);
     }
     sample
 }

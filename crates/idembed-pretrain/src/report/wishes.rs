@@ -23,9 +23,9 @@ enum Extra {
 pub(crate) fn wish(index: usize) -> Wish {
     let extras = extras();
     let extra = extras[index % extras.len()];
-    // Every second one is a photo, as prompts mostly ask for.
-    let style =
-        if index.is_multiple_of(2) { Style::Photo } else { Style::ALL[1 + (index / 2) % (Style::ALL.len() - 1)] };
+    // Every second round of them asks for photos, as prompts mostly do.
+    let photo = (index / extras.len()).is_multiple_of(2);
+    let style = if photo { Style::Photo } else { Style::ALL[1 + index % (Style::ALL.len() - 1)] };
     let scene = Scene::ALL[(index + index / extras.len()) % Scene::ALL.len()];
     let mut sample = Sample::portrait(Who::Passer(index as u64), index as u64);
     (sample.style, sample.scene) = (style, scene);
@@ -86,6 +86,14 @@ mod tests {
             .collect();
         // Objects but not "nothing", the scenes, the styles, and twelve attributes that are not as usual.
         assert_eq!(asked.len(), 6 + 18 + 6 + 12);
+        for factor in Factor::ALL.into_iter().filter(|factor| !matches!(factor, Factor::Scene | Factor::Style)) {
+            let photos = |photo: bool| {
+                let of_factor = wishes.iter().filter(|wish| wish.expected.iter().any(|(of, _)| *of == factor));
+                of_factor.filter(|wish| wish.prompt.starts_with("a photo") == photo).count()
+            };
+            let asked = factor != Factor::Shirt;
+            assert!(!asked || (photos(true) > 8 && photos(false) > 8), "{factor:?} in every sort of style");
+        }
         let distinct: HashSet<&str> = wishes.iter().map(|wish| wish.prompt.as_str()).collect();
         assert!(distinct.len() > 450, "{}", distinct.len());
         for Wish { prompt, expected } in &wishes {

@@ -20,7 +20,7 @@ pub const MAX_LENGTH: usize = 77;
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 /// The files, of which the last one is written last: a folder that has it is complete.
-const FILES: [&str; 4] = ["merges.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
+pub(crate) const FILES: [&str; 4] = ["merges.txt", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
 
 /// The tokenizer of a folder; made there if it is not there yet.
 ///

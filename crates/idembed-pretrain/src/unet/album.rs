@@ -9,6 +9,7 @@ use idembed_diffusion::vae::Vae;
 use idembed_weights::tensor_file::TensorFile;
 use idembed_world::{Drawn, SIDE, Sample};
 use image::GrayImage;
+use sha2::{Digest as _, Sha256};
 use tch::{Kind, Tensor};
 
 use crate::outputs::make_folder;
@@ -79,22 +80,22 @@ impl Album {
         stop: &AtomicBool,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        let of = vae.fingerprint()?;
+        let vae_sum = vae.fingerprint()?;
         let mut sheets = Vec::new();
         for first in (0..count).step_by(SHEET) {
             let path = folder.join(format!("{:04}.safetensors", first / SHEET));
-            let range = first..count.min(first + SHEET);
-            if let Some(sheet) = Pages::read(&path, &of, range.len())? {
+            let samples: Vec<Sample> = (first..count.min(first + SHEET)).map(&sample).collect();
+            let of = fingerprint(&vae_sum, &samples)?;
+            if let Some(sheet) = Pages::read(&path, &of, samples.len())? {
                 sheets.push(sheet);
                 continue;
             }
             if stop.load(Ordering::Relaxed) {
                 return Err(PretrainError::Stopped);
             }
-            let end = range.end;
-            let sheet = Pages::make(vae, &range.map(&sample).collect::<Vec<_>>())?;
+            let sheet = Pages::make(vae, &samples)?;
             sheet.write(&path, &of)?;
-            say(&format!("{end} of {count} pictures encoded"));
+            say(&format!("{} of {count} pictures encoded", first + samples.len()));
             sheets.push(sheet);
         }
         let join = |part: fn(&Pages) -> &Tensor| Tensor::f_cat(&sheets.iter().map(part).collect::<Vec<_>>(), 0);
@@ -143,12 +144,12 @@ impl Pages {
         for (name, tensor) in [("means", &self.means), ("stds", &self.stds), ("masks", &self.masks)] {
             file.tensors.insert(name.to_owned(), tensor.shallow_clone());
         }
-        file.metadata.insert("vae".to_owned(), of.to_owned());
+        file.metadata.insert("of".to_owned(), of.to_owned());
         path.parent().map_or(Ok(()), make_folder)?;
         Ok(file.write(path)?)
     }
 
-    /// A file made with this very autoencoder; `None` if there is none, and one of another is to be replaced.
+    /// A file of these very pictures by this very autoencoder; `None` if there is none, and another is to be replaced.
     fn read(path: &Path, of: &str, count: usize) -> Result<Option<Self>> {
         if !path.is_file() {
             return Ok(None);
@@ -158,8 +159,14 @@ impl Pages {
         let (Some(means), Some(stds), Some(masks)) = (take("means"), take("stds"), take("masks")) else {
             return Ok(None);
         };
-        Ok((file.metadata.get("vae").is_some_and(|vae| vae == of)).then_some(Pages { means, stds, masks }))
+        Ok((file.metadata.get("of").is_some_and(|written| written == of)).then_some(Pages { means, stds, masks }))
     }
+}
+
+/// Tells which pictures an autoencoder encoded.
+fn fingerprint(vae: &str, samples: &[Sample]) -> Result<String> {
+    let sum = Sha256::new().chain_update(vae).chain_update(serde_json::to_vec(samples)?).finalize();
+    Ok(sum.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// # Shapes
@@ -228,6 +235,10 @@ pub(super) mod tests {
         let [first, second] = [&album, &again].map(|album| album.pick(&[3, 0]).unwrap());
         assert!(first.means.equal(&second.means) && first.masks.equal(&second.masks));
         assert_eq!(first.means.size(), [2, 4, 16, 16]);
+        let other_pictures = |index| Sample::training(index as u64 + 1);
+        let stop = AtomicBool::new(true);
+        let stopped = Album::open(folder.path(), &vae(1), other_pictures, 5, &stop, &mut |_| ());
+        assert!(matches!(stopped, Err(PretrainError::Stopped)), "other pictures are another album");
         let (other, said) = open(folder.path(), &vae(2), false).unwrap();
         assert_eq!(said.len(), 1);
         assert!(!other.pick(&[3, 0]).unwrap().means.equal(&first.means));

@@ -84,7 +84,8 @@ impl Source<'_> {
             .collect::<Result<_>>()?;
 
         let Pages { means, stds, masks } = self.album.pick(pictures)?;
-        let draws = Tensor::f_stack(&seeded_noise(seed, &means.size(), 2)?, 0)?;
+        // libtorch looks at 32 bits of a seed only.
+        let draws = Tensor::f_stack(&seeded_noise(chance.random(), &means.size(), 2)?, 0)?;
         let (own, noise) = (draws.f_get(0)?, draws.f_get(1)?);
         let latents = means.f_add(&stds.f_mul(&own)?)?;
 

@@ -53,8 +53,15 @@ impl ModelFolder {
         for (name, content) in FILES {
             write(&path.join(name), content.as_bytes())?;
         }
-        VAE_FILES.iter().try_for_each(|name| take_over(out, "vae", name, &path))?;
-        let tokenizer = tokenizer::ensure(&path.join("tokenizer"))?;
+        VAE_FILES.iter().try_for_each(|name| take_over(out, "vae", name, &path.join("vae")))?;
+        // The text encoder goes on from CLIP's, so its tokens must be CLIP's.
+        tokenizer::FILES.iter().try_for_each(|name| take_over(out, "clip", name, &path.join("tokenizer")))?;
+        let clip = out.join("clip").join("model.safetensors");
+        if !clip.is_file() {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(PretrainError::Earlier { stage: "clip", path: clip, source });
+        }
+        let tokenizer = Tokenizer::from_folder(&path.join("tokenizer"))?;
         let config = path.join("text_encoder").join("config.json");
         write(&config, &text_encoder_config(&tokenizer)?)?;
         let scheduler = SchedulerConfigJson::read(&path.join("scheduler").join("scheduler_config.json"))?;
@@ -63,7 +70,7 @@ impl ModelFolder {
             unet_config: UNetConfig::read(&path.join("unet").join("config.json"))?,
             schedule: NoiseSchedule::from_config(&scheduler)?,
             tokenizer,
-            clip: out.join("clip").join("model.safetensors"),
+            clip,
             path,
         })
     }
@@ -75,12 +82,7 @@ impl ModelFolder {
 
     /// Takes over the weights of CLIP's text encoder.
     pub(super) fn read_text_encoder(&self, parameters: &Parameters) -> Result<()> {
-        let path = &self.clip;
-        if !path.is_file() {
-            let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(PretrainError::Earlier { stage: "clip", path: path.clone(), source });
-        }
-        let clip = TensorFile::read(path, "CLIP", CLIP_SIZE_LIMIT)?;
+        let clip = TensorFile::read(&self.clip, "CLIP", CLIP_SIZE_LIMIT)?;
         let own = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(TEXT_PREFIX)?.to_owned(), tensor));
         let weights = clip.tensors.into_iter().filter_map(own).collect();
         Ok(text_encoder(parameters).set(&weights)?)

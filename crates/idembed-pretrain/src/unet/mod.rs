@@ -29,12 +29,16 @@ use folder::ModelFolder;
 pub use grounding::PlacedWords;
 use held_out::HeldOut;
 pub use networks::Networks;
+use networks::UNET;
 
 const USUAL: Usual = Usual { samples: 400_000, batch: 32, learning_rate: 8e-4 };
 /// Different pictures among them; each comes several times, with other captions and other noise.
 const PICTURES: usize = 24 * 4096;
 /// How much the words' places count beside the noise.
 const GROUNDING: f64 = 0.05;
+
+/// The layers that end the branches of residual and attention blocks, and the U-Net itself.
+const LAST_LAYERS: [&str; 3] = [".conv2.", ".proj_out.", "conv_out."];
 
 /// The U-Net's training.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct UNetStage {
     folder: ModelFolder,
     album: Album,
     held_out: HeldOut,
+    /// Tells which autoencoder the latents are from.
+    vae: String,
 }
 
 impl UNetStage {
@@ -67,7 +73,7 @@ impl UNetStage {
         let sample = |index| training_sample(&recipe, index);
         let album = Album::open(&out.join("album"), &vae, sample, pictures, stop, say)?;
         let held_out = HeldOut::draw(&vae)?;
-        Ok(UNetStage { recipe, compute, folder, album, held_out })
+        Ok(UNetStage { recipe, compute, folder, album, held_out, vae: vae.fingerprint()? })
     }
 
     /// The recipe with these choices.
@@ -101,6 +107,7 @@ impl Stage for UNetStage {
         let fields = [
             ("network", format!("{:?} {:?}", unet.blocks, (text.hidden_size, text.layers, text.vocab_size))),
             ("pictures", self.album.count().to_string()),
+            ("vae", self.vae.clone()),
             ("grounding", GROUNDING.to_string()),
         ];
         fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
@@ -110,16 +117,26 @@ impl Stage for UNetStage {
         Networks::new(self.folder.text_config.clone(), self.folder.unet_config.clone(), parameters, kind)
     }
 
-    /// The text encoder goes on from CLIP's, which knows the words already.
+    /// The text encoder goes on from CLIP's, which knows the words already. Every branch of the U-Net begins as nothing,
+    /// so that it learns from the plain path first (arXiv 2105.05233, as in its code).
     fn begin(&self, parameters: &Parameters) -> Result<()> {
-        self.folder.read_text_encoder(parameters)
+        self.folder.read_text_encoder(parameters)?;
+        let ends_branch = |name: &str| LAST_LAYERS.iter().any(|layer| name.contains(layer));
+        tch::no_grad(|| {
+            for (_, mut tensor) in parameters.part(UNET).list().into_iter().filter(|(name, _)| ends_branch(name)) {
+                let _ = tensor.f_zero_()?;
+            }
+            Ok(())
+        })
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {
+        let first = step * self.recipe.batch;
         let samples = share.samples(self.recipe.batch);
+        // One seed for each share; the number of threads decides where shares begin.
+        let seed = seeds::training(self.recipe.seed, (first + samples.start) as u64);
         let count = self.album.count();
-        let pictures: Vec<usize> = samples.map(|sample| (step * self.recipe.batch + sample) % count).collect();
-        let seed = (self.recipe.seed << 40) + (step * share.of + share.index) as u64;
+        let pictures: Vec<usize> = samples.map(|sample| (first + sample) % count).collect();
         self.source().batch(&pictures, |index| training_sample(&self.recipe, index), None, seed)
     }
 

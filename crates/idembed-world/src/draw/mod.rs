@@ -18,7 +18,7 @@ use crate::chance::Chance;
 use crate::factors::{Framing, Place};
 use crate::filter;
 use crate::raster::{Canvas, Frame};
-use crate::sample::{Person, Sample, Subject};
+use crate::sample::{Person, Sample, Subject, own_seed};
 use crate::truth::FaceTruth;
 use head::Head;
 
@@ -92,7 +92,7 @@ fn person(canvas: &mut Canvas, sample: &Sample, person: &Person, index: usize, a
     let picture = Frame::picture(canvas.side());
     let frame = picture.at(x, y, half, person.pose.roll);
     let head = Head::new(person, index, frame, sample.light);
-    let mut chance = Chance::new(sample.seed ^ (index as u64).rotate_right(1), "clothes");
+    let mut chance = Chance::new(own_seed(sample.seed, index as u64), "clothes");
     let (cloth, wear, kind) = (chance.bits() as u32, chance.bits() as u32, chance.bits() as u32);
     hair::behind(canvas, &head);
     body::draw(canvas, &head, cloth);
