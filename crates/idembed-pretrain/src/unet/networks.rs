@@ -44,7 +44,7 @@ impl Networks {
     }
 
     /// `mean(weight * error) + grounding * places`: how far the predicted noise is off, and how far words look past their
-    /// things (see [`super::grounding`]).
+    /// things.
     ///
     /// # Errors
     /// Shapes that do not fit.
