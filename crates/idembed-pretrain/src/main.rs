@@ -212,10 +212,6 @@ fn write_report(args: &Args, compute: Compute) -> Result<()> {
     if args.model.is_none() {
         report.write_card(&args.out)?;
     }
-    for figure in &report.figures {
-        let verdict = figure.is_met().map_or("", |met| if met { "\u{2713}" } else { "\u{2717}" });
-        eprintln!("{verdict:1} {}: {} {}", figure.name, figure.text(), figure.target_text());
-    }
     Ok(())
 }
 

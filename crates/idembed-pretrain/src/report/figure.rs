@@ -43,6 +43,18 @@ impl Figure {
         })
     }
 
+    /// Everything about the figure in one line.
+    pub(crate) fn line(&self) -> String {
+        let verdict = match self.is_met() {
+            None => ' ',
+            Some(true) => '\u{2713}',
+            Some(false) => '\u{2717}',
+        };
+        let target = self.target_text();
+        let target = if target.is_empty() { target } else { format!(" ({target})") };
+        format!("{verdict} {}: {}{target}", self.name, self.text())
+    }
+
     /// The result with its unit.
     pub fn text(&self) -> String {
         join(self.value, self.unit)
@@ -85,7 +97,8 @@ mod tests {
         assert_eq!(figure(1.0, None).is_met(), None);
         let figure = figure(12.5, Some(Target::AtLeast(90.0)));
         assert_eq!((figure.text(), figure.target_text()), ("12.5 %".to_owned(), "at least 90 %".to_owned()));
-        assert_eq!(Figure::new("x", 100.0, "", None).text(), "100");
+        assert_eq!(figure.line(), "\u{2717} x: 12.5 % (at least 90 %)");
+        assert_eq!(Figure::new("x", 100.0, "", None).line(), "  x: 100");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     settings: Used,
     sections: Vec<Section>,
+    /// How many of the figures were said.
+    said: usize,
 }
 
 /// With what the model was used.
@@ -97,24 +99,27 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
             used: format!("guidance {guidance}, {steps} DDIM steps, {compute}"),
         },
         sections: Vec::new(),
+        said: 0,
     };
-    say("the autoencoder");
     report.reconstruction(&model, recogniser.as_ref())?;
-    say("the judge and the recogniser");
+    report.say_new(say);
     report.instruments(&judge, &weights("recogniser"), compute)?;
-    say("the face detector");
+    report.say_new(say);
     report.figures.push(faces::detection(&detector)?);
-    say("attention");
     report.attention(StableDiffusion::load(&options.model, compute)?)?;
+    report.say_new(say);
     let painter = Painter::new(&model, guidance, steps, stop)?;
     report.prompts(&painter, &judge, say)?;
+    report.say_new(say);
     let (figures, sheet) = faces::names(&painter, &detector, recogniser.as_ref(), say)?;
     report.figures.extend(figures);
     report.section(
         "Named people",
-        "A plain drawn photo of each beside the generated one; green where the recogniser finds the right one of all named people.",
+        "A plain drawn photo of each beside the generated one; green where the recogniser finds the right one of all \
+         named people.",
         vec![(sheet, String::new())],
     );
+    report.say_new(say);
     Ok(report)
 }
 
@@ -172,6 +177,12 @@ impl Report {
     pub fn write_card(&self, out: &Path) -> Result<()> {
         let model = &self.settings.model;
         write(&model.join("README.md"), card::card(self, out, model)?.as_bytes())
+    }
+
+    /// Says what was measured since it was last called.
+    fn say_new(&mut self, say: &mut dyn FnMut(&str)) {
+        self.figures[self.said..].iter().for_each(|figure| say(&figure.line()));
+        self.said = self.figures.len();
     }
 
     fn section(&mut self, heading: &'static str, text: &'static str, pictures: Vec<(RgbImage, String)>) {
