@@ -271,6 +271,7 @@ mod tests {
             figures,
             settings: Used { model: PathBuf::from("model"), used: "guidance 4".to_owned() },
             sections: Vec::new(),
+            said: 0,
         };
         report.section("Pictures", "Some.", vec![(RgbImage::new(3, 2), "a <caption>".to_owned())]);
         report
