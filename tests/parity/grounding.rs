@@ -7,8 +7,10 @@ use idembed_pretrain::unet::{Networks, NoisyBatch, PlacedWords, min_snr_weight};
 use idembed_weights::Parameters;
 use tch::{Device, Kind};
 
-/// Relative to the largest expected value.
+/// Relative to the expected value.
 const LIMIT: f64 = 1e-4;
+/// Of a gradient, relative to its largest number: in f32, what is left of large terms of either sign.
+const GRADIENT_LIMIT: f64 = 5e-4;
 
 #[test]
 fn loss_of_the_noise_prediction_with_all_gradients() {
@@ -54,7 +56,7 @@ fn loss_of_the_noise_prediction_with_all_gradients() {
         // Adding the same to all keys leaves the softmax as it is: this gradient is zero but for rounding.
         if !name.ends_with("k_proj.bias") {
             let expected = fixture.tensor(&format!("gradients.{}", name.replace("text_model.", "")));
-            parity.check_tensors(&format!("grounding/gradient.{name}"), &parameter.grad(), expected, LIMIT);
+            parity.check_tensors(&format!("grounding/gradient.{name}"), &parameter.grad(), expected, GRADIENT_LIMIT);
         }
     }
     parity.finish();
