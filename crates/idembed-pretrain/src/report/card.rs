@@ -40,8 +40,8 @@ pub(super) fn card(report: &Report, out: &Path, model: &Path) -> Result<String> 
          ## Networks\n\n| Network | fp16 file | Trained on |\n|---|---|---|\n",
     );
     for (stage, files, what) in NETWORKS {
-        let sizes = files.iter().map(|file| Ok(fs::metadata(model.join(file)).map_or(0, |file| file.len())));
-        let size = sizes.sum::<Result<u64>>()? as f64 / 1e6;
+        let sizes = files.iter().map(|file| fs::metadata(model.join(file)).map_or(0, |file| file.len()));
+        let size = sizes.sum::<u64>() as f64 / 1e6;
         let _ = writeln!(text, "| `{stage}`: {what} | {size:.1} MB | {} |", training(out, stage)?);
     }
     let _ = write!(
@@ -86,7 +86,6 @@ fn training(out: &Path, stage: &str) -> Result<String> {
 
 /// The words of the world, as prompts use them.
 fn knows() -> String {
-    let quoted = |words: Vec<&str>| words.join(", ");
     format!(
         "- a man, a woman, a person, each also old; {NAMED} invented people by their names, such as {}, {}, {}; a cat, a bear, a car\n\
          - {}\n- holding {}\n- smiling, laughing with open mouth, looking sad, with eyes closed, wearing sunglasses, a hat or a cap, \
@@ -94,10 +93,10 @@ fn knows() -> String {
         name(0),
         name(1),
         name(2),
-        quoted(Scene::ALL.map(Scene::phrase).to_vec()),
-        quoted(Object::ALL.map(Object::phrase).to_vec()),
-        quoted(Shirt::ALL.map(Shirt::phrase).to_vec()),
-        quoted(Style::ALL.map(Style::phrase).to_vec()),
+        Scene::ALL.map(Scene::phrase).join(", "),
+        Object::ALL.map(Object::phrase).join(", "),
+        Shirt::ALL.map(Shirt::phrase).join(", "),
+        Style::ALL.map(Style::phrase).join(", "),
     )
 }
 

@@ -45,14 +45,22 @@ impl Figure {
 
     /// Everything about the figure in one line.
     pub(crate) fn line(&self) -> String {
-        let verdict = match self.is_met() {
+        format!("{} {}: {}", self.mark(), self.name, self.result())
+    }
+
+    /// Whether it is as it should be, as a sign; a space if nothing is asked for.
+    pub(crate) fn mark(&self) -> char {
+        match self.is_met() {
             None => ' ',
             Some(true) => '\u{2713}',
             Some(false) => '\u{2717}',
-        };
+        }
+    }
+
+    /// The result, and what is asked for.
+    pub(crate) fn result(&self) -> String {
         let target = self.target_text();
-        let target = if target.is_empty() { target } else { format!(" ({target})") };
-        format!("{verdict} {}: {}{target}", self.name, self.text())
+        if target.is_empty() { self.text() } else { format!("{} ({target})", self.text()) }
     }
 
     /// The result with its unit.

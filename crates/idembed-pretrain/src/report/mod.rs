@@ -148,19 +148,12 @@ impl Report {
     pub fn page(&self) -> Result<Page> {
         let met = self.figures.iter().filter(|figure| figure.is_met() == Some(true)).count();
         let asked = self.figures.iter().filter(|figure| figure.target.is_some()).count();
-        let rows = self.figures.iter().map(|figure| {
-            let verdict = match figure.is_met() {
-                None => "",
-                Some(true) => "\u{2713} ",
-                Some(false) => "\u{2717} ",
-            };
-            let target = figure.target_text();
-            let target = if target.is_empty() { target } else { format!(" ({target})") };
-            (figure.name.clone(), format!("{verdict}{}{target}", figure.text()))
-        });
+        let row = |figure: &Figure| {
+            (figure.name.clone(), format!("{} {}", figure.mark(), figure.result()).trim_start().to_owned())
+        };
         let mut page = Page::new("What the miniature can do", &self.settings.used)
             .facts(&[("figures reached", format!("{met} of {asked}"))])
-            .settings(&rows.collect::<Vec<_>>());
+            .settings(&self.figures.iter().map(row).collect::<Vec<_>>());
         for section in &self.sections {
             let figures = section.pictures.iter().map(|(picture, caption)| Shown::new(picture, caption));
             let figures = figures.collect::<image::ImageResult<Vec<_>>>().map_err(std::io::Error::other);

@@ -47,14 +47,7 @@ impl HeldOut {
 
     /// The pictures before and behind the autoencoder, with their faces.
     pub(crate) fn pairs(&self, vae: &Vae) -> Result<Vec<(RgbImage, RgbImage, FaceTruth)>> {
-        let mut pairs = Vec::with_capacity(self.0.len());
-        for pictures in self.0.chunks(BATCH) {
-            let decoded = reconstruct(vae, &images(pictures)?)?;
-            for (row, (original, face)) in pictures.iter().enumerate() {
-                pairs.push((original.clone(), to_picture(&decoded.f_get(row as i64)?)?, *face));
-            }
-        }
-        Ok(pairs)
+        pairs(vae, &self.0)
     }
 
     /// The standard deviation of all numbers of the latents.
@@ -74,16 +67,12 @@ impl HeldOut {
     /// Originals and what came back, side by side.
     pub(crate) fn sheet(&self, vae: &Vae) -> Result<RgbImage> {
         let (columns, rows) = SHEET;
-        let shown = &self.0[..columns * rows];
         let mut sheet = RgbImage::new(2 * columns as u32 * SIDE, rows as u32 * SIDE);
-        for (row, pictures) in shown.chunks(columns).enumerate() {
-            let decoded = reconstruct(vae, &images(pictures)?)?;
-            for (column, (original, _)) in pictures.iter().enumerate() {
-                let back = to_picture(&decoded.f_get(column as i64)?)?;
-                let (x, y) = (2 * column as i64 * i64::from(SIDE), row as i64 * i64::from(SIDE));
-                imageops::replace(&mut sheet, original, x, y);
-                imageops::replace(&mut sheet, &back, x + i64::from(SIDE), y);
-            }
+        for (place, (original, back, _)) in pairs(vae, &self.0[..columns * rows])?.iter().enumerate() {
+            let (column, row) = ((place % columns) as i64, (place / columns) as i64);
+            let (x, y) = (2 * column * i64::from(SIDE), row * i64::from(SIDE));
+            imageops::replace(&mut sheet, original, x, y);
+            imageops::replace(&mut sheet, back, x + i64::from(SIDE), y);
         }
         Ok(sheet)
     }
@@ -114,6 +103,17 @@ fn decibel(errors: &Tensor) -> Result<f64> {
 fn images(pictures: &[(RgbImage, FaceTruth)]) -> Result<Tensor> {
     let bytes: Vec<u8> = pictures.iter().flat_map(|(picture, _)| picture.as_raw()).copied().collect();
     to_images(&to_planes(&bytes, pictures.len() as i64, SIDE.into())?, Device::Cpu)
+}
+
+fn pairs(vae: &Vae, pictures: &[(RgbImage, FaceTruth)]) -> Result<Vec<(RgbImage, RgbImage, FaceTruth)>> {
+    let mut pairs = Vec::with_capacity(pictures.len());
+    for pictures in pictures.chunks(BATCH) {
+        let decoded = reconstruct(vae, &images(pictures)?)?;
+        for (row, (original, face)) in pictures.iter().enumerate() {
+            pairs.push((original.clone(), to_picture(&decoded.f_get(row as i64)?)?, *face));
+        }
+    }
+    Ok(pairs)
 }
 
 /// What the decoder makes of the middle of each picture's distribution, cut to -1..1, on the CPU.
