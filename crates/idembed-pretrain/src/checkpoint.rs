@@ -25,12 +25,11 @@ impl State {
     /// Writes the whole state. An older file is replaced as a whole or not at all.
     pub(crate) fn save(&self, settings: &[(String, String)], path: &Path) -> Result<()> {
         let mut file = TensorFile::default();
-        let lists = self.parameters.list().into_iter().zip(self.average.list()).zip(self.optimizer.moments());
-        for (((name, parameter), (_, average)), moments) in lists {
-            let tensors = [parameter, average, moments.mean.shallow_clone(), moments.square.shallow_clone()];
-            for (group, tensor) in GROUPS.into_iter().zip(tensors) {
-                file.tensors.insert(format!("{group}.{name}"), tensor);
-            }
+        let moments = self.optimizer.moments().iter().flat_map(|moments| [&moments.mean, &moments.square]);
+        let vectors = [&self.parameters.numbers, &self.average.numbers].into_iter().chain(moments);
+        for (group, numbers) in GROUPS.into_iter().zip(vectors) {
+            let named = self.parameters.with(numbers)?.parameters.list();
+            file.tensors.extend(named.into_iter().map(|(name, tensor)| (format!("{group}.{name}"), tensor)));
         }
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
         file.metadata.insert("step".to_owned(), self.step.to_string());
@@ -62,16 +61,13 @@ impl State {
             file_error(FileError::Value { key: "step", got: step.clone(), expected: "a whole number".to_owned() })
         })?;
 
-        let [parameters, averages, means, squares] = GROUPS.map(|group| take_group(&file, group));
-        // The moments are checked as the parameters are: the same names, the same shapes.
-        let (mean, square) = (self.parameters.frozen_copy()?, self.parameters.frozen_copy()?);
-        let targets = [&mean, &square, &self.average, &self.parameters];
-        for (target, values) in targets.into_iter().zip([means, squares, averages, parameters]) {
-            target.set(&values)?;
+        let zeros = || self.parameters.numbers.f_zeros_like();
+        let moments = Moments { mean: zeros()?, square: zeros()? };
+        let vectors = [&self.parameters.numbers, &self.average.numbers, &moments.mean, &moments.square];
+        for (group, numbers) in GROUPS.into_iter().zip(vectors) {
+            self.parameters.with(numbers)?.parameters.set(&take_group(&file, group))?;
         }
-        let moments = mean.list().into_iter().zip(square.list());
-        let moments = moments.map(|((_, mean), (_, square))| Moments { mean, square }).collect();
-        self.optimizer = AdamW::restore(recipe.optimizer, steps, moments);
+        self.optimizer = AdamW::restore(recipe.optimizer, steps, vec![moments]);
         self.step = steps as usize;
         Ok(())
     }

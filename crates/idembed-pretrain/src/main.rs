@@ -34,7 +34,7 @@ struct Args {
     /// Stop after so many minutes; the same command goes on from there
     #[arg(long)]
     minutes: Option<f64>,
-    /// Samples of the whole training; default: what the stage is tuned for
+    /// Samples of the whole training, which a later run may change; default: what the stage is tuned for
     #[arg(long)]
     samples: Option<usize>,
     /// Samples per step; default: what the stage is tuned for
@@ -43,6 +43,9 @@ struct Args {
     /// The highest learning rate; default: what the stage is tuned for
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// Train the network of this model further instead of one that begins by chance, as long as there is no checkpoint
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     /// Folder for checkpoint, sheet and network
     #[arg(long, default_value = "out/pretrain")]
     out: PathBuf,
@@ -134,6 +137,7 @@ fn run(args: &Args) -> Result<()> {
     let dtype: DtypeChoice = args.dtype.parse().map_err(anyhow::Error::msg)?;
     let options = RunOptions {
         out: args.out.clone(),
+        from: args.from.clone(),
         compute: Compute::resolve(args.device, dtype)?,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         time: args

@@ -4,8 +4,11 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use idembed_weights::Parameters;
+use idembed_weights::tensor_file::TensorFile;
 use image::{DynamicImage, ImageFormat};
 
+use crate::checkpoint::SIZE_LIMIT;
 use crate::{PretrainError, Result};
 
 /// Makes a folder with all above it.
@@ -32,6 +35,11 @@ pub(crate) fn take_over(out: &Path, stage: &'static str, name: &str, to: &Path) 
     let from = out.join(stage).join(name);
     let content = fs::read(&from).map_err(|source| PretrainError::Earlier { stage, path: from, source })?;
     write(&to.join(name), &content)
+}
+
+/// Gives parameters the values of a file of weights.
+pub(crate) fn read_weights(parameters: &Parameters, path: &Path) -> Result<()> {
+    Ok(parameters.set(&TensorFile::read(path, "weights", SIZE_LIMIT)?.tensors)?)
 }
 
 fn write_error(path: &Path, source: io::Error) -> PretrainError {

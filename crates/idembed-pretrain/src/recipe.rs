@@ -74,13 +74,13 @@ impl Recipe {
         Ok(())
     }
 
-    /// What a checkpoint must agree with to go on from it, by name.
+    /// What a checkpoint must agree with to go on from it, by name; all but the number of steps, so that a training can
+    /// be made longer or shorter on the way.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.optimizer;
         let fields = [
             ("seed", self.seed.to_string()),
             ("batch", self.batch.to_string()),
-            ("steps", self.steps().to_string()),
             ("learning_rate", self.learning_rate.base.to_string()),
             ("warm_up", self.learning_rate.warm_up.to_string()),
             ("decay", self.learning_rate.decay.to_string()),

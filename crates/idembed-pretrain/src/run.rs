@@ -18,6 +18,8 @@ use crate::{Check, PretrainError, Recipe, Result, Share, Stage, seeds};
 pub struct RunOptions {
     /// The folder for checkpoint, sheet and network.
     pub out: PathBuf,
+    /// The folder of a model whose network is trained further, as long as there is no checkpoint.
+    pub from: Option<PathBuf>,
     /// Device and number format.
     pub compute: Compute,
     /// Cores to compute with.
@@ -65,7 +67,8 @@ pub fn train<S: Stage>(
     let checkpoint = options.out.join(format!("{}.ckpt", stage.name()));
     let settings = [stage.settings(), recipe.settings()].concat();
 
-    let mut state = State::new(stage, recipe, options.compute.device)?;
+    let from = options.from.as_deref().filter(|_| !checkpoint.exists());
+    let mut state = State::new(stage, recipe, options.compute.device, from)?;
     if checkpoint.exists() {
         state.resume(recipe, &settings, &checkpoint)?;
         say(&format!("going on after step {} of `{}`", state.step, checkpoint.display()));
@@ -76,7 +79,7 @@ pub fn train<S: Stage>(
             || options.time.is_some_and(|time| started.elapsed() >= time)
     };
     // The average is updated in place: one network shows it from now on.
-    let average = stage.build(&state.average, Kind::Float)?;
+    let average = stage.build(&state.average.parameters, Kind::Float)?;
     std::thread::scope(|scope| {
         // A GPU is one worker, for which many threads draw.
         let on_gpu = options.compute.device.is_cuda();
@@ -87,7 +90,7 @@ pub fn train<S: Stage>(
                 let share = Share { index, of: workers };
                 let (batch, first, kind) = (recipe.batch, state.step, options.compute.kind);
                 let work = Work { share, batch, first, kind, drawing_threads };
-                Ok(Worker::start(scope, stage, state.parameters.replica()?, work))
+                Ok(Worker::start(scope, stage, state.parameters.parameters.replica()?, work))
             })
             .collect::<Result<_>>()?;
         let (mut progress, mut saved, mut drawn) = (Progress::new(), Instant::now(), Instant::now());
@@ -119,6 +122,6 @@ pub fn train<S: Stage>(
 
 /// Writes the network as it is, then the sheet, which may be made with what was written.
 fn show<S: Stage>(stage: &S, network: &S::Network, state: &State, folder: &Path) -> Result<()> {
-    tch::no_grad(|| stage.export(network, &state.average, folder))?;
+    tch::no_grad(|| stage.export(network, &state.average.parameters, folder))?;
     write_png(&folder.join(format!("{}.png", stage.name())), tch::no_grad(|| stage.sheet(network))?)
 }

@@ -30,6 +30,9 @@ pub trait Stage: Sync {
         Ok(())
     }
 
+    /// Takes over what [`Stage::export`] wrote below `folder`, to train it further.
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()>;
+
     /// Draws a worker's share of a step. Depends on nothing but the stage, the step and the share.
     fn draw(&self, step: usize, share: Share) -> Result<Self::Batch>;
 

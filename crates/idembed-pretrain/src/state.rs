@@ -1,8 +1,11 @@
 //! Everything that changes while a network learns.
 
+use std::path::Path;
+
 use idembed_optimizer::{AdamW, clip_by_global_norm};
 use idembed_weights::Parameters;
-use tch::{Device, Kind, Tensor};
+use idembed_weights::packed::Packed;
+use tch::{Device, Kind};
 
 use crate::worker::Found;
 use crate::{PretrainError, Recipe, Result, Stage};
@@ -10,22 +13,25 @@ use crate::{PretrainError, Recipe, Result, Stage};
 /// The parameters, their average, the optimizer's moments, and the number of steps done.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) parameters: Parameters,
-    pub(crate) average: Parameters,
+    pub(crate) parameters: Packed,
+    pub(crate) average: Packed,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
 }
 
 impl State {
-    /// A network that has learned nothing yet.
-    pub(crate) fn new<S: Stage>(stage: &S, recipe: &Recipe, device: Device) -> Result<Self> {
+    /// A network that has learned nothing yet, or what is in the folder `from`.
+    pub(crate) fn new<S: Stage>(stage: &S, recipe: &Recipe, device: Device, from: Option<&Path>) -> Result<Self> {
         let parameters = Parameters::new(recipe.seed, device);
         stage.build(&parameters, Kind::Float)?;
-        stage.begin(&parameters)?;
-        let list = parameters.list();
-        let leaves: Vec<&Tensor> = list.iter().map(|(_, leaf)| leaf).collect();
-        let optimizer = AdamW::new(recipe.optimizer, &leaves)?;
-        Ok(State { average: parameters.frozen_copy()?, parameters, optimizer, step: 0 })
+        match from {
+            Some(folder) => stage.import(&parameters, folder)?,
+            None => stage.begin(&parameters)?,
+        }
+        let parameters = Packed::copy(&parameters)?;
+        let average = parameters.with(&parameters.numbers.f_alias_copy()?)?;
+        let optimizer = AdamW::new(recipe.optimizer, &[&parameters.numbers])?;
+        Ok(State { parameters, average, optimizer, step: 0 })
     }
 
     /// Takes the step that the workers found; returns the loss and its parts.
@@ -37,23 +43,18 @@ impl State {
             for ((_, sum), (_, part)) in sum.parts.iter_mut().zip(other.parts) {
                 *sum += part;
             }
-            for (sum, gradient) in sum.gradients.iter_mut().zip(&other.gradients) {
-                *sum = sum.f_add(gradient)?;
-            }
+            sum.gradient = sum.gradient.f_add(&other.gradient)?;
         }
         let finite = |what, value: f64| {
             if value.is_finite() { Ok(()) } else { Err(PretrainError::NotFinite { what, step: self.step + 1 }) }
         };
         finite("the loss", sum.total)?;
-        finite("the gradient", clip_by_global_norm(&mut sum.gradients, recipe.clip_norm)?)?;
+        let mut gradient = [sum.gradient];
+        finite("the gradient", clip_by_global_norm(&mut gradient, recipe.clip_norm)?)?;
 
-        let leaves = self.parameters.list();
-        let leaves: Vec<&Tensor> = leaves.iter().map(|(_, leaf)| leaf).collect();
-        let rates = vec![recipe.learning_rate.at(self.step); leaves.len()];
-        self.optimizer.update(&leaves, &sum.gradients, &rates)?;
-        let averages = self.average.list();
-        let averages: Vec<&Tensor> = averages.iter().map(|(_, average)| average).collect();
-        recipe.average.update(&averages, &leaves, self.step)?;
+        let numbers = &[&self.parameters.numbers];
+        self.optimizer.update(numbers, &gradient, &[recipe.learning_rate.at(self.step)])?;
+        recipe.average.update(&[&self.average.numbers], numbers, self.step)?;
         self.step += 1;
         Ok((sum.total, sum.parts))
     }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
 use idembed_weights::Parameters;
+use idembed_weights::packed::pack;
 use tch::{Kind, Tensor};
 
 use crate::prefetch::Prefetch;
@@ -31,8 +32,8 @@ pub(crate) struct Work {
 pub(crate) struct Found {
     pub(crate) total: f64,
     pub(crate) parts: Vec<(&'static str, f64)>,
-    /// In the order of [`Parameters::list`].
-    pub(crate) gradients: Vec<Tensor>,
+    /// As [`idembed_weights::packed::Packed::numbers`].
+    pub(crate) gradient: Tensor,
 }
 
 /// The near end of a worker.
@@ -99,6 +100,7 @@ fn learn<S: Stage>(
     let leaves: Vec<Tensor> = parameters.list().into_iter().map(|(_, leaf)| leaf).collect();
     let gradients = Tensor::f_run_backward(&[&losses.total.f_mul_scalar(weight)?], &leaves, false, false)?;
     let value = |loss: &Tensor| -> Result<f64> { Ok(weight * loss.f_double_value(&[])?) };
+    let gradient = pack(&gradients)?;
     let parts = losses.parts.iter().map(|(name, loss)| Ok((*name, value(loss)?))).collect::<Result<_>>()?;
-    Ok(Found { total: value(&losses.total)?, parts, gradients })
+    Ok(Found { total: value(&losses.total)?, parts, gradient })
 }

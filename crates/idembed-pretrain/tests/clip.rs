@@ -17,6 +17,7 @@ fn a_trained_clip_is_loaded_and_scores() {
     let recipe = ClipStage::recipe(&Choices { samples: Some(12), batch: Some(6), ..Choices::default() });
     let options = RunOptions {
         out: folder.path().to_path_buf(),
+        from: None,
         compute: Compute::CPU_F32,
         threads: 2,
         time: None,

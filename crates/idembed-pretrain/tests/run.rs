@@ -10,6 +10,7 @@ use std::time::Duration;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 use idembed_pretrain::{Check, Losses, Outcome, PretrainError, Recipe, Result, RunOptions, Share, Stage, train};
+use idembed_weights::tensor_file::TensorFile;
 use idembed_weights::{Compute, Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
@@ -39,6 +40,10 @@ impl Stage for Line {
         let weights = Weights::from_parameters(parameters, kind);
         let root = weights.root();
         Ok((root.tensor("line.weight", &[WIDTH, WIDTH])?, root.tensor("line.bias", &[WIDTH])?))
+    }
+
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        Ok(parameters.set(&TensorFile::read(&folder.join("line.safetensors"), "line", 1 << 20)?.tensors)?)
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<Self::Batch> {
@@ -89,6 +94,7 @@ fn recipe(batch: usize, steps: usize) -> Recipe {
 fn options(out: &Path, threads: usize) -> RunOptions {
     RunOptions {
         out: out.to_path_buf(),
+        from: None,
         compute: Compute::CPU_F32,
         threads,
         time: None,
@@ -170,12 +176,37 @@ fn a_loss_that_is_no_number_keeps_the_checkpoint_before() {
 }
 
 #[test]
+fn a_network_can_be_trained_further_elsewhere() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (trained, _) = run_until(&line(4), &recipe(4, 400), &options(first.path(), 1), 0).unwrap();
+    let further = RunOptions { from: Some(first.path().to_path_buf()), ..options(second.path(), 1) };
+    let off = |steps| run_until(&line(4), &recipe(4, steps), &further, 0).unwrap().0.checks[0].value;
+    let (before, after) = (trained.checks[0].value, off(1));
+    assert!(before < 0.2 && (before - after).abs() < 0.05, "{before} {after}");
+    // From then on the checkpoint counts.
+    std::fs::remove_file(first.path().join("line.safetensors")).unwrap();
+    assert!(off(2) < 0.2);
+    let missing = RunOptions { out: first.path().join("new"), ..further.clone() };
+    assert!(run_until(&line(4), &recipe(4, 1), &missing, 0).unwrap_err().to_string().contains("line.safetensors"));
+}
+
+#[test]
+fn a_training_can_be_made_longer_or_shorter_on_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), 1);
+    for (steps, reached) in [(10, 10), (20, 20), (15, 20)] {
+        let (outcome, _) = run_until(&line(4), &recipe(4, steps), &options, 0).unwrap();
+        assert!(outcome.complete && outcome.step == reached, "{outcome:?}");
+    }
+}
+
+#[test]
 fn other_settings_and_damaged_checkpoints_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(folder.path(), 1);
     run_until(&line(4), &recipe(4, 20), &options, 5).unwrap();
-    let error = run_until(&line(4), &recipe(4, 21), &options, 0).unwrap_err();
-    assert!(error.to_string().contains("steps 20, this run has 21"), "{error}");
+    let error = run_until(&line(5), &recipe(5, 20), &options, 0).unwrap_err();
+    assert!(error.to_string().contains("batch 4, this run has 5"), "{error}");
     assert!(error.hint().unwrap().contains("--out"));
 
     let checkpoint = folder.path().join("line.ckpt");

@@ -9,6 +9,7 @@ pub mod device;
 pub mod error;
 mod files;
 mod initialisation;
+pub mod packed;
 mod parameters;
 pub mod tensor_file;
 mod weights;

@@ -62,7 +62,10 @@ impl Parameters {
         })
     }
 
-    fn map(&self, change: impl Fn(&Tensor) -> std::result::Result<Tensor, tch::TchError>) -> Result<Self> {
+    pub(crate) fn map(
+        &self,
+        mut change: impl FnMut(&Tensor) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Self> {
         let changed = self.list().into_iter().map(|(name, tensor)| Ok((name, change(&tensor)?)));
         let changed: BTreeMap<String, Tensor> = changed.collect::<Result<_>>()?;
         Ok(Parameters { prefix: String::new(), tensors: Arc::new(Mutex::new(changed)), ..*self })

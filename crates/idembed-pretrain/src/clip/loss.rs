@@ -3,7 +3,7 @@
 use std::fmt;
 
 use idembed_diffusion::clip::ClipModel;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use crate::{Losses, Result};
 
@@ -38,8 +38,8 @@ impl ClipLoss {
     /// - `ids`: `[batch, tokens]`, i64, each row with an end token
     /// - `words`: `[batch, tokens]`, 1 for the tokens between start and end, of which each row has one, and 0
     pub fn losses(&self, model: &ClipModel, pixel_values: &Tensor, ids: &Tensor, words: &Tensor) -> Result<Losses> {
+        let words = words.f_to_device(pixel_values.device())?.f_unsqueeze(-1)?;
         let states = model.text_states(ids)?;
-        let words = words.f_to_device(states.device())?.f_unsqueeze(-1)?;
         let sum = states.f_to_kind(Kind::Float)?.f_mul(&words)?.f_sum_dim_intlist(1, false, Kind::Float)?;
         let mean = sum.f_div(&words.f_sum_dim_intlist(1, false, Kind::Float)?)?;
         let pictures = model.image_embeds(pixel_values)?;
@@ -62,7 +62,7 @@ impl ClipLoss {
 fn contrastive(pictures: &Tensor, texts: &Tensor, logit_scale: &Tensor) -> Result<Tensor> {
     let scale = logit_scale.f_to_kind(Kind::Float)?.f_clamp_max(LARGEST_SCALE.ln())?.f_exp()?;
     let logits = pictures.f_matmul(&texts.f_transpose(0, 1)?)?.f_mul(&scale)?;
-    let own = Tensor::f_arange(logits.size()[0], (Kind::Int64, Device::Cpu))?.f_to_device(logits.device())?;
+    let own = Tensor::f_arange(logits.size()[0], (Kind::Int64, logits.device()))?;
     let cross_entropy = |logits: &Tensor| logits.f_cross_entropy_loss(&own, None::<Tensor>, Reduction::Mean, -100, 0.0);
     let (rows, columns) = (cross_entropy(&logits)?, cross_entropy(&logits.f_transpose(0, 1)?)?);
     Ok(rows.f_add(&columns)?.f_mul_scalar(0.5)?)

@@ -16,6 +16,7 @@ use idembed_world::SIDE;
 use image::RgbImage;
 use tch::{Device, Kind};
 
+use crate::outputs::read_weights;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, tokenizer};
 pub use batch::CaptionedBatch;
@@ -24,6 +25,7 @@ pub use loss::ClipLoss;
 
 /// Its folder within that of a run: network, tokenizer and how pictures are prepared, as `transformers` keeps them.
 const FOLDER: &str = "clip";
+const WEIGHTS: &str = "model.safetensors";
 /// Each worker compares its share of a step with itself only. In a short trial, steps of 128 learned less from as many
 /// samples.
 const USUAL: Usual = Usual { samples: 400_000, batch: 64, learning_rate: 1e-3 };
@@ -111,6 +113,10 @@ impl Stage for ClipStage {
         Ok(ClipModel::from_weights(self.config.clone(), Weights::from_parameters(parameters, kind))?)
     }
 
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        read_weights(parameters, &folder.join(FOLDER).join(WEIGHTS))
+    }
+
     fn draw(&self, step: usize, share: Share) -> Result<CaptionedBatch> {
         let samples = share.samples(self.recipe.batch);
         let first = (step * self.recipe.batch + samples.start) as u64;
@@ -137,7 +143,7 @@ impl Stage for ClipStage {
 
     fn export(&self, _: &ClipModel, parameters: &Parameters, out: &Path) -> Result<()> {
         let folder = out.join(FOLDER);
-        parameters.save(&folder.join("model.safetensors"), Kind::Half)?;
+        parameters.save(&folder.join(WEIGHTS), Kind::Half)?;
         self.config.write(&folder.join("config.json"))?;
         Ok(self.preprocessor.write(&folder.join("preprocessor_config.json"))?)
     }

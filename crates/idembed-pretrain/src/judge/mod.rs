@@ -11,7 +11,7 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::outputs::make_folder;
+use crate::outputs::{make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
@@ -20,6 +20,9 @@ use held_out::HeldOut;
 pub use network::{Judge, Verdict};
 
 const USUAL: Usual = Usual { samples: 120_000, batch: 32, learning_rate: 2e-3 };
+
+/// The file of the weights.
+const WEIGHTS: &str = "model.safetensors";
 
 /// The judge's training.
 #[derive(Debug)]
@@ -68,6 +71,10 @@ impl Stage for JudgeStage {
         Judge::from_weights(Weights::from_parameters(parameters, kind))
     }
 
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        read_weights(parameters, &folder.join(self.name()).join(WEIGHTS))
+    }
+
     fn draw(&self, step: usize, share: Share) -> Result<PictureBatch> {
         let batch = self.recipe.batch;
         let samples = share.samples(batch);
@@ -106,6 +113,6 @@ impl Stage for JudgeStage {
     fn export(&self, _: &Judge, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
         make_folder(&folder)?;
-        Ok(parameters.save(&folder.join("model.safetensors"), Kind::Half)?)
+        Ok(parameters.save(&folder.join(WEIGHTS), Kind::Half)?)
     }
 }

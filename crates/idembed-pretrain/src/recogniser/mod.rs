@@ -14,7 +14,7 @@ use idembed_world::Who;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
-use crate::outputs::make_folder;
+use crate::outputs::{make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
@@ -29,6 +29,9 @@ const USUAL: Usual = Usual { samples: 160_000, batch: 32, learning_rate: 2e-3 };
 const MARGIN: AngularMargin = AngularMargin { scale: 24.0, angle: 0.3 };
 /// The share of the training after which the angle has grown to that from 0.
 const MARGIN_GROWS: f64 = 0.3;
+
+/// The file of the weights.
+const WEIGHTS: &str = "model.safetensors";
 
 /// The recogniser's training.
 #[derive(Debug)]
@@ -95,6 +98,10 @@ impl Stage for RecogniserStage {
         Learner::build(parameters, kind, &self.table)
     }
 
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        read_weights(&parameters.part(network::NETWORK), &folder.join(self.name()).join(WEIGHTS))
+    }
+
     fn draw(&self, step: usize, share: Share) -> Result<FaceBatch> {
         let batch = self.recipe.batch;
         let samples = share.samples(batch);
@@ -126,6 +133,6 @@ impl Stage for RecogniserStage {
     fn export(&self, _: &Learner, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
         make_folder(&folder)?;
-        Ok(parameters.part(network::NETWORK).save(&folder.join("model.safetensors"), Kind::Half)?)
+        Ok(parameters.part(network::NETWORK).save(&folder.join(WEIGHTS), Kind::Half)?)
     }
 }

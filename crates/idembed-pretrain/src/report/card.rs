@@ -74,11 +74,10 @@ fn training(out: &Path, stage: &str) -> Result<String> {
     let metadata = TensorFile::read(&path, "checkpoint", SIZE_LIMIT)?.metadata;
     let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let text = |key: &str| metadata.get(key).map_or("?", String::as_str);
-    let (done, all, batch) = (number("step"), number("run.steps"), number("run.batch"));
-    let part = if done < all { format!(" of {}", all * batch) } else { String::new() };
+    let batch = number("run.batch");
     Ok(format!(
-        "{}{part} samples, {batch} per step, learning rate {}, seed {}",
-        done * batch,
+        "{} samples, {batch} per step, learning rate {}, seed {}",
+        number("step") * batch,
         text("run.learning_rate"),
         text("run.seed")
     ))

@@ -19,7 +19,7 @@ use crate::{PretrainError, Result};
 /// Pictures in one file: what is lost at most when the making is stopped.
 const SHEET: usize = 4096;
 /// Pictures encoded at once.
-const BATCH: usize = 32;
+const BATCH: usize = 128;
 /// Bytes of one file at most, as a bound on what is read.
 const SIZE_LIMIT: u64 = 64 << 20;
 

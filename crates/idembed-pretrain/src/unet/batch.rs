@@ -47,7 +47,8 @@ impl NoisyBatch {
             timesteps: moved(&self.timesteps)?,
             weights: moved(&self.weights)?,
             visibility: moved(&self.visibility)?,
-            ids: moved(&self.ids)?,
+            // Checked on the CPU before they go to the device.
+            ids: self.ids.shallow_clone(),
             silenced: moved(&self.silenced)?,
             words: self.words.to_device(device)?,
         })

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use super::networks::{TEXT_ENCODER, UNET, text_encoder};
-use crate::outputs::{take_over, write};
+use crate::outputs::{self, take_over, write};
 use crate::{PretrainError, Result, tokenizer};
 
 /// Files that are the same whatever is learned: where they go, and what is in them.
@@ -25,6 +25,10 @@ const FILES: [(&str, &str); 4] = [
 ];
 /// The text encoder's configuration, but for what the tokenizer decides.
 const TEXT_ENCODER_CONFIG: &str = include_str!("files/text_encoder.json");
+
+/// The parts that are trained here and their files.
+const WEIGHTS: [(&str, &str); 2] =
+    [(TEXT_ENCODER, "text_encoder/model.safetensors"), (UNET, "unet/diffusion_pytorch_model.safetensors")];
 
 /// What the stage `vae` leaves.
 const VAE_FILES: [&str; 2] = ["config.json", "diffusion_pytorch_model.safetensors"];
@@ -90,11 +94,13 @@ impl ModelFolder {
 
     /// Writes the weights of text encoder and U-Net.
     pub(super) fn write_weights(&self, parameters: &Parameters) -> Result<()> {
-        let text_encoder = self.path.join("text_encoder").join("model.safetensors");
-        parameters.part(TEXT_ENCODER).save(&text_encoder, Kind::Half)?;
-        let unet = self.path.join("unet").join("diffusion_pytorch_model.safetensors");
-        Ok(parameters.part(UNET).save(&unet, Kind::Half)?)
+        WEIGHTS.iter().try_for_each(|(part, file)| Ok(parameters.part(part).save(&self.path.join(file), Kind::Half)?))
     }
+}
+
+/// Reads the weights of text encoder and U-Net that [`ModelFolder::write_weights`] wrote.
+pub(super) fn read_weights(parameters: &Parameters, folder: &Path) -> Result<()> {
+    WEIGHTS.iter().try_for_each(|(part, file)| outputs::read_weights(&parameters.part(part), &folder.join(file)))
 }
 
 /// The configuration with the numbers that the tokenizer decides.

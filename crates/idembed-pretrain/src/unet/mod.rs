@@ -130,6 +130,10 @@ impl Stage for UNetStage {
         })
     }
 
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        folder::read_weights(parameters, folder)
+    }
+
     fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {
         let first = step * self.recipe.batch;
         let samples = share.samples(self.recipe.batch);

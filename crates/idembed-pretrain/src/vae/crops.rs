@@ -1,4 +1,4 @@
-//! What the autoencoder learns from: parts of drawn pictures.
+//! What the autoencoder learns from: drawn pictures and parts of them.
 
 use idembed_world::{Drawn, Sample};
 use image::imageops;
@@ -16,19 +16,32 @@ const PER_PICTURE: u64 = 2;
 /// How far a face may be from the middle of its crop, in pixels.
 const JITTER: f32 = 20.0;
 
-/// The crops of a run, in their order: by turns one around a face and one from anywhere.
+/// The pictures of a run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Crops {
+pub(super) struct Pictures {
     /// The run's seed.
     pub(super) run: u64,
 }
 
-impl Crops {
-    /// The crops from `first` on.
+impl Pictures {
+    /// Whole pictures from `first` on.
+    ///
+    /// # Shapes
+    /// - returns: `[count, 3, SIDE, SIDE]` with the side of the world's pictures, bytes
+    pub(super) fn whole(&self, first: u64, count: usize) -> Result<Tensor> {
+        let mut pixels = Vec::with_capacity(count * 3 * (idembed_world::SIDE * idembed_world::SIDE) as usize);
+        for index in first..first + count as u64 {
+            let sample = Sample::training(seeds::training(self.run, index));
+            pixels.extend_from_slice(idembed_world::draw(&sample, idembed_world::SIDE)?.picture.as_raw());
+        }
+        to_planes(&pixels, count as i64, idembed_world::SIDE.into())
+    }
+
+    /// Crops from `first` on: by turns one around a face and one from anywhere.
     ///
     /// # Shapes
     /// - returns: `[count, 3, SIDE, SIDE]`, bytes
-    pub(super) fn draw(&self, first: u64, count: usize) -> Result<Tensor> {
+    pub(super) fn crops(&self, first: u64, count: usize) -> Result<Tensor> {
         let mut pixels = Vec::with_capacity(count * 3 * (SIDE * SIDE) as usize);
         let mut last: Option<(u64, Drawn)> = None;
         for index in first..first + count as u64 {

@@ -14,22 +14,27 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
-use crate::outputs::make_folder;
+use crate::outputs::{make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
-use crops::Crops;
+use crops::Pictures;
 use held_out::HeldOut;
 pub use loss::LossWeights;
 
 const USUAL: Usual = Usual { samples: 400_000, batch: 8, learning_rate: 1e-3 };
+/// One step of so many sees whole pictures, the others crops: the group norms have to know both, and a crop is cheap.
+const WHOLE_EVERY: usize = 4;
+
+/// The file of the weights.
+const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// The autoencoder's training.
 #[derive(Debug)]
 pub struct VaeStage {
     config: VaeConfig,
     weights: LossWeights,
-    crops: Crops,
+    pictures: Pictures,
     recipe: Recipe,
     held_out: HeldOut,
 }
@@ -52,7 +57,7 @@ impl VaeStage {
         Ok(VaeStage {
             config: config(),
             weights: LossWeights::default(),
-            crops: Crops { run: recipe.seed },
+            pictures: Pictures { run: recipe.seed },
             recipe,
             held_out: HeldOut::draw()?,
         })
@@ -64,12 +69,12 @@ impl VaeStage {
     }
 }
 
-/// The network: small, and without attention, so that what it learns on crops holds for whole pictures.
+/// The network: without attention, so that what it learns on crops holds for whole pictures.
 fn config() -> VaeConfig {
     VaeConfig {
         image_channels: 3,
         latent_channels: 4,
-        block_channels: vec![16, 32, 64, 128],
+        block_channels: vec![32, 64, 128, 128],
         layers: 1,
         norm_groups: 8,
         // Until it is measured.
@@ -93,7 +98,11 @@ impl Stage for VaeStage {
     fn settings(&self) -> Vec<(String, String)> {
         let VaeConfig { block_channels, layers, norm_groups, mid_attention, .. } = &self.config;
         let network = format!("{block_channels:?} {layers} {norm_groups} {mid_attention}");
-        let fields = [("network", network), ("loss", self.weights.to_string()), ("crops", crops::SIDE.to_string())];
+        let fields = [
+            ("network", network),
+            ("loss", self.weights.to_string()),
+            ("crops", format!("{} {WHOLE_EVERY}", crops::SIDE)),
+        ];
         fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
@@ -101,12 +110,18 @@ impl Stage for VaeStage {
         Ok(Vae::from_weights(self.config.clone(), Weights::from_parameters(parameters, kind))?)
     }
 
+    fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        read_weights(parameters, &folder.join("vae").join(WEIGHTS))
+    }
+
     fn draw(&self, step: usize, share: Share) -> Result<CropBatch> {
         let batch = self.recipe.batch;
         let samples = share.samples(batch);
         let (first, count) = (samples.start as i64, samples.len() as i64);
-        let pixels = self.crops.draw((step * batch + samples.start) as u64, samples.len())?;
-        let side = crops::SIDE / self.config.downscale();
+        let whole = (step + 1).is_multiple_of(WHOLE_EVERY);
+        let draw = if whole { Pictures::whole } else { Pictures::crops };
+        let pixels = draw(&self.pictures, (step * batch + samples.start) as u64, samples.len())?;
+        let side = pixels.size()[2] / self.config.downscale();
         let seed = (self.recipe.seed << 32) + step as u64;
         let shape = [batch as i64, self.config.latent_channels, side, side];
         let noise = Tensor::f_cat(&seeded_noise(seed, &shape, 1)?, 0)?;
@@ -136,7 +151,7 @@ impl Stage for VaeStage {
         let scaling_factor = 1.0 / self.held_out.latents_std(network)?;
         let folder = folder.join("vae");
         make_folder(&folder)?;
-        parameters.save(&folder.join("diffusion_pytorch_model.safetensors"), Kind::Half)?;
+        parameters.save(&folder.join(WEIGHTS), Kind::Half)?;
         let config = VaeConfig { scaling_factor, ..self.config.clone() };
         Ok(config.write(&folder.join("config.json"))?)
     }
