@@ -5,7 +5,7 @@ use crate::program::{Place, mini, text, with_me};
 #[test]
 fn every_word_has_its_picture_and_its_numbers() {
     let place = Place::new();
-    let value = place.json(&["attention", "a photo of <me> on the beach", &with_me(), "--steps=5", "--out=maps"]);
+    let value = place.json(&["attention", "a photo of <me> at the beach", &with_me(), "--steps=5", "--out=maps"]);
     let words = value["words"].as_array().unwrap();
     let names: Vec<&str> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
     assert_eq!(names, ["photo", "<me>", "beach"]);

@@ -39,7 +39,7 @@ fn json_names_pictures_and_settings() {
 #[test]
 fn a_seed_gives_the_same_picture_in_any_batch() {
     let place = Place::new();
-    let draw = |flags: &[&str]| place.succeeds(&[&["generate", "a woman on the beach", "--steps=3"], flags].concat());
+    let draw = |flags: &[&str]| place.succeeds(&[&["generate", "a woman at the beach", "--steps=3"], flags].concat());
     draw(&["-n3", "--batch=3", "--out=together"]);
     draw(&["-n3", "--batch=2", "--out=in-two"]);
     draw(&["--seed=2", "--out=alone"]);

@@ -44,7 +44,7 @@ fn a_batch_is_the_same_pictures_one_by_one() {
     let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
     let case = |batch: u64| {
         json!({
-            "prompt": "a photo of a woman in the garden", "negative": "", "guidance": 4.0, "steps": 4, "sampler": "euler-a",
+            "prompt": "a photo of a woman in a garden", "negative": "", "guidance": 4.0, "steps": 4, "sampler": "euler-a",
             "width": 72, "height": 136, "seeds": [8, 9, 10], "batch": batch,
         })
     };
@@ -67,7 +67,7 @@ fn a_batch_is_the_same_pictures_one_by_one() {
 #[test]
 fn short_formats_draw_nearly_the_same() {
     let case = json!({
-        "prompt": "a closeup photo of a man on the beach", "negative": "", "guidance": 4.0, "steps": 8, "sampler": "ddim",
+        "prompt": "a close-up photo of a man at the beach", "negative": "", "guidance": 4.0, "steps": 8, "sampler": "ddim",
         "width": 136, "height": 104, "seeds": [3],
     });
     let in_format = |kind| {

@@ -35,7 +35,7 @@ use tch::Tensor;
 #[test]
 fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     let Some(python) = python() else { return };
-    let (prompt, seed, steps) = ("a photo of <me> on the beach", 7, 8);
+    let (prompt, seed, steps) = ("a photo of <me> at the beach", 7, 8);
     let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
     let identity = a_staged_identity(&model);
     let folder = tempfile::tempdir().unwrap();

@@ -68,7 +68,7 @@ impl Default for LearnSettings {
             template: DEFAULT_TEMPLATE.to_owned(),
             prompts: [
                 "a photo of {}",
-                "a photo of {} on the beach",
+                "a photo of {} at the beach",
                 "a photo of {} wearing sunglasses",
                 "a sketch of {}",
             ]

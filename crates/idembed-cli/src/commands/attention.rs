@@ -20,7 +20,7 @@ use crate::{interrupt, output, pages, pixels, png};
 const EXAMPLES: &str = "\
 Examples:
   idembed attention \"a photo of a man holding a basketball in a garage\"
-  idembed attention \"a photo of <me> on the beach\" -i me=me.identity.safetensors \\
+  idembed attention \"a photo of <me> at the beach\" -i me=me.identity.safetensors \\
       --words \"<me>,beach\" --mask face.png
 
 Draws one picture and writes into DIR:

@@ -305,7 +305,7 @@ impl Story<'_> {
         settings.extend(pages::learning_settings(&plan.config));
         let name = &plan.demo.name;
         let next = format!(
-            "idembed generate \"a photo of {word} in the forest\" --identity {name}={name}.identity.safetensors\n\
+            "idembed generate \"a photo of {word} in a forest\" --identity {name}={name}.identity.safetensors\n\
              idembed learn PHOTO --name me"
         );
         Ok(page

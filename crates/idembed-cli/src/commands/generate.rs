@@ -15,7 +15,7 @@ use crate::{interrupt, output, png};
 
 const EXAMPLES: &str = "\
 Examples:
-  idembed generate \"a photo of a woman on the beach\"
+  idembed generate \"a photo of a woman at the beach\"
   idembed generate \"a photo of <me> in space\" -i me=me.identity.safetensors -n 4
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --model models/sd15 --size 768x512

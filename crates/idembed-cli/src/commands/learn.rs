@@ -33,7 +33,7 @@ Examples:
 
 The largest face near the middle is found, and learned with its hair and
 shoulders; --face, --crop and --no-face say otherwise. Then draw with it:
-  idembed generate \"a photo of <me> on the beach\" -i me=me.identity.safetensors
+  idembed generate \"a photo of <me> at the beach\" -i me=me.identity.safetensors
 
 While it runs, FILE.ckpt beside the output holds the whole state. After Ctrl-C
 or a crash, the same command with --resume FILE.ckpt goes on and ends with the

@@ -30,8 +30,8 @@ const EXAMPLES: &str = "\
 Examples:
   idembed demo                        see it all at work, in a few minutes
   idembed learn photo.jpg --name me   learn a face from one photo
-  idembed generate \"a photo of <me> on the beach\" -i me=me.identity.safetensors
-  idembed attention \"a photo of <me> on the beach\" -i me=me.identity.safetensors
+  idembed generate \"a photo of <me> at the beach\" -i me=me.identity.safetensors
+  idembed attention \"a photo of <me> at the beach\" -i me=me.identity.safetensors
   idembed doctor                      what is there, and what is missing
 
 `idembed help COMMAND` explains a command. Learn only faces of people who agreed.";
