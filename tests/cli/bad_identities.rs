@@ -26,11 +26,11 @@ fn damaged_identity_files() {
     changed(&place, "later", metadata("format", "idembed-identity/2"));
     refused(&place, "later", &["its format is `idembed-identity/2`, expected `idembed-identity/1`", "later version"]);
     changed(&place, "stages", metadata("stages", "7"));
-    refused(&place, "stages", &["shape [5, 192], expected [7, 192]"]);
+    refused(&place, "stages", &["shape [5, 128], expected [7, 128]"]);
     changed(&place, "no-number", metadata("hidden", "many"));
     refused(&place, "no-number", &["hidden = `many`"]);
-    changed(&place, "misshapen", |file| file.header["k"]["shape"] = json!([192, 5]));
-    refused(&place, "misshapen", &["tensor `k` has shape [192, 5], expected [5, 192]"]);
+    changed(&place, "misshapen", |file| file.header["k"]["shape"] = json!([128, 5]));
+    refused(&place, "misshapen", &["tensor `k` has shape [128, 5], expected [5, 128]"]);
     changed(&place, "other-name", |file| file.rename("v", "w"));
     refused(&place, "other-name", &["tensor `v` is missing"]);
     changed(&place, "nan", |file| file.data[..4].copy_from_slice(&f32::NAN.to_le_bytes()));
@@ -63,19 +63,19 @@ fn identities_for_another_model() {
 
     // Half as wide: no force helps.
     changed(&place, "narrow", |file| {
-        file.header["__metadata__"]["hidden"] = json!("96");
+        file.header["__metadata__"]["hidden"] = json!("64");
         for name in ["k", "v"] {
-            file.header[name]["shape"] = json!([10, 96]);
+            file.header[name]["shape"] = json!([10, 64]);
         }
         file.header["__metadata__"]["stages"] = json!("10");
     });
     let narrow = ["generate", "a photo of <me>", "--steps=1", "--force", "-i", "me=narrow"];
-    place.fails(1, &narrow, &["vectors of 96 numbers, this model needs 192"]);
+    place.fails(1, &narrow, &["vectors of 64 numbers, this model needs 128"]);
 }
 
 #[test]
 fn an_identity_serves_under_any_name() {
     let place = Place::new();
     let given = format!("someone={}", text(identity()));
-    place.succeeds(&["generate", "<someone>, <someone> in the forest", "--steps=1", "-i", &given]);
+    place.succeeds(&["generate", "<someone>, <someone> in a forest", "--steps=1", "-i", &given]);
 }

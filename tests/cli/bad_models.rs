@@ -67,16 +67,16 @@ fn tensors_of_another_name_shape_or_dtype() {
             file.write(&path);
         }
     };
-    let name = "encoder.layers.0.mlp.fc1.weight";
-    refused(spoil(|file| file.rename("encoder.layers.0.mlp.fc1.weight", "fc1")), &[name, "is missing"]);
+    let name = "text_model.encoder.layers.0.mlp.fc1.weight";
+    refused(spoil(|file| file.rename("text_model.encoder.layers.0.mlp.fc1.weight", "fc1")), &[name, "is missing"]);
     refused(
         spoil(|file| {
-            let shape = &mut file.header["encoder.layers.0.mlp.fc1.weight"]["shape"];
+            let shape = &mut file.header["text_model.encoder.layers.0.mlp.fc1.weight"]["shape"];
             *shape = json!([shape[1], shape[0]]);
         }),
         &[name, "has shape", "expected"],
     );
-    refused(spoil(|file| file.header["encoder.layers.0.mlp.fc1.weight"]["dtype"] = json!("I16")), &[name, "dtype I16"]);
+    refused(spoil(|file| file.header["text_model.encoder.layers.0.mlp.fc1.weight"]["dtype"] = json!("I16")), &[name, "dtype I16"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn an_identity_says_what_it_was_learned_from() {
     assert_eq!(value["class"], "person");
     assert_eq!(value["method"], "sefi");
     assert_eq!(value["base_model"], "mini");
-    assert_eq!((&value["stages"], &value["steps"], &value["hidden"]), (&5.into(), &4.into(), &192.into()));
+    assert_eq!((&value["stages"], &value["steps"], &value["hidden"]), (&5.into(), &4.into(), &128.into()));
     let shown = place.succeeds(&["inspect", text(identity())]);
     assert!(shown.contains("class                person\n"), "{shown}");
 }
@@ -54,8 +54,8 @@ fn an_embedding_is_one_vector() {
     assert_eq!((&value["file"], &value["vectors"]), (&"me.safetensors".into(), &10.into()));
     assert!(value["loss"].as_str().unwrap().contains("become their mean"), "{value}");
     let file = TensorFile::read(&place.path("me.safetensors"));
-    assert_eq!(file.header["emb_params"]["shape"], serde_json::json!([1, 192]));
-    assert_eq!(file.data.len(), 4 * 192);
+    assert_eq!(file.header["emb_params"]["shape"], serde_json::json!([1, 128]));
+    assert_eq!(file.data.len(), 4 * 128);
     let said = place.run(&["export", text(identity()), "--to=embedding", "--out=again.safetensors"]);
     assert_eq!(said.stdout, "again.safetensors\n");
     assert!(said.stderr.contains("become their mean"), "what is lost is said: {}", said.stderr);

@@ -161,6 +161,7 @@ fn transformers_scores_prompts_as_we_do() {
 fn train_in<S: Stage>(folder: &Path, stage: &S, recipe: &Recipe) {
     let options = RunOptions {
         out: folder.to_path_buf(),
+        from: None,
         compute: Compute::CPU_F32,
         threads: 1,
         time: None,

@@ -182,7 +182,7 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
         }
         StageName::Unet => {
             let recipe = UNetStage::recipe(&choices);
-            let stage = UNetStage::new(recipe, &options.out, options.compute, &STOP, say)?;
+            let stage = UNetStage::new(recipe, options, &STOP, say)?;
             train(&stage, &recipe, options, &STOP, say)?
         }
         StageName::Clip => {

@@ -97,6 +97,19 @@ fn the_noise_predictor_needs_the_autoencoder_and_becomes_a_model() {
     assert!(done && text.contains("complete after 10 steps") && !text.contains("encoded"), "{text}");
 }
 
+/// The text encoder and the noise predictor of a model in another folder, with its autoencoder.
+#[test]
+fn a_whole_model_can_be_trained_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini");
+    let mut command = program(folder.path(), &["--stage=unet", "--samples=8", "--batch=4", "--learning-rate=1e-5"]);
+    let (done, text) = said(command.arg("--from").arg(&mini));
+    assert!(done && text.contains("complete after 2 steps"), "{text}");
+    let loss = text.lines().find_map(|line| line.strip_prefix("held-out loss: ")).unwrap();
+    let loss: f64 = loss.trim().parse().unwrap();
+    assert!(loss < 0.2, "one that begins by chance has 1: {loss}");
+}
+
 #[test]
 fn the_report_says_which_stage_is_missing() {
     let folder = tempfile::tempdir().unwrap();

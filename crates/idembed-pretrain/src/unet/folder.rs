@@ -51,16 +51,18 @@ pub(super) struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Makes `out/model` from what the earlier stages left in `out`; only the weights that are to be learned are missing.
-    pub(super) fn prepare(out: &Path) -> Result<Self> {
+    /// Makes `out/model` from what the earlier stages left in `out`, or in `from` where they are not in `out`; only the
+    /// weights that are to be learned are missing.
+    pub(super) fn prepare(out: &Path, from: Option<&Path>) -> Result<Self> {
         let path = out.join("model");
+        let left_in = |stage: &str| from.filter(|_| !out.join(stage).is_dir()).unwrap_or(out);
         for (name, content) in FILES {
             write(&path.join(name), content.as_bytes())?;
         }
-        VAE_FILES.iter().try_for_each(|name| take_over(out, "vae", name, &path.join("vae")))?;
+        VAE_FILES.iter().try_for_each(|name| take_over(left_in("vae"), "vae", name, &path.join("vae")))?;
         // The text encoder goes on from CLIP's, so its tokens must be CLIP's.
-        tokenizer::FILES.iter().try_for_each(|name| take_over(out, "clip", name, &path.join("tokenizer")))?;
-        let clip = out.join("clip").join("model.safetensors");
+        tokenizer::FILES.iter().try_for_each(|name| take_over(left_in("clip"), "clip", name, &path.join("tokenizer")))?;
+        let clip = left_in("clip").join("clip").join("model.safetensors");
         if !clip.is_file() {
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(PretrainError::Earlier { stage: "clip", path: clip, source });

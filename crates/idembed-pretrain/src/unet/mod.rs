@@ -21,7 +21,7 @@ use image::RgbImage;
 use tch::{Device, Kind};
 
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, seeds};
+use crate::{Check, Choices, Losses, Recipe, Result, RunOptions, Share, Stage, seeds};
 use album::Album;
 use batch::Source;
 pub use batch::{NoisyBatch, min_snr_weight};
@@ -53,7 +53,8 @@ pub struct UNetStage {
 }
 
 impl UNetStage {
-    /// The stage for a recipe, in the folder where the earlier stages left the autoencoder and the tokenizer.
+    /// The stage for a recipe, in the folder where the earlier stages left the autoencoder and CLIP; what is not there is
+    /// taken from the model that is trained further.
     ///
     /// Draws and encodes the pictures first, which takes minutes; what is done is kept.
     ///
@@ -61,13 +62,13 @@ impl UNetStage {
     /// An earlier stage is missing, a file cannot be read or written, or `stop` became true.
     pub fn new(
         recipe: Recipe,
-        out: &Path,
-        compute: Compute,
+        options: &RunOptions,
         stop: &AtomicBool,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self> {
-        let compute = Compute { kind: Kind::Float, ..compute };
-        let folder = ModelFolder::prepare(out)?;
+        let RunOptions { out, from, .. } = options;
+        let compute = Compute { kind: Kind::Float, ..options.compute };
+        let folder = ModelFolder::prepare(out, from.as_deref())?;
         let vae = folder.vae(compute)?;
         let pictures = PICTURES.min(recipe.steps() * recipe.batch);
         let sample = |index| training_sample(&recipe, index);
