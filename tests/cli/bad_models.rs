@@ -76,7 +76,10 @@ fn tensors_of_another_name_shape_or_dtype() {
         }),
         &[name, "has shape", "expected"],
     );
-    refused(spoil(|file| file.header["text_model.encoder.layers.0.mlp.fc1.weight"]["dtype"] = json!("I16")), &[name, "dtype I16"]);
+    refused(
+        spoil(|file| file.header["text_model.encoder.layers.0.mlp.fc1.weight"]["dtype"] = json!("I16")),
+        &[name, "dtype I16"],
+    );
 }
 
 #[test]

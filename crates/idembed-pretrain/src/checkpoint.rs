@@ -26,9 +26,9 @@ impl State {
     pub(crate) fn save(&self, settings: &[(String, String)], path: &Path) -> Result<()> {
         let mut file = TensorFile::default();
         let moments = self.optimizer.moments().iter().flat_map(|moments| [&moments.mean, &moments.square]);
-        let vectors = [&self.parameters.numbers, &self.average.numbers].into_iter().chain(moments);
+        let vectors = [&self.trained.numbers, &self.average.numbers].into_iter().chain(moments);
         for (group, numbers) in GROUPS.into_iter().zip(vectors) {
-            let named = self.parameters.with(numbers)?.parameters.list();
+            let named = self.trained.with(numbers)?.parameters.list();
             file.tensors.extend(named.into_iter().map(|(name, tensor)| (format!("{group}.{name}"), tensor)));
         }
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
@@ -61,11 +61,11 @@ impl State {
             file_error(FileError::Value { key: "step", got: step.clone(), expected: "a whole number".to_owned() })
         })?;
 
-        let zeros = || self.parameters.numbers.f_zeros_like();
+        let zeros = || self.trained.numbers.f_zeros_like();
         let moments = Moments { mean: zeros()?, square: zeros()? };
-        let vectors = [&self.parameters.numbers, &self.average.numbers, &moments.mean, &moments.square];
+        let vectors = [&self.trained.numbers, &self.average.numbers, &moments.mean, &moments.square];
         for (group, numbers) in GROUPS.into_iter().zip(vectors) {
-            self.parameters.with(numbers)?.parameters.set(&take_group(&file, group))?;
+            self.trained.with(numbers)?.parameters.set(&take_group(&file, group))?;
         }
         self.optimizer = AdamW::restore(recipe.optimizer, steps, vec![moments]);
         self.step = steps as usize;

@@ -151,6 +151,7 @@ fn run(args: &Args) -> Result<()> {
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
     if args.report {
+        tch::set_num_threads(i32::try_from(options.threads)?);
         return write_report(args, options.compute);
     }
     let started = Instant::now();

@@ -90,7 +90,7 @@ pub fn train<S: Stage>(
                 let share = Share { index, of: workers };
                 let (batch, first, kind) = (recipe.batch, state.step, options.compute.kind);
                 let work = Work { share, batch, first, kind, drawing_threads };
-                Ok(Worker::start(scope, stage, state.parameters.parameters.replica()?, work))
+                Ok(Worker::start(scope, stage, state.trained.parameters.replica()?, work))
             })
             .collect::<Result<_>>()?;
         let (mut progress, mut saved, mut drawn) = (Progress::new(), Instant::now(), Instant::now());

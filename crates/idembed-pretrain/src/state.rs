@@ -13,7 +13,7 @@ use crate::{PretrainError, Recipe, Result, Stage};
 /// The parameters, their average, the optimizer's moments, and the number of steps done.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) parameters: Packed,
+    pub(crate) trained: Packed,
     pub(crate) average: Packed,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
@@ -28,10 +28,10 @@ impl State {
             Some(folder) => stage.import(&parameters, folder)?,
             None => stage.begin(&parameters)?,
         }
-        let parameters = Packed::copy(&parameters)?;
-        let average = parameters.with(&parameters.numbers.f_alias_copy()?)?;
-        let optimizer = AdamW::new(recipe.optimizer, &[&parameters.numbers])?;
-        Ok(State { parameters, average, optimizer, step: 0 })
+        let trained = Packed::copy(&parameters)?;
+        let average = trained.with(&trained.numbers.f_alias_copy()?)?;
+        let optimizer = AdamW::new(recipe.optimizer, &[&trained.numbers])?;
+        Ok(State { trained, average, optimizer, step: 0 })
     }
 
     /// Takes the step that the workers found; returns the loss and its parts.
@@ -52,7 +52,7 @@ impl State {
         let mut gradient = [sum.gradient];
         finite("the gradient", clip_by_global_norm(&mut gradient, recipe.clip_norm)?)?;
 
-        let numbers = &[&self.parameters.numbers];
+        let numbers = &[&self.trained.numbers];
         self.optimizer.update(numbers, &gradient, &[recipe.learning_rate.at(self.step)])?;
         recipe.average.update(&[&self.average.numbers], numbers, self.step)?;
         self.step += 1;

@@ -115,7 +115,7 @@ mod tests {
         for ((name, ours), (expected, theirs)) in packed.parameters.list().iter().zip(parameters.list()) {
             assert_eq!(*name, expected);
             assert!(ours.equal(&theirs) && ours.stride() == theirs.stride(), "{name}");
-            assert!(ours.is_leaf() && ours.requires_grad() && ours.data_ptr() as usize % 16 == 0, "{name}");
+            assert!(ours.is_leaf() && ours.requires_grad() && (ours.data_ptr() as usize).is_multiple_of(16), "{name}");
         }
         assert!(pack(&tensors(&parameters)).unwrap().equal(&packed.numbers));
         // Whatever the order of memory, as gradients come.

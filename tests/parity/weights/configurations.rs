@@ -132,5 +132,5 @@ fn parts_that_do_not_fit_together() {
         fs::copy(other.join(file), folder.path("text_encoder").join(file)).unwrap();
     }
     let Error::Layout { what, .. } = folder.load().unwrap_err() else { panic!() };
-    assert_eq!(what, "the text encoder is 192 wide, but the U-Net expects 20");
+    assert_eq!(what, "the text encoder is 128 wide, but the U-Net expects 20");
 }

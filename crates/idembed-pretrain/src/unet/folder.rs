@@ -61,7 +61,9 @@ impl ModelFolder {
         }
         VAE_FILES.iter().try_for_each(|name| take_over(left_in("vae"), "vae", name, &path.join("vae")))?;
         // The text encoder goes on from CLIP's, so its tokens must be CLIP's.
-        tokenizer::FILES.iter().try_for_each(|name| take_over(left_in("clip"), "clip", name, &path.join("tokenizer")))?;
+        tokenizer::FILES
+            .iter()
+            .try_for_each(|name| take_over(left_in("clip"), "clip", name, &path.join("tokenizer")))?;
         let clip = left_in("clip").join("clip").join("model.safetensors");
         if !clip.is_file() {
             let source = io::Error::from(io::ErrorKind::NotFound);

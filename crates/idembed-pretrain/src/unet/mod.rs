@@ -60,12 +60,7 @@ impl UNetStage {
     ///
     /// # Errors
     /// An earlier stage is missing, a file cannot be read or written, or `stop` became true.
-    pub fn new(
-        recipe: Recipe,
-        options: &RunOptions,
-        stop: &AtomicBool,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<Self> {
+    pub fn new(recipe: Recipe, options: &RunOptions, stop: &AtomicBool, say: &mut dyn FnMut(&str)) -> Result<Self> {
         let RunOptions { out, from, .. } = options;
         let compute = Compute { kind: Kind::Float, ..options.compute };
         let folder = ModelFolder::prepare(out, from.as_deref())?;

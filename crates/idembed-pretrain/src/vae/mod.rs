@@ -41,7 +41,7 @@ pub struct VaeStage {
 
 /// A share of a step.
 #[derive(Debug)]
-pub struct CropBatch {
+pub struct PictureBatch {
     /// `[batch, 3, side, side]`, bytes.
     pixels: Tensor,
     /// Standard normal, of the latents' shape.
@@ -88,7 +88,7 @@ fn config() -> VaeConfig {
 }
 
 impl Stage for VaeStage {
-    type Batch = CropBatch;
+    type Batch = PictureBatch;
     type Network = Vae;
 
     fn name(&self) -> &'static str {
@@ -114,7 +114,7 @@ impl Stage for VaeStage {
         read_weights(parameters, &folder.join("vae").join(WEIGHTS))
     }
 
-    fn draw(&self, step: usize, share: Share) -> Result<CropBatch> {
+    fn draw(&self, step: usize, share: Share) -> Result<PictureBatch> {
         let batch = self.recipe.batch;
         let samples = share.samples(batch);
         let (first, count) = (samples.start as i64, samples.len() as i64);
@@ -125,10 +125,10 @@ impl Stage for VaeStage {
         let seed = (self.recipe.seed << 32) + step as u64;
         let shape = [batch as i64, self.config.latent_channels, side, side];
         let noise = Tensor::f_cat(&seeded_noise(seed, &shape, 1)?, 0)?;
-        Ok(CropBatch { pixels, noise: noise.f_narrow(0, first, count)? })
+        Ok(PictureBatch { pixels, noise: noise.f_narrow(0, first, count)? })
     }
 
-    fn losses(&self, network: &Vae, batch: &CropBatch, device: Device) -> Result<Losses> {
+    fn losses(&self, network: &Vae, batch: &PictureBatch, device: Device) -> Result<Losses> {
         let images = to_images(&batch.pixels, device)?;
         let moments = network.moments(&images)?;
         let latents = moments.mean.f_add(&moments.std()?.f_mul(&batch.noise.f_to_device(device)?)?)?;
@@ -154,5 +154,23 @@ impl Stage for VaeStage {
         parameters.save(&folder.join(WEIGHTS), Kind::Half)?;
         let config = VaeConfig { scaling_factor, ..self.config.clone() };
         Ok(config.write(&folder.join("config.json"))?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_step_in_four_sees_whole_pictures() {
+        let recipe = VaeStage::recipe(&Choices { samples: Some(64), batch: Some(4), ..Choices::default() });
+        let stage = VaeStage::new(recipe).unwrap();
+        for step in 0..8 {
+            let PictureBatch { pixels, noise } = stage.draw(step, Share { index: 1, of: 2 }).unwrap();
+            let side = if step % 4 == 3 { 128 } else { 64 };
+            assert_eq!(pixels.size(), [2, 3, side, side], "step {step}");
+            assert_eq!(noise.size(), [2, 4, side / 8, side / 8], "step {step}");
+        }
     }
 }
