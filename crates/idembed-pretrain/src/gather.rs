@@ -1,5 +1,6 @@
 //! All networks in one folder, with people to learn: the miniature as it is given out.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use idembed_world::factors::{Attributes, Framing, Place, Style};
@@ -7,7 +8,7 @@ use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
 use serde_json::json;
 
 use crate::outputs::{take_over, write, write_png};
-use crate::{Result, seeds};
+use crate::{PretrainError, Result, seeds};
 
 /// What the stages beside the U-Net leave in folders of their own, and what of it is given out.
 const PARTS: [(&str, &[&str]); 3] =
@@ -27,7 +28,10 @@ const PEOPLE: u64 = 8;
 /// Both are photos of the plain face; the second one shows it elsewhere.
 const PICTURES: [&str; 2] = ["a", "b"];
 
-/// Puts the recogniser, the judge, CLIP and portraits of people who were never trained on into the model's folder.
+/// What the noise predictor drew to look at.
+const SAMPLES: &str = "samples.png";
+
+/// Puts the recogniser, the judge, CLIP, a sheet of samples and portraits of people who were never trained on into the model's folder.
 ///
 /// # Errors
 /// A stage is missing, or a file cannot be read or written.
@@ -36,6 +40,9 @@ pub fn gather(out: &Path) -> Result<PathBuf> {
     for (stage, names) in PARTS {
         names.iter().try_for_each(|name| take_over(out, stage, name, &model.join(stage)))?;
     }
+    let sheet = out.join("unet.png");
+    let sheet = fs::read(&sheet).map_err(|source| PretrainError::Earlier { stage: "unet", path: sheet, source })?;
+    write(&model.join(SAMPLES), &sheet)?;
     let mut truth = serde_json::Map::new();
     for person in 0..PEOPLE {
         for (index, letter) in PICTURES.iter().enumerate() {
@@ -72,7 +79,6 @@ fn portrait(person: u64, picture: u64) -> Sample {
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
-    use crate::PretrainError;
 
     #[test]
     fn everything_comes_together_or_the_missing_stage_is_named() {
@@ -82,9 +88,13 @@ mod tests {
             assert!(matches!(missing, PretrainError::Earlier { stage: named, .. } if named == stage), "{missing:?}");
             names.iter().for_each(|name| write(&out.path().join(stage).join(name), name.as_bytes()).unwrap());
         }
+        let missing = gather(out.path()).unwrap_err();
+        assert!(matches!(missing, PretrainError::Earlier { stage: "unet", .. }), "{missing:?}");
+        write(&out.path().join("unet.png"), b"sheet").unwrap();
         let model = gather(out.path()).unwrap();
+        assert_eq!(fs::read(model.join(SAMPLES)).unwrap(), b"sheet");
         for (stage, names) in PARTS {
-            assert!(names.iter().all(|name| std::fs::read(model.join(stage).join(name)).unwrap() == name.as_bytes()));
+            assert!(names.iter().all(|name| fs::read(model.join(stage).join(name)).unwrap() == name.as_bytes()));
         }
         let open = |name: &str| image::open(model.join("portraits").join(name)).unwrap();
         for person in 1..=PEOPLE {
@@ -96,7 +106,7 @@ mod tests {
             });
             assert!(first != second);
         }
-        let truth = std::fs::read(model.join("portraits/truth.json")).unwrap();
+        let truth = fs::read(model.join("portraits/truth.json")).unwrap();
         let truth: serde_json::Value = serde_json::from_slice(&truth).unwrap();
         assert_eq!(truth["person8_b.png"]["face_box"].as_array().unwrap().len(), 4);
     }
