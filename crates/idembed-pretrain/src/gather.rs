@@ -1,22 +1,20 @@
 //! All networks in one folder, with people to learn: the miniature as it is given out.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use idembed_world::factors::{Attributes, Framing, Place, Style};
 use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
 use serde_json::json;
 
-use crate::outputs::{take_over, write, write_png};
-use crate::{PretrainError, Result, seeds};
+use crate::outputs::{WEIGHTS, copy_of, take_over, write, write_png};
+use crate::{Result, seeds};
 
 /// What the stages beside the U-Net leave in folders of their own, and what of it is given out.
-const PARTS: [(&str, &[&str]); 3] =
-    [("recogniser", &["model.safetensors"]), ("judge", &["model.safetensors"]), ("clip", &CLIP)];
+const PARTS: [(&str, &[&str]); 3] = [("recogniser", &[WEIGHTS]), ("judge", &[WEIGHTS]), ("clip", &CLIP)];
 /// As `ClipScorer` loads it.
 const CLIP: [&str; 7] = [
     "config.json",
-    "model.safetensors",
+    WEIGHTS,
     "preprocessor_config.json",
     "vocab.json",
     "merges.txt",
@@ -40,9 +38,7 @@ pub fn gather(out: &Path) -> Result<PathBuf> {
     for (stage, names) in PARTS {
         names.iter().try_for_each(|name| take_over(out, stage, name, &model.join(stage)))?;
     }
-    let sheet = out.join("unet.png");
-    let sheet = fs::read(&sheet).map_err(|source| PretrainError::Earlier { stage: "unet", path: sheet, source })?;
-    write(&model.join(SAMPLES), &sheet)?;
+    copy_of("unet", &out.join("unet.png"), &model.join(SAMPLES))?;
     let mut truth = serde_json::Map::new();
     for person in 0..PEOPLE {
         for (index, letter) in PICTURES.iter().enumerate() {
@@ -78,7 +74,10 @@ fn portrait(person: u64, picture: u64) -> Sample {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::PretrainError;
 
     #[test]
     fn everything_comes_together_or_the_missing_stage_is_named() {

@@ -11,6 +11,11 @@ use image::{DynamicImage, ImageFormat};
 use crate::checkpoint::SIZE_LIMIT;
 use crate::{PretrainError, Result};
 
+/// The file of the weights of a network, as `transformers` calls it.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+/// The same as diffusers calls it.
+pub(crate) const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+
 /// Makes a folder with all above it.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| write_error(path, source))
@@ -32,9 +37,13 @@ pub(crate) fn write_png(path: &Path, picture: impl Into<DynamicImage>) -> Result
 
 /// Copies a file that an earlier stage left in its folder below `out` into the folder `to`.
 pub(crate) fn take_over(out: &Path, stage: &'static str, name: &str, to: &Path) -> Result<()> {
-    let from = out.join(stage).join(name);
-    let content = fs::read(&from).map_err(|source| PretrainError::Earlier { stage, path: from, source })?;
-    write(&to.join(name), &content)
+    copy_of(stage, &out.join(stage).join(name), &to.join(name))
+}
+
+/// Copies a file that a stage left.
+pub(crate) fn copy_of(stage: &'static str, from: &Path, to: &Path) -> Result<()> {
+    let earlier = |source| PretrainError::Earlier { stage, path: from.to_path_buf(), source };
+    write(to, &fs::read(from).map_err(earlier)?)
 }
 
 /// Gives parameters the values of a file of weights.

@@ -53,15 +53,6 @@ impl Parameters {
         self.map(|tensor| tensor.f_detach()?.f_set_requires_grad(true))
     }
 
-    /// A copy of the numbers, without gradients.
-    pub fn frozen_copy(&self) -> Result<Self> {
-        self.map(|tensor| {
-            let mut copy = tensor.f_detach()?.f_zeros_like()?;
-            copy.f_copy_(&tensor.f_detach()?)?;
-            Ok(copy)
-        })
-    }
-
     pub(crate) fn map(
         &self,
         mut change: impl FnMut(&Tensor) -> std::result::Result<Tensor, tch::TchError>,
@@ -160,6 +151,7 @@ fn check_shape(name: &str, got: &[i64], expected: &[i64]) -> std::result::Result
 mod tests {
     use super::*;
     use crate::Weights;
+    use crate::packed::Packed;
 
     /// A convolution and what it makes of ones.
     fn convolve(parameters: &Parameters, kind: Kind) -> Tensor {
@@ -171,7 +163,7 @@ mod tests {
     }
 
     fn values(parameters: &Parameters) -> BTreeMap<String, Tensor> {
-        parameters.frozen_copy().unwrap().list().into_iter().collect()
+        parameters.list().into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
     }
 
     #[test]
@@ -196,7 +188,8 @@ mod tests {
     fn a_replica_shares_the_numbers_and_a_frozen_copy_does_not() {
         let parameters = Parameters::new(1, Device::Cpu);
         let _ = convolve(&parameters, Kind::Float);
-        let (replica, copy) = (parameters.replica().unwrap(), parameters.frozen_copy().unwrap());
+        let (replica, packed) = (parameters.replica().unwrap(), Packed::copy(&parameters).unwrap());
+        let copy = packed.with(&packed.numbers).unwrap().parameters;
         let before = values(&parameters);
         let doubled = before.iter().map(|(name, value)| (name.clone(), value * 2.0)).collect();
         parameters.set(&doubled).unwrap();
@@ -218,7 +211,7 @@ mod tests {
             ["first.conv.bias", "first.conv.weight", "second.conv.bias", "second.conv.weight"]
         );
         assert_eq!(names(&first), ["conv.bias", "conv.weight"]);
-        assert_eq!(names(&first.frozen_copy().unwrap()), names(&first));
+        assert_eq!(names(&Packed::copy(&first).unwrap().parameters), names(&first));
         let zeros = values(&first).into_iter().map(|(name, value)| (name, value.zeros_like())).collect();
         first.set(&zeros).unwrap();
         let size = |name: &str| values(&parameters)[name].abs().sum(Kind::Float).double_value(&[]);

@@ -16,7 +16,7 @@ use idembed_world::SIDE;
 use image::RgbImage;
 use tch::{Device, Kind};
 
-use crate::outputs::read_weights;
+use crate::outputs::{WEIGHTS, read_weights};
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, tokenizer};
 pub use batch::CaptionedBatch;
@@ -25,7 +25,6 @@ pub use loss::ClipLoss;
 
 /// Its folder within that of a run: network, tokenizer and how pictures are prepared, as `transformers` keeps them.
 const FOLDER: &str = "clip";
-const WEIGHTS: &str = "model.safetensors";
 /// Each worker compares its share of a step with itself only. In a short trial, steps of 128 learned less from as many
 /// samples.
 const USUAL: Usual = Usual { samples: 400_000, batch: 64, learning_rate: 1e-3 };

@@ -11,7 +11,7 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Reduction, Tensor};
 
-use crate::outputs::{make_folder, read_weights};
+use crate::outputs::{WEIGHTS, make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
@@ -20,9 +20,6 @@ use held_out::HeldOut;
 pub use network::{Judge, Verdict};
 
 const USUAL: Usual = Usual { samples: 120_000, batch: 32, learning_rate: 2e-3 };
-
-/// The file of the weights.
-const WEIGHTS: &str = "model.safetensors";
 
 /// The judge's training.
 #[derive(Debug)]

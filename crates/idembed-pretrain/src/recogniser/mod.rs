@@ -14,7 +14,7 @@ use idembed_world::Who;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
-use crate::outputs::{make_folder, read_weights};
+use crate::outputs::{WEIGHTS, make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
@@ -29,9 +29,6 @@ const USUAL: Usual = Usual { samples: 160_000, batch: 32, learning_rate: 2e-3 };
 const MARGIN: AngularMargin = AngularMargin { scale: 24.0, angle: 0.3 };
 /// The share of the training after which the angle has grown to that from 0.
 const MARGIN_GROWS: f64 = 0.3;
-
-/// The file of the weights.
-const WEIGHTS: &str = "model.safetensors";
 
 /// The recogniser's training.
 #[derive(Debug)]

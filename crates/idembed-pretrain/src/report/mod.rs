@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tch::Kind;
 
 use crate::judge::Judge;
-use crate::outputs::write;
+use crate::outputs::{WEIGHTS, write};
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
 use crate::{Check, PretrainError, Result, judge, recogniser, unet, vae};
@@ -87,7 +87,7 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
     let compute = options.compute;
     let model = StableDiffusion::load(&options.model, compute)?;
     let Settings { guidance, steps } = Settings::read(&options.model)?;
-    let weights = |part: &str| options.model.join(part).join("model.safetensors");
+    let weights = |part: &str| options.model.join(part).join(WEIGHTS);
     let recogniser = idembed_face::recognise::load(&weights("recogniser"), compute)?;
     let judge = Judge::load(&weights("judge"), compute)?;
     let detector = Mtcnn::load(&options.detector, Compute { kind: Kind::Float, ..compute })?;

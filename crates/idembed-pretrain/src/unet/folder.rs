@@ -13,7 +13,7 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use super::networks::{TEXT_ENCODER, UNET, text_encoder};
-use crate::outputs::{self, take_over, write};
+use crate::outputs::{self, DIFFUSERS_WEIGHTS, WEIGHTS, take_over, write};
 use crate::{PretrainError, Result, tokenizer};
 
 /// Files that are the same whatever is learned: where they go, and what is in them.
@@ -26,12 +26,11 @@ const FILES: [(&str, &str); 4] = [
 /// The text encoder's configuration, but for what the tokenizer decides.
 const TEXT_ENCODER_CONFIG: &str = include_str!("files/text_encoder.json");
 
-/// The parts that are trained here and their files.
-const WEIGHTS: [(&str, &str); 2] =
-    [(TEXT_ENCODER, "text_encoder/model.safetensors"), (UNET, "unet/diffusion_pytorch_model.safetensors")];
+/// The parts that are trained here, which are also the names of their folders, and the files in those.
+const TRAINED: [(&str, &str); 2] = [(TEXT_ENCODER, WEIGHTS), (UNET, DIFFUSERS_WEIGHTS)];
 
 /// What the stage `vae` leaves.
-const VAE_FILES: [&str; 2] = ["config.json", "diffusion_pytorch_model.safetensors"];
+const VAE_FILES: [&str; 2] = ["config.json", DIFFUSERS_WEIGHTS];
 
 /// Before the names of CLIP's text encoder in its file.
 const TEXT_PREFIX: &str = "text_model.";
@@ -64,7 +63,7 @@ impl ModelFolder {
         tokenizer::FILES
             .iter()
             .try_for_each(|name| take_over(left_in("clip"), "clip", name, &path.join("tokenizer")))?;
-        let clip = left_in("clip").join("clip").join("model.safetensors");
+        let clip = left_in("clip").join("clip").join(WEIGHTS);
         if !clip.is_file() {
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(PretrainError::Earlier { stage: "clip", path: clip, source });
@@ -98,13 +97,17 @@ impl ModelFolder {
 
     /// Writes the weights of text encoder and U-Net.
     pub(super) fn write_weights(&self, parameters: &Parameters) -> Result<()> {
-        WEIGHTS.iter().try_for_each(|(part, file)| Ok(parameters.part(part).save(&self.path.join(file), Kind::Half)?))
+        TRAINED.iter().try_for_each(|(part, file)| {
+            Ok(parameters.part(part).save(&self.path.join(part).join(file), Kind::Half)?)
+        })
     }
 }
 
 /// Reads the weights of text encoder and U-Net that [`ModelFolder::write_weights`] wrote.
 pub(super) fn read_weights(parameters: &Parameters, folder: &Path) -> Result<()> {
-    WEIGHTS.iter().try_for_each(|(part, file)| outputs::read_weights(&parameters.part(part), &folder.join(file)))
+    TRAINED
+        .iter()
+        .try_for_each(|(part, file)| outputs::read_weights(&parameters.part(part), &folder.join(part).join(file)))
 }
 
 /// The configuration with the numbers that the tokenizer decides.

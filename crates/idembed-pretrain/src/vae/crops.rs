@@ -1,6 +1,6 @@
 //! What the autoencoder learns from: drawn pictures and parts of them.
 
-use idembed_world::{Drawn, Sample};
+use idembed_world::{Drawn, SIDE as WHOLE, Sample};
 use image::imageops;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -29,12 +29,12 @@ impl Pictures {
     /// # Shapes
     /// - returns: `[count, 3, SIDE, SIDE]` with the side of the world's pictures, bytes
     pub(super) fn whole(&self, first: u64, count: usize) -> Result<Tensor> {
-        let mut pixels = Vec::with_capacity(count * 3 * (idembed_world::SIDE * idembed_world::SIDE) as usize);
+        let mut pixels = Vec::with_capacity(count * 3 * (WHOLE * WHOLE) as usize);
         for index in first..first + count as u64 {
             let sample = Sample::training(seeds::training(self.run, index));
-            pixels.extend_from_slice(idembed_world::draw(&sample, idembed_world::SIDE)?.picture.as_raw());
+            pixels.extend_from_slice(idembed_world::draw(&sample, WHOLE)?.picture.as_raw());
         }
-        to_planes(&pixels, count as i64, idembed_world::SIDE.into())
+        to_planes(&pixels, count as i64, WHOLE.into())
     }
 
     /// Crops from `first` on: by turns one around a face and one from anywhere.
@@ -48,7 +48,7 @@ impl Pictures {
             let seed = seeds::training(self.run, index / PER_PICTURE);
             let drawn = match last.take() {
                 Some((of, drawn)) if of == seed => drawn,
-                _ => idembed_world::draw(&Sample::training(seed), idembed_world::SIDE)?,
+                _ => idembed_world::draw(&Sample::training(seed), WHOLE)?,
             };
             let (x, y) = place(&drawn, seed, index % PER_PICTURE == 0);
             let crop = imageops::crop_imm(&drawn.picture, x, y, SIDE as u32, SIDE as u32).to_image();

@@ -14,7 +14,7 @@ use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
-use crate::outputs::{make_folder, read_weights};
+use crate::outputs::{DIFFUSERS_WEIGHTS, make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
@@ -25,9 +25,6 @@ pub use loss::LossWeights;
 const USUAL: Usual = Usual { samples: 400_000, batch: 8, learning_rate: 1e-3 };
 /// One step of so many sees whole pictures, the others crops: the group norms have to know both, and a crop is cheap.
 const WHOLE_EVERY: usize = 4;
-
-/// The file of the weights.
-const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// The autoencoder's training.
 #[derive(Debug)]
@@ -111,7 +108,7 @@ impl Stage for VaeStage {
     }
 
     fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
-        read_weights(parameters, &folder.join("vae").join(WEIGHTS))
+        read_weights(parameters, &folder.join("vae").join(DIFFUSERS_WEIGHTS))
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<PictureBatch> {
@@ -151,7 +148,7 @@ impl Stage for VaeStage {
         let scaling_factor = 1.0 / self.held_out.latents_std(network)?;
         let folder = folder.join("vae");
         make_folder(&folder)?;
-        parameters.save(&folder.join(WEIGHTS), Kind::Half)?;
+        parameters.save(&folder.join(DIFFUSERS_WEIGHTS), Kind::Half)?;
         let config = VaeConfig { scaling_factor, ..self.config.clone() };
         Ok(config.write(&folder.join("config.json"))?)
     }
