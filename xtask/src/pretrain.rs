@@ -45,7 +45,8 @@ pub(crate) struct Args {
 /// # Errors
 /// When the set-up or the build fails; what comes after that, the program says itself.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure_libtorch()?;
+    // Only the report looks for faces.
+    if args.report { setup::ensure() } else { setup::ensure_libtorch() }?;
     let program = program::build("idembed-pretrain", &["--release", "--package", "idembed-pretrain"])?;
     let mut command = Command::new(&program);
     let flags = [
