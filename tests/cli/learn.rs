@@ -56,7 +56,7 @@ fn every_option_has_its_effect() {
 }
 
 #[test]
-fn a_mask_measures_leakage_and_textual_inversion_has_no_attention_loss() {
+fn a_mask_measures_leakage_and_textual_inversion_alone_has_no_attention_loss() {
     let place = Place::new();
     let (portrait, mask) = (portrait(), portrait_mask());
     let learn = ["learn", "--no-face", text(&portrait), "--name=me", "--steps=2", "--out=me", "--force"];
@@ -65,6 +65,24 @@ fn a_mask_measures_leakage_and_textual_inversion_has_no_attention_loss() {
     let value = place.json(&[&learn[..], &["--method=textual-inversion"]].concat());
     assert!(value["attention_loss"].is_null() && value["leakage"].is_null(), "{value}");
     assert_eq!((&value["stages"], &value["lambda"]), (&1.into(), &0.0.into()));
+}
+
+#[test]
+fn textual_inversion_takes_the_attention_loss_where_lambda_says_so() {
+    let place = Place::new();
+    let portrait = portrait();
+    let learn = ["learn", "--no-face", text(&portrait), "--name=me", "--steps=3", "--force", "--out=me"];
+    let run = |lambda: &str| {
+        let said = place.run(&[&learn[..], &["--method=textual-inversion", lambda, "--json"]].concat());
+        assert!(said.status == Some(0) && !said.stderr.contains("has no effect"), "{}", said.stderr);
+        let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        (value, std::fs::read(place.path("me")).unwrap())
+    };
+    let (without, plain) = run("--lambda=0");
+    let (with, pulled) = run("--lambda=0.003");
+    assert!(without["attention_loss"].is_null() && with["attention_loss"].as_f64().unwrap() > 0.0, "{with}");
+    assert_eq!(with["lambda"], 0.003);
+    assert_ne!(plain, pulled);
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub(crate) fn binary() -> &'static Path {
             other => panic!("tests run from the unknown profile {other:?}"),
         };
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "idembed-cli", "--bin", "idembed"]).args(flags);
+        // The whole workspace is named because the tests were compiled so: with the same features, nothing is compiled twice.
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "idembed"]).args(flags);
         cargo.arg("--target-dir").arg(profile.parent().unwrap());
         assert!(
             cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(),

@@ -1,38 +1,24 @@
-//! Ctrl-C and kill -9 while learning: the state is kept, and going on ends where an unbroken run does.
+//! Requests to stop: learning keeps its state, and going on ends where an unbroken run does; all else ends at once.
 
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::program::{Place, Said, portrait, text};
+use crate::program::{Place, portrait, text};
+use crate::running::Running;
 
 const OUT: &str = "me.identity.safetensors";
 const STATE: &str = "me.identity.safetensors.ckpt";
+/// A fraction of a long step, and far more than an end at once takes on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+fn learn(flags: &[&str]) -> Vec<String> {
+    let portrait = portrait();
+    let learn = ["learn", "--no-face", text(&portrait), "--name=me"];
+    [&learn[..], flags].concat().into_iter().map(str::to_owned).collect()
+}
 
 fn flags(steps: &str) -> Vec<String> {
-    ["learn", "--no-face", text(&portrait()), "--name=me", "--size=64x64", "--batch=1", "--steps", steps]
-        .map(str::to_owned)
-        .to_vec()
-}
-
-fn start(place: &Place, args: &[String]) -> Child {
-    let mut command = place.command(args);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// Waits until the run has begun to learn.
-fn wait_for_state(place: &Place, child: &mut Child) {
-    let started = Instant::now();
-    while !place.path(STATE).exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended too soon");
-        assert!(started.elapsed() < Duration::from_secs(120), "the run does not begin");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    std::thread::sleep(Duration::from_millis(300));
-}
-
-fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    learn(&["--size=64x64", "--batch=1", "--steps", steps])
 }
 
 /// Goes on from the state and compares with a run that was never stopped.
@@ -50,10 +36,11 @@ fn goes_on_to_the_same_end(place: &Place, steps: &str) {
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let place = Place::new();
     let steps = "200";
-    let mut child = start(&place, &flags(steps));
-    wait_for_state(&place, &mut child);
-    signal(&child, "-INT");
-    let said = Said::from(child.wait_with_output().unwrap());
+    let mut run = Running::start(&place, &flags(steps));
+    run.wait_for_file(&place.path(STATE));
+    run.signal("INT");
+    run.wait_for("stopping after this step");
+    let said = run.ends();
     said.is_clear_error(1, &["stopped after", "of 200 steps", &format!("--resume {STATE} goes on from here")]);
     assert!(!place.path(OUT).exists());
 
@@ -68,28 +55,70 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 #[test]
 fn kill_9_costs_a_few_steps_only() {
     let place = Place::new();
+    // Far more steps than fit between the first state and the signal.
     let steps = "60";
-    let mut child = start(&place, &flags(steps));
-    wait_for_state(&place, &mut child);
-    signal(&child, "-KILL");
-    child.wait().unwrap();
-    if place.path(STATE).exists() {
-        goes_on_to_the_same_end(&place, steps);
-    } else {
-        println!("skipped: the run was over before it was killed");
+    let mut run = Running::start(&place, &flags(steps));
+    run.wait_for_file(&place.path(STATE));
+    run.signal("KILL");
+    assert_eq!(run.ends().status, None);
+    assert!(place.path(STATE).exists() && !place.path(OUT).exists());
+    goes_on_to_the_same_end(&place, steps);
+}
+
+#[test]
+fn a_second_request_ends_learning_within_its_step() {
+    let place = Place::new();
+    // Such a step takes minutes on one thread.
+    let mut run = Running::start(&place, &learn(&["--size=512x512", "--batch=8", "--steps=2"]));
+    run.wait_for_file(&place.path(STATE));
+    run.signal("INT");
+    run.wait_for("stopping after this step; once more to stop at once");
+    run.signal("INT");
+    let said = run.ends_within(AT_ONCE);
+    said.is_clear_error(1, &["error: stopped\n"]);
+    assert_eq!(place.files(), [STATE].map(PathBuf::from).into());
+}
+
+#[test]
+fn drawing_stops_within_its_step() {
+    for (command, signal) in [("generate", "INT"), ("attention", "TERM")] {
+        let place = Place::new();
+        let mut run = Running::start(&place, &[command, "a man", "--steps=2", "--size=2048x2048", "--out=."]);
+        run.wait_for("drawing at 2048x2048 takes about");
+        run.signal(signal);
+        let said = run.ends_within(AT_ONCE);
+        said.is_clear_error(1, &["error: stopped\n"]);
+        assert!(place.files().is_empty() && said.stdout.is_empty());
     }
 }
 
 #[test]
-fn ctrl_c_while_drawing_leaves_whole_pictures_only() {
+fn the_demonstration_stops_while_it_draws() {
     let place = Place::new();
-    let args = ["generate", "a man", "--steps=900", "--out=."].map(str::to_owned);
-    let child = start(&place, &args);
-    std::thread::sleep(Duration::from_millis(1500));
-    signal(&child, "-INT");
-    let said = Said::from(child.wait_with_output().unwrap());
-    said.is_clear_error(1, &["stopped"]);
-    assert!(place.files().is_empty());
+    let mut run = Running::start(&place, &["demo", "--steps=1", "--out=."]);
+    run.wait_for("learned 1 steps");
+    run.signal("INT");
+    let said = run.ends_within(AT_ONCE);
+    said.is_clear_error(1, &["error: stopped\n"]);
+    assert_eq!(place.files().len(), 1, "the identity alone: {:?}", place.files());
+}
+
+#[test]
+fn looking_for_faces_stops_between_photos() {
+    if idembed_integration_tests::weights("mtcnn").is_none() {
+        return;
+    }
+    let place = Place::new();
+    let photo = idembed_integration_tests::photo();
+    let photos = vec![text(&photo); 200];
+    let args = [&["face"], &photos[..]].concat();
+    let mut run = Running::start(&place, &args);
+    run.wait_for("the only face");
+    run.signal("TERM");
+    let said = run.ends_within(AT_ONCE);
+    said.is_clear_error(1, &["error: stopped\n"]);
+    let half_written = |file: &PathBuf| file.extension().is_some_and(|end| end != "png");
+    assert!(!place.files().iter().any(half_written), "{:?}", place.files());
 }
 
 #[test]

@@ -60,6 +60,52 @@ fn identities_in_the_prompt() {
 }
 
 #[test]
+fn syntax_of_other_tools_is_named() {
+    let place = Place::new();
+    let prompt = "a photo of (<me>:1.3) [smiling], <lora:x:1> BREAK at the beach";
+    let said = place.run(&["generate", prompt, &with_me(), "--steps=1", "--negative=(red:2) <me>"]);
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    for warning in [
+        "warning: `(<me>:1.3)` is drawn as plain text",
+        "warning: `<lora:x:1>` is drawn as plain text",
+        "warning: `BREAK` is drawn as plain text",
+        "warning: in the negative prompt, `(red:2)` is drawn as plain text",
+        "warning: in the negative prompt, `<me>` is drawn as plain text",
+    ] {
+        assert!(said.stderr.contains(warning), "no `{warning}` in:\n{}", said.stderr);
+    }
+    let said = place.run(&["generate", "a [smiling] man", "--steps=1"]);
+    assert!(said.stderr.contains("warning: `[smiling]` is drawn as plain text"), "{}", said.stderr);
+}
+
+#[test]
+fn flags_without_effect_are_said() {
+    let place = Place::new();
+    let portrait = portrait();
+    let ignored = |flags: &[&str]| -> Vec<String> {
+        let learn = ["learn", text(&portrait), "--no-face", "--name=me", "--steps=1", "--batch=1", "--size=64x64"];
+        let said = place.run(&[&learn[..], &["--force"], flags].concat());
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        let lines = said.stderr.lines().filter_map(|line| line.strip_prefix("warning: --"));
+        lines.filter_map(|line| Some(line.split_once(" has no effect")?.0.to_owned())).collect()
+    };
+    let loss = ["--attention-layers=1", "--attention-norm=absolute", "--attention-reduction=mean", "--detach-query"];
+    let all = ["attention-layers", "detach-query", "attention-norm", "attention-reduction"];
+    assert!(ignored(&loss).is_empty());
+    assert_eq!(ignored(&[&loss[..], &["--lambda=0"]].concat()), all);
+    assert_eq!(ignored(&[&loss[..], &["--method=textual-inversion"]].concat()), all);
+    assert_eq!(ignored(&["--attention-target=none", "--lambda=0.1"]), ["lambda"]);
+    assert_eq!(ignored(&["--attention-target=reference", "--lambda=0"]), ["attention-target"]);
+    assert_eq!(ignored(&["--mask-parts=skin"]), ["mask-parts"]);
+    let mask = crate::program::portrait_mask();
+    let masked = ["--attention-target=mask", "--mask", text(&mask)];
+    assert_eq!(ignored(&[&masked[..], &loss].concat()), ["attention-norm", "attention-reduction"]);
+
+    let said = place.run(&["generate", "a man", "--steps=1", "--guidance=1", "--negative=red"]);
+    assert!(said.stderr.contains("warning: --negative has no effect"), "{}", said.stderr);
+}
+
+#[test]
 fn outputs_that_cannot_be() {
     let place = Place::new();
     std::fs::write(place.path("file"), b"").unwrap();

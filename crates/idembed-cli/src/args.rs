@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
-use idembed_diffusion::schedulers::SchedulerKind;
+use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_tokens::prompt::is_identity_name;
 
+use crate::models::{self, Model};
 use crate::size::Size;
 
 const COMPUTE: &str = "Where and how to compute";
@@ -40,6 +41,27 @@ impl ComputeArgs {
     }
 }
 
+/// Which model.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ModelArgs {
+    /// A model's name, or a folder in diffusers layout
+    #[arg(long, short, value_name = "MODEL", default_value = models::DEFAULT)]
+    model: String,
+    /// What the model's U-Net predicts: epsilon or v [default: what its scheduler's file says, else epsilon]
+    #[arg(long, value_name = "WHAT")]
+    prediction: Option<PredictionType>,
+}
+
+impl ModelArgs {
+    /// Finds the model.
+    ///
+    /// # Errors
+    /// As [`Model::find`].
+    pub(crate) fn find(&self) -> anyhow::Result<Model> {
+        Ok(Model { prediction: self.prediction, ..Model::find(&self.model)? })
+    }
+}
+
 /// What a picture is drawn from.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = DRAWING)]
@@ -47,9 +69,8 @@ pub(crate) struct DrawArgs {
     /// An identity for the prompt: `<NAME>` in the prompt stands for it (may be given several times)
     #[arg(long = "identity", short = 'i', value_name = "NAME=FILE")]
     pub(crate) identities: Vec<NamedFile>,
-    /// A model's name, or a folder in diffusers layout
-    #[arg(long, short = 'm', value_name = "MODEL", default_value = crate::models::DEFAULT)]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
     /// What should not be in the picture
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) negative: String,

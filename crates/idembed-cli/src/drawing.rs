@@ -8,17 +8,19 @@ use idembed_diffusion::clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::AttentionHook;
-use idembed_diffusion::schedulers::{self, SchedulerConfigJson, SchedulerKind};
+use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Error, StableDiffusion, memory};
 use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
+use idembed_tokens::prompt_syntax::other_syntax;
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 
 use crate::args::{DrawArgs, NamedFile};
 use crate::failure::wrong_usage;
+use crate::forecast::Work;
 use crate::models::Model;
 use crate::png::{IdentityRecord, PictureRecord};
 use crate::progress::Progress;
@@ -67,6 +69,11 @@ impl DrawSettings {
         DrawSettings { steps, guidance, scheduler, size: None, batch: settings.batch }
     }
 
+    /// The size that is drawn.
+    pub(crate) fn size_for(&self, model: &StableDiffusion) -> Size {
+        self.size.unwrap_or_else(|| Size::square(model.native_size()))
+    }
+
     /// Denoising steps for so many pictures, those drawn at the same time counted once.
     pub(crate) fn total_steps(&self, pictures: usize) -> u64 {
         (self.steps * pictures.div_ceil(self.batch)) as u64
@@ -86,13 +93,14 @@ pub(crate) struct DrawPlan {
     pub(crate) identities: Vec<NamedIdentity>,
     /// How to draw.
     pub(crate) settings: DrawSettings,
+    prediction: PredictionType,
     force: bool,
 }
 
 impl DrawPlan {
     /// Checks the flags; warnings about the prompt are said here.
     pub(crate) fn new(prompt: &str, args: &DrawArgs) -> anyhow::Result<DrawPlan> {
-        let model = Model::find(&args.model)?;
+        let model = args.model.find()?;
         let own = DrawSettings::of(&model);
         let settings = DrawSettings {
             steps: args.steps.unwrap_or(own.steps),
@@ -114,10 +122,15 @@ impl DrawPlan {
         for warning in &prompt.warnings {
             tracing::warn!("{warning}");
         }
-        let config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
+        let mut config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
+        if let Some(prediction) = model.prediction {
+            config.prediction_type = Some(prediction.to_string());
+        }
         schedulers::build(settings.scheduler, &config, settings.steps)?;
+        let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
         let (negative, force) = (args.negative.clone(), args.force);
-        Ok(DrawPlan { model, prompt, negative, identities, settings, force })
+        warn_of_negative(&negative, &names, settings.guidance);
+        Ok(DrawPlan { model, prompt, negative, identities, settings, prediction, force })
     }
 
     /// The model's tokenizer.
@@ -125,16 +138,22 @@ impl DrawPlan {
         tokenizer(&self.model)
     }
 
-    /// Loads the model and conditions it on the prompt.
-    pub(crate) fn open(&self, compute: Compute) -> anyhow::Result<Studio> {
+    /// Loads the model, says how much memory drawing takes, and conditions the model on the prompt.
+    ///
+    /// `watched` says whether attention maps will be looked at.
+    pub(crate) fn open(&self, compute: Compute, watched: bool) -> anyhow::Result<Studio> {
         let model = load(&self.model, compute)?;
         for NamedIdentity { identity, .. } in &self.identities {
             identity.check_base(&model, self.force)?;
         }
+        let DrawSettings { guidance, batch, .. } = self.settings;
+        let bytes = |extent| memory::drawing(&model, extent, guidance > 1.0, watched);
+        let work = Work { what: "drawing", size: self.settings.size_for(&model), batch, bytes: &bytes };
+        let expected_memory_mib = work.announce(&model, compute)?;
         let identities: Vec<&Identity> = self.identities.iter().map(|named| &named.identity).collect();
         let prompt = condition(&model, &self.prompt, &identities)?;
         let negative = model.condition(&self.negative)?;
-        Ok(Studio { model, prompt, negative, settings: self.settings })
+        Ok(Studio { model, expected_memory_mib, prompt, negative, settings: self.settings })
     }
 
     /// What a picture's file says about it.
@@ -154,6 +173,7 @@ impl DrawPlan {
             seed,
             size: [picture.width(), picture.height()],
             model: self.model.name.clone(),
+            prediction: self.prediction.to_string(),
             dtype: compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -161,16 +181,45 @@ impl DrawPlan {
     }
 }
 
+/// Says what of a negative prompt does not do what it seems to.
+fn warn_of_negative(negative: &str, names: &[&str], guidance: f64) {
+    if negative.is_empty() {
+        return;
+    }
+    if guidance <= 1.0 {
+        tracing::warn!("--negative has no effect: it needs a --guidance above 1, this is {guidance}");
+        return;
+    }
+    for found in other_syntax(negative) {
+        tracing::warn!("in the negative prompt, {found}");
+    }
+    for name in names.iter().filter(|name| negative.contains(&format!("<{name}>"))) {
+        tracing::warn!("in the negative prompt, `<{name}>` is drawn as plain text: identities stand in the prompt only");
+    }
+}
+
 fn tokenizer(model: &Model) -> anyhow::Result<Tokenizer> {
     Ok(Tokenizer::from_folder(&model.folder.join("tokenizer"))?)
 }
 
-/// Loads a model; says so if that takes long.
+/// Loads a model, and says where it runs and what its U-Net is taken to predict.
 pub(crate) fn load(model: &Model, compute: Compute) -> anyhow::Result<StableDiffusion> {
     let started = std::time::Instant::now();
-    let loaded = StableDiffusion::load(&model.folder, compute)
+    let mut loaded = StableDiffusion::load(&model.folder, compute)
         .with_context(|| format!("cannot load the model `{}`", model.name))?;
-    tracing::info!("model `{}` on {compute}, loaded in {:.1} s", model.name, started.elapsed().as_secs_f64());
+    let origin = match (model.prediction, &loaded.scheduler_config.prediction_type) {
+        (Some(_), _) => " as --prediction says",
+        (None, Some(_)) => "",
+        (None, None) => " (its scheduler's file does not say)",
+    };
+    if let Some(prediction) = model.prediction {
+        loaded = loaded.predicting(prediction);
+    }
+    let (seconds, prediction) = (started.elapsed().as_secs_f64(), loaded.noise_schedule.prediction_type);
+    tracing::info!("model `{}` on {compute}, loaded in {seconds:.1} s, predicts {prediction}{origin}", model.name);
+    if loaded.prediction_is_doubtful() {
+        tracing::warn!("models like this one usually predict v: if the pictures are noise, try --prediction v");
+    }
     Ok(loaded)
 }
 
@@ -179,6 +228,8 @@ pub(crate) fn load(model: &Model, compute: Compute) -> anyhow::Result<StableDiff
 pub(crate) struct Studio {
     /// The model.
     pub(crate) model: StableDiffusion,
+    /// What drawing was forecast to take.
+    pub(crate) expected_memory_mib: u64,
     prompt: Conditioning,
     negative: Conditioning,
     settings: DrawSettings,
@@ -193,7 +244,7 @@ impl Studio {
         each: impl FnMut(usize, RgbImage) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut progress = Progress::new("drawing", 0, self.settings.total_steps(seeds.len()));
-        let Studio { model, prompt, negative, settings } = self;
+        let Studio { model, prompt, negative, settings, .. } = self;
         draw(model, prompt, negative, settings, seeds, Follower { progress: &mut progress, watch }, each)
     }
 }
@@ -208,7 +259,7 @@ pub(crate) fn draw(
     mut follower: Follower<'_>,
     mut each: impl FnMut(usize, RgbImage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let size = settings.size.unwrap_or_else(|| Size::square(model.native_size()));
+    let size = settings.size_for(model);
     let request = TextToImage {
         prompt,
         negative,
@@ -261,7 +312,7 @@ impl Watch {
 
 /// Follows a drawing: shows its progress, hands out the watch, stops it on Ctrl-C.
 pub(crate) struct Follower<'a> {
-    /// Gets one step further with every denoising step.
+    /// Gets one step further with every denoising step that is done.
     pub(crate) progress: &'a mut Progress,
     /// Sees the cross-attention.
     pub(crate) watch: Option<&'a mut Watch>,
@@ -272,7 +323,7 @@ impl Observer for Follower<'_> {
         if interrupt::is_wanted() {
             return Err(Error::Stopped);
         }
-        self.progress.step();
+        self.progress.begin_step();
         match &mut self.watch {
             Some(watch) => Ok(Some(watch.begin(step)?)),
             None => Ok(None),

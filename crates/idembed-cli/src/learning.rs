@@ -7,8 +7,9 @@ use idembed_diffusion::StableDiffusion;
 use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, StepReport, Trainer};
 use image::RgbImage;
 
+use crate::interrupt::{self, Deferred};
+use crate::pixels;
 use crate::progress::{Progress, duration};
-use crate::{interrupt, pixels};
 
 /// How much work a kill may cost at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
@@ -21,7 +22,9 @@ pub(crate) struct Lesson {
     pub(crate) mask: Option<RgbImage>,
     /// The settings.
     pub(crate) config: LearnConfig,
-    /// Where the state is kept while the run goes on.
+    /// Where to write the identity.
+    pub(crate) out: PathBuf,
+    /// Where the state is kept while the run goes on; without it, a stop loses what was learned.
     pub(crate) checkpoint: Option<PathBuf>,
     /// The state to go on from.
     pub(crate) resume: Option<PathBuf>,
@@ -44,7 +47,7 @@ pub(crate) struct Learned {
 }
 
 impl Lesson {
-    /// Runs to the end.
+    /// Runs to the end and writes the identity.
     ///
     /// # Errors
     /// Ctrl-C, numbers that overflow, a checkpoint that cannot be written or does not fit.
@@ -69,12 +72,15 @@ impl Lesson {
             stop: interrupt::stop_flag(),
         };
         let started = Instant::now();
+        let deferred = self.checkpoint.is_some().then(Deferred::begin);
         let identity = idembed_tokens::learn(&mut trainer, &control, &mut |report| {
             measured.extend(report.measured.clone().map(|measured| (report.step, measured)));
             noise.add(report.noise_loss);
             let note = note(report, noise.value(), measured.last());
             progress.at(report.step as u64, &note, &details(report, measured.last()));
         })?;
+        identity.write(&self.out)?;
+        drop(deferred);
         let seconds = started.elapsed().as_secs_f64();
         drop(progress);
         let steps_here = self.config.steps - first;

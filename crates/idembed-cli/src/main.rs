@@ -9,6 +9,7 @@ mod commands;
 mod drawing;
 mod faces;
 mod failure;
+mod forecast;
 mod interrupt;
 mod learning;
 mod logging;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     idembed_diffusion::device::keep_freed_memory();
     let cli = Cli::parse();
     logging::start(cli.quiet, cli.verbose);
+    interrupt::install();
     match catch_unwind(AssertUnwindSafe(|| commands::run(cli.command))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use idembed_diffusion::schedulers::PredictionType;
 
 use crate::failure::Hinted;
 use crate::settings::ModelSettings;
@@ -25,6 +26,8 @@ pub(crate) struct Model {
     pub(crate) folder: PathBuf,
     /// Its defaults.
     pub(crate) settings: ModelSettings,
+    /// What its U-Net predicts, where the user knows better than the scheduler's file.
+    pub(crate) prediction: Option<PredictionType>,
 }
 
 impl Model {
@@ -49,7 +52,7 @@ impl Model {
         let folder = folder.canonicalize().with_context(|| format!("cannot open `{}`", folder.display()))?;
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let settings = ModelSettings::of_folder(&folder)?;
-        Ok(Model { name, folder, settings })
+        Ok(Model { name, folder, settings, prediction: None })
     }
 }
 

@@ -71,6 +71,23 @@ pub(crate) fn check_new_file(path: &Path, force: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks that no file that is to be written is one that is read, whatever their paths say.
+pub(crate) fn check_inputs_stay<O: AsRef<Path>, I: AsRef<Path>>(
+    outputs: impl IntoIterator<Item = O>,
+    inputs: &[I],
+) -> anyhow::Result<()> {
+    for output in outputs {
+        let output = output.as_ref();
+        // A file that is not there yet is no input.
+        let lost = inputs.iter().find(|input| same_file::is_same_file(output, input.as_ref()).unwrap_or(false));
+        if let Some(input) = lost {
+            let message = format!("`{}` would be replaced, but it is read: it is the same file as `{}`", output.display(), input.as_ref().display());
+            return Err(Hinted::new(message, "write to another file").into());
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file that appears whole or not at all.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     idembed_files::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
@@ -123,6 +140,23 @@ mod tests {
         assert!(check_folder(&file.join("below")).is_err());
         check_folder(Path::new("out")).unwrap();
         assert!(!folder.path().join("a").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_input_is_no_output_under_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("photo"), b"").unwrap();
+        std::fs::write(at("other"), b"").unwrap();
+        std::fs::create_dir(at("below")).unwrap();
+        std::os::unix::fs::symlink(at("photo"), at("link")).unwrap();
+        std::fs::hard_link(at("photo"), at("second")).unwrap();
+        for output in ["photo", "link", "second", "below/../photo"].map(at) {
+            let error = check_inputs_stay([&output], &[at("other"), at("photo")]).unwrap_err();
+            assert!(error.to_string().contains("the same file as"), "{error}");
+        }
+        check_inputs_stay([at("new"), at("other")], &[at("photo"), at("missing")]).unwrap();
     }
 
     #[test]

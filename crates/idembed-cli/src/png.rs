@@ -38,6 +38,9 @@ pub(crate) struct PictureRecord {
     pub(crate) size: [u32; 2],
     /// The model's name (not its path: pictures are passed on).
     pub(crate) model: String,
+    /// What the U-Net was taken to predict: `epsilon` or `v_prediction`; empty in pictures of earlier versions.
+    #[serde(default)]
+    pub(crate) prediction: String,
     /// The number format that the networks ran in, such as `f32`.
     #[serde(default)]
     pub(crate) dtype: String,
@@ -207,6 +210,7 @@ mod tests {
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
+            prediction: "epsilon".to_owned(),
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
                 name: "me".to_owned(),

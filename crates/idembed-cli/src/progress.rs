@@ -9,12 +9,21 @@ use crate::logging;
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Work that takes longer than this is announced after its first step,
+const WORTH_SAYING: Duration = Duration::from_secs(60);
+/// and from here on as a warning.
+const HOURS: Duration = Duration::from_secs(3600);
 
 /// The progress of one piece of work of a known number of steps.
 pub(crate) struct Progress {
     what: &'static str,
+    /// What was done before this piece of work.
+    first: u64,
     total: u64,
     done: u64,
+    started: Instant,
+    /// Whether a step was begun by [`Progress::begin_step`].
+    begun: bool,
     /// Steps per second lately; 0 while unknown.
     speed: f64,
     last_line: Instant,
@@ -43,13 +52,28 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        let last_line = Instant::now();
-        Progress { what, total, done: first, speed: 0.0, last_line, last_done: first, bar, silent }
+        let now = Instant::now();
+        Progress {
+            what,
+            first,
+            total,
+            done: first,
+            started: now,
+            begun: false,
+            speed: 0.0,
+            last_line: now,
+            last_done: first,
+            bar,
+            silent,
+        }
     }
 
     /// Says that `done` steps are done now. `note` tells how it goes, such as the loss; `more` stands in lines only.
     pub(crate) fn at(&mut self, done: u64, note: &str, more: &str) {
         self.done = done;
+        if done == self.first + 1 {
+            self.foretell();
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             if !note.is_empty() {
@@ -64,6 +88,27 @@ impl Progress {
     /// Says that one more step is done.
     pub(crate) fn step(&mut self) {
         self.at(self.done + 1, "", "");
+    }
+
+    /// Says that one more step begins: those before it are done.
+    pub(crate) fn begin_step(&mut self) {
+        if self.begun {
+            self.step();
+        } else {
+            (self.begun, self.started) = (true, Instant::now());
+        }
+    }
+
+    /// Says how long all will take, once one step is done, if that is long.
+    fn foretell(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let whole = seconds * self.total.saturating_sub(self.first) as f64;
+        let text = format!("{}: one step took {}, all will take about {}", self.what, duration(seconds), duration(whole));
+        if whole >= HOURS.as_secs_f64() {
+            tracing::warn!("{text}");
+        } else if whole >= WORTH_SAYING.as_secs_f64() && !self.silent {
+            tracing::info!("{text}");
+        }
     }
 
     /// The speed since the last line, softened by the one before.

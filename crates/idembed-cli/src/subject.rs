@@ -44,9 +44,9 @@ pub(crate) struct SubjectArgs {
     /// was found]
     #[arg(long, value_name = "HOW|FILE")]
     mask: Option<MaskChoice>,
-    /// What counts as face with --mask parsing
-    #[arg(long, value_name = "LIST", default_value_t)]
-    mask_parts: Parts,
+    /// What counts as face with --mask parsing [default: skin,brows,eyes,glasses,nose,mouth,lips]
+    #[arg(long, value_name = "LIST")]
+    mask_parts: Option<Parts>,
     /// Show the photo mirrored half of the time
     #[arg(long)]
     pub(crate) mirror: bool,
@@ -81,6 +81,20 @@ impl SubjectArgs {
             Some(choice) => *choice != MaskChoice::None,
             None => self.looks_for_face(),
         }
+    }
+
+    /// The picture that is the mask, if one was named.
+    pub(crate) fn mask_file(&self) -> Option<&Path> {
+        match &self.mask {
+            Some(MaskChoice::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The flag that was given and changes nothing, with the reason.
+    pub(crate) fn without_effect(&self) -> Option<(&'static str, &'static str)> {
+        let unused = self.mask_parts.is_some() && self.mask != Some(MaskChoice::Parsing);
+        unused.then_some(("--mask-parts", "it belongs to --mask parsing"))
     }
 
     fn looks_for_face(&self) -> bool {
@@ -133,7 +147,7 @@ impl Subject {
         let mask = match (&args.mask, &framing) {
             (Some(MaskChoice::File(file)), _) => MaskSource::Picture(pixels::open_mask(file, width, height)?),
             (Some(MaskChoice::Parsing), _) => {
-                MaskSource::Parts(Box::new(open_parser(compute)?), args.mask_parts.clone())
+                MaskSource::Parts(Box::new(open_parser(compute)?), args.mask_parts.clone().unwrap_or_default())
             }
             (Some(MaskChoice::Ellipse), Framing::Rect(_)) => {
                 let message = "--mask ellipse is drawn around a found face, but no face is looked for";

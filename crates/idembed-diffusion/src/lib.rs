@@ -11,6 +11,7 @@ pub mod error;
 pub mod hook;
 mod json;
 mod layers;
+pub mod memory;
 pub mod noise;
 pub mod picture;
 mod resnet;

@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use crate::clip::{ClipTextModel, Tokenizer};
 use crate::conditioning::{Conditioning, TextStates};
-use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
+use crate::schedulers::{NoiseSchedule, PredictionType, SchedulerConfigJson};
 use crate::unet::UNet;
 use crate::vae::Vae;
 use crate::{Error, Result, json};
@@ -63,6 +63,23 @@ impl StableDiffusion {
         Ok(model)
     }
 
+    /// The model with another prediction type than its scheduler's file says, or leaves unsaid.
+    #[must_use]
+    pub fn predicting(mut self, prediction: PredictionType) -> Self {
+        self.scheduler_config.prediction_type = Some(prediction.name().to_owned());
+        self.noise_schedule.prediction_type = prediction;
+        self
+    }
+
+    /// Whether the scheduler's file leaves unsaid what the U-Net predicts although models of its shape usually predict
+    /// the velocity: Stable Diffusion 2.x at 768 pixels. Like diffusers, [`StableDiffusion::load`] takes epsilon then.
+    pub fn prediction_is_doubtful(&self) -> bool {
+        const WIDTH_OF_2: i64 = 1024;
+        const NATIVE_SIZE: i64 = 768;
+        let shape = (self.unet.config().cross_attention_dim, self.native_size());
+        self.scheduler_config.prediction_type.is_none() && shape == (WIDTH_OF_2, NATIVE_SIZE)
+    }
+
     /// The text states of a plain prompt, `[1, tokens, hidden]`, without gradient.
     pub fn text_states(&self, prompt: &str) -> Result<Tensor> {
         let encoding = self.tokenizer.encode(prompt)?;
@@ -76,6 +93,11 @@ impl StableDiffusion {
     /// The conditioning of a plain prompt: the same text states at every timestep.
     pub fn condition(&self, prompt: &str) -> Result<Conditioning> {
         Ok(Conditioning::constant(TextStates::shared(self.text_states(prompt)?)))
+    }
+
+    /// Bytes of all weights in memory once everything was used.
+    pub fn weight_bytes(&self) -> u64 {
+        self.text_encoder.weight_bytes() + self.unet.weight_bytes() + self.vae.weight_bytes()
     }
 
     /// How many pixels one latent stands for, along each side.

@@ -5,6 +5,18 @@
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+/// Held for reading by every write.
+static WRITING: RwLock<()> = RwLock::new(());
+
+/// Waits until no file is being written by this process, and lets none begin while the guard lives.
+///
+/// For programs that end at once on request: no temporary file is left behind.
+#[must_use]
+pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
+    WRITING.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Fills a temporary file beside `path`, which takes the name once everything is on the disk.
 ///
@@ -12,6 +24,7 @@ use std::path::Path;
 /// What `fill` or the system said (a full disk, a missing folder); then nothing is left behind, and an older file at
 /// `path` stays as it is.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let _writing = WRITING.read().unwrap_or_else(PoisonError::into_inner);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".idembed-").suffix(".tmp");
@@ -62,6 +75,30 @@ mod tests {
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode(&path), mode(&plain));
         }
+    }
+
+    #[test]
+    fn holding_waits_for_what_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        let slow = path.clone();
+        let writer = std::thread::spawn(move || {
+            write_with(&slow, |file| {
+                begun.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                file.write_all(b"whole")
+            })
+        });
+        has_begun.recv().unwrap();
+        assert!(WRITING.try_write().is_err(), "a file is being written");
+        go_on.send(()).unwrap();
+        let held = hold_writes();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert!(WRITING.try_read().is_err(), "no other begins");
+        drop(held);
+        writer.join().unwrap().unwrap();
     }
 
     #[test]

@@ -57,13 +57,14 @@ pub struct LearnConfig {
 impl LearnConfig {
     /// The defaults of a method.
     pub fn new(name: &str, class: &str, method: Method) -> Self {
+        let spec = method.spec();
         LearnConfig {
             name: name.to_owned(),
             class: class.to_owned(),
             method,
-            stages: method.spec().default_stages,
+            stages: spec.default_stages,
             template: DEFAULT_TEMPLATE.to_owned(),
-            objective: ObjectiveOptions::default(),
+            objective: ObjectiveOptions { lambda: spec.default_lambda, ..ObjectiveOptions::default() },
             steps: 200,
             batch: 2,
             learning_rate: 0.05,
@@ -80,7 +81,7 @@ impl LearnConfig {
 
     /// Whether the attention loss takes part.
     pub fn uses_attention_loss(&self) -> bool {
-        self.method.spec().attention_loss && self.objective.has_attention_term()
+        self.objective.has_attention_term()
     }
 
     /// The weight of the attention loss, 0 if it takes no part.

@@ -17,6 +17,7 @@ pub mod method;
 pub mod module;
 pub mod objective;
 pub mod prompt;
+pub mod prompt_syntax;
 pub mod report;
 pub mod trainer;
 

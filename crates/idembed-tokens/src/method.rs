@@ -9,12 +9,12 @@ pub enum Method {
     /// Stage tokens with K and V halves and the face-wise attention loss (arXiv 2402.00631).
     #[default]
     Sefi,
-    /// One vector, trained with the noise loss alone (arXiv 2208.01618).
+    /// One vector, trained with the noise loss (arXiv 2208.01618); the attention loss can be added to it.
     TextualInversion,
 }
 
 /// What sets one method apart from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MethodSpec {
     /// Number of stages unless the user says otherwise.
     pub default_stages: usize,
@@ -24,8 +24,8 @@ pub struct MethodSpec {
     pub split_kv: bool,
     /// Whether a token module makes the vectors, instead of one vector trained directly.
     pub module: bool,
-    /// Whether the attention loss is used.
-    pub attention_loss: bool,
+    /// Weight of the attention loss unless the user says otherwise; 0 for a method that was published without it.
+    pub default_lambda: f64,
 }
 
 impl Method {
@@ -36,10 +36,10 @@ impl Method {
     pub fn spec(self) -> MethodSpec {
         match self {
             Method::Sefi => {
-                MethodSpec { default_stages: 5, staged: true, split_kv: true, module: true, attention_loss: true }
+                MethodSpec { default_stages: 5, staged: true, split_kv: true, module: true, default_lambda: 0.003 }
             }
             Method::TextualInversion => {
-                MethodSpec { default_stages: 1, staged: false, split_kv: false, module: false, attention_loss: false }
+                MethodSpec { default_stages: 1, staged: false, split_kv: false, module: false, default_lambda: 0.0 }
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use idembed_diffusion::clip::{Encoding, Tokenizer};
 
+use crate::prompt_syntax::{OtherSyntax, other_syntax};
 use crate::{Result, TokensError};
 
 /// A prompt as tokens, with the positions of its identities.
@@ -31,6 +32,8 @@ pub enum PromptWarning {
         /// Number of tokens that did not fit.
         tokens: usize,
     },
+    /// Another tool would take a part of the text for an instruction.
+    OtherSyntax(OtherSyntax),
 }
 
 impl fmt::Display for PromptWarning {
@@ -42,6 +45,7 @@ impl fmt::Display for PromptWarning {
             PromptWarning::CutOff { tokens } => {
                 write!(f, "the prompt is {tokens} tokens too long; its end was cut off")
             }
+            PromptWarning::OtherSyntax(found) => found.fmt(f),
         }
     }
 }
@@ -94,6 +98,7 @@ impl Prompt {
         if cut > 0 {
             warnings.push(PromptWarning::CutOff { tokens: cut });
         }
+        warnings.extend(other_syntax(text).into_iter().map(PromptWarning::OtherSyntax));
         let names = names.iter().map(|&name| name.to_owned()).collect();
         let tokens = tokens.into_iter().take(text_tokens).collect();
         Ok(Prompt { text: text.to_owned(), ids, positions, warnings, names, tokens })

@@ -5,7 +5,6 @@
 
 use idembed_attention::{LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Word};
 use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::schedulers::PredictionType;
 use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
 use tch::{Device, Kind, Tensor};
 
@@ -116,7 +115,7 @@ impl<'a> Trainer<'a> {
         let mut fields = self.config.fields();
         fields.push(("text encoder", self.text_encoder_sha256.clone()));
         fields.push(("U-Net", self.unet_sha256.clone()));
-        fields.push(("prediction type", prediction_type_name(self.model).to_owned()));
+        fields.push(("prediction type", self.model.noise_schedule.prediction_type.to_string()));
         fields.push(("picture", self.picture.sha256().to_owned()));
         fields.push(("device and dtype", self.model.compute.to_string()));
         fields
@@ -197,7 +196,7 @@ impl<'a> Trainer<'a> {
             train_timesteps: self.model.noise_schedule.train_timesteps,
             base_model,
             text_encoder_sha256: self.text_encoder_sha256.clone(),
-            prediction_type: prediction_type_name(self.model).to_owned(),
+            prediction_type: self.model.noise_schedule.prediction_type.to_string(),
             lambda: self.config.effective_lambda(),
             steps: self.step,
             seed: self.config.seed,
@@ -246,14 +245,6 @@ impl<'a> Trainer<'a> {
             return Ok(value);
         }
         Err(TokensError::NotFinite { what, step: self.step + 1, checkpoint: None })
-    }
-}
-
-/// The model's prediction type as the identity file names it.
-fn prediction_type_name(model: &StableDiffusion) -> &'static str {
-    match model.noise_schedule.prediction_type {
-        PredictionType::Epsilon => "epsilon",
-        PredictionType::VPrediction => "v_prediction",
     }
 }
 

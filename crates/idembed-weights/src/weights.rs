@@ -1,6 +1,6 @@
 //! The weights of one network by their names, wherever they come from.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Div;
 use std::path::Path;
@@ -21,6 +21,8 @@ use crate::{Error, Result, WeightsError};
 pub struct Weights {
     origin: Origin,
     used: RefCell<BTreeSet<String>>,
+    /// How many numbers the used tensors hold.
+    numbers: Cell<u64>,
     compute: Compute,
 }
 
@@ -58,7 +60,7 @@ impl Weights {
     }
 
     fn of(origin: Origin, compute: Compute) -> Self {
-        Weights { origin, used: RefCell::default(), compute }
+        Weights { origin, used: RefCell::default(), numbers: Cell::default(), compute }
     }
 
     /// Where the tensors are and in which format they are handed out.
@@ -72,6 +74,11 @@ impl Weights {
             Origin::Files(files) => Some(files.path()),
             Origin::Parameters(_) => None,
         }
+    }
+
+    /// Bytes of the tensors that were taken, in the format they are computed in.
+    pub fn bytes(&self) -> u64 {
+        self.numbers.get() * self.compute.kind.elt_size_in_bytes() as u64
     }
 
     /// The root of the names.
@@ -134,7 +141,7 @@ impl Weights {
             Origin::Files(files) => files.take(name, shape, self.compute),
             Origin::Parameters(parameters) => parameters.take(name, shape, self.compute.kind),
         };
-        self.note(name, taken)
+        self.note(name, shape, taken)
     }
 
     fn take_conv(&self, name: &str, shape: &[i64]) -> Result<ConvWeight> {
@@ -142,13 +149,15 @@ impl Weights {
             Origin::Files(files) => files.take_conv(name, shape, self.compute),
             Origin::Parameters(parameters) => parameters.take(name, shape, self.compute.kind).map(ConvWeight::ordered),
         };
-        self.note(name, taken)
+        self.note(name, shape, taken)
     }
 
     /// Remembers that `name` was asked for.
-    fn note<T>(&self, name: &str, taken: std::result::Result<T, WeightsError>) -> Result<T> {
+    fn note<T>(&self, name: &str, shape: &[i64], taken: std::result::Result<T, WeightsError>) -> Result<T> {
         let taken = taken.map_err(|source| self.error(source))?;
-        self.used.borrow_mut().insert(name.to_owned());
+        if self.used.borrow_mut().insert(name.to_owned()) {
+            self.numbers.update(|numbers| numbers + shape.iter().product::<i64>() as u64);
+        }
         Ok(taken)
     }
 

@@ -15,7 +15,7 @@ use crate::args::{ComputeArgs, DrawArgs, positive};
 use crate::drawing::{DrawPlan, Watch};
 use crate::sheet::{Cell, Sheet};
 use crate::size::Size;
-use crate::{interrupt, output, pages, pixels, png};
+use crate::{output, pages, pixels, png};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +67,6 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    interrupt::stop_flag();
     let compute = args.compute.resolve()?;
     output::check_folder(&args.out)?;
     let mut plan = DrawPlan::new(&args.prompt, &args.draw)?;
@@ -85,8 +84,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .map(|word| Ok(Word::new(word.as_str(), plan.prompt.word_positions(&word, &tokenizer)?)))
         .collect::<anyhow::Result<_>>()?;
 
-    let studio = plan.open(compute)?;
-    let size = plan.settings.size.unwrap_or_else(|| Size::square(studio.model.native_size()));
+    let studio = plan.open(compute, true)?;
+    let size = plan.settings.size_for(&studio.model);
     let mask = args.mask.as_ref().map(|path| open_mask(path, size)).transpose()?;
 
     let mut watch = Watch::new(&studio.model, words, stages)?;
@@ -102,8 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::make_folder(&args.out)?;
     let record = plan.record(seed, &report.picture, compute);
     let path = super::generate::write_picture(&args.out, &report.picture, &record, false)?;
-    let stem = path.with_extension("");
-    let files = report.write(&stem, &plan.prompt.text)?;
+    let files = report.write(&path.with_extension(""), &plan.prompt.text, args.mask.as_slice())?;
     if args.json {
         return output::json(&json!({
             "image": output::shown(&path),
@@ -139,21 +137,23 @@ struct Files {
 }
 
 impl Report {
-    /// Writes all files beside each other, their names beginning with `stem`.
-    fn write(&self, stem: &Path, prompt: &str) -> anyhow::Result<Files> {
+    /// Writes all files beside each other, their names beginning with `stem`; none of them may be one that was `read`.
+    fn write(&self, stem: &Path, prompt: &str, read: &[PathBuf]) -> anyhow::Result<Files> {
         let named = |added: &str| output::with_added(stem, &format!("-{added}"));
         let planes = pixels::to_planes(&self.picture)?;
         let mut words: Vec<Value> = Vec::new();
         let mut numbers = Vec::new();
         let file_names = words::file_names(self.maps.words().iter().map(|word| word.label.as_str()));
-        for (index, file_name) in file_names.iter().enumerate() {
+        let paths: Vec<PathBuf> = file_names.iter().map(|name| named(&format!("{name}.png"))).collect();
+        let (layers, stages, values_file) = (named("layers.png"), named("stages.png"), named("maps.json"));
+        output::check_inputs_stay(paths.iter().chain([&layers, &stages, &values_file]), read)?;
+        for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
-            let path = named(&format!("{file_name}.png"));
             let picture = overlay(&planes, &map, Scale::PerMap, OPACITY)?.picture;
-            png::write(&path, &pixels::from_planes(&picture)?, None)?;
+            png::write(path, &pixels::from_planes(&picture)?, None)?;
             let mut word = self.numbers(index, &Selection::default())?;
             word["word"] = json!(self.maps.words()[index].label);
-            word["map"] = json!(output::shown(&path));
+            word["map"] = json!(output::shown(path));
             word["layers"] = self.each_layer(index)?;
             word["stages"] = self.each_stage(index)?;
             let mut with_values = word.clone();
@@ -161,8 +161,7 @@ impl Report {
             words.push(word);
             numbers.push(with_values);
         }
-        let files =
-            Files { words, layers: named("layers.png"), stages: named("stages.png"), numbers: named("maps.json") };
+        let files = Files { words, layers, stages, numbers: values_file };
         png::write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
         png::write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
         let text = serde_json::to_vec(&json!({ "prompt": prompt, "words": numbers }))?;

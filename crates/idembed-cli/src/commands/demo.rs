@@ -13,7 +13,7 @@ use idembed_tokens::{Identity, LearnConfig, Method};
 use image::RgbImage;
 use serde_json::json;
 
-use crate::args::{ComputeArgs, positive};
+use crate::args::{ComputeArgs, ModelArgs, positive};
 use crate::drawing::{DrawSettings, Follower, Watch, draw, load};
 use crate::failure::Hinted;
 use crate::learning::{Learned, Lesson};
@@ -22,7 +22,7 @@ use crate::progress::{Progress, duration};
 use crate::settings::{DemoSettings, Scene};
 use crate::sheet::{Cell, Sheet};
 use crate::size::Size;
-use crate::{interrupt, output, pages, pixels, png};
+use crate::{output, pages, pixels, png};
 use idembed_page::{Figure, Page};
 
 const EXAMPLES: &str = "\
@@ -50,9 +50,8 @@ pub(crate) struct Args {
     /// Where to put everything
     #[arg(long, short, value_name = "DIR", default_value = "out/demo")]
     out: PathBuf,
-    /// A model that brings a portrait
-    #[arg(long, short, value_name = "MODEL", default_value = crate::models::DEFAULT)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Learning steps [default: the model's]
     #[arg(long, value_name = "N", value_parser = positive)]
     steps: Option<usize>,
@@ -82,7 +81,7 @@ struct Plan {
 impl Plan {
     fn new(args: &Args) -> anyhow::Result<Plan> {
         output::check_folder(&args.out)?;
-        let model = Model::find(&args.model)?;
+        let model = args.model.find()?;
         let Some(mut demo) = model.settings.demo.clone() else {
             let message = format!("the model `{}` brings no portrait", model.name);
             return Err(Hinted::new(message, "use `idembed learn PHOTO --name NAME --report FILE.html`").into());
@@ -105,12 +104,12 @@ impl Plan {
         Ok(Plan { mask: mask.transpose()?, model, demo, photo, config, drawing })
     }
 
-    fn lesson(&self, model: &StableDiffusion) -> anyhow::Result<Lesson> {
+    fn lesson(&self, model: &StableDiffusion, out: PathBuf) -> anyhow::Result<Lesson> {
         let size = Size::square(model.native_size());
         let square = CropRect::centre_square(self.photo.width(), self.photo.height());
         let mask = self.mask.as_ref().map(|mask| pixels::crop(mask, square, size)).transpose()?;
         let picture = pixels::crop(&self.photo, square, size)?;
-        Ok(Lesson { picture, mask, config: self.config.clone(), checkpoint: None, resume: None })
+        Ok(Lesson { picture, mask, config: self.config.clone(), out, checkpoint: None, resume: None })
     }
 }
 
@@ -129,18 +128,15 @@ struct Drawn {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    interrupt::stop_flag();
     let started = Instant::now();
     let compute = args.compute.resolve()?;
     let plan = Plan::new(args)?;
     output::make_folder(&args.out)?;
     let model = load(&plan.model, compute)?;
     let load_seconds = started.elapsed().as_secs_f64();
-    let lesson = plan.lesson(&model)?;
+    let identity_file = args.out.join(format!("{}.identity.safetensors", plan.demo.name));
+    let lesson = plan.lesson(&model, identity_file.clone())?;
     let learned = lesson.run(&model)?;
-    let name = &plan.demo.name;
-    let identity_file = args.out.join(format!("{name}.identity.safetensors"));
-    learned.identity.write(&identity_file)?;
 
     let drawing = Instant::now();
     let drawn = draw_scenes(&plan, &model, &learned.identity, args.seed)?;

@@ -47,6 +47,7 @@ enum Form {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::check_new_file(&args.out, args.force)?;
+    output::check_inputs_stay([&args.out], &[&args.file])?;
     let identity = Identity::read(&args.file)?;
     let Form::Embedding = args.to;
     let embedding = Embedding::of(&identity)?;

@@ -27,6 +27,8 @@ Writes into DIR, for each photo:
   PHOTO-portrait.png   what `idembed learn` would learn from
   PHOTO-aligned.png    the face as recognition networks want it, 112 x 112";
 
+/// What the pictures of one photo are called behind its name.
+const PICTURES: [&str; 4] = ["overlay", "mask", "portrait", "aligned"];
 /// The side of the portrait that is written, in pixels.
 const PORTRAIT_SIDE: u32 = 512;
 
@@ -55,16 +57,19 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let compute = args.compute.resolve()?;
     output::check_folder(&args.out)?;
+    let stems: Vec<PathBuf> = different_stems(&args.photos).iter().map(|stem| args.out.join(stem)).collect();
+    let pictures = stems.iter().flat_map(|stem| PICTURES.map(|name| picture_path(stem, name)));
+    output::check_inputs_stay(pictures, &args.photos)?;
     let finder = Finder::open(compute)?;
-    if let [photo] = args.photos.as_slice() {
+    if let ([photo], [stem]) = (args.photos.as_slice(), stems.as_slice()) {
         let report = Report::of(&finder, photo, args.face)?;
-        return report.give(&args.out.join(stem(photo)), args.json);
+        return report.give(stem, args.json);
     }
     let mut progress = Progress::new("photos", 0, args.photos.len() as u64);
     let mut results: Vec<Value> = Vec::with_capacity(args.photos.len());
     let mut failed = 0;
-    for (photo, stem) in args.photos.iter().zip(different_stems(&args.photos)) {
-        let result = Report::of(&finder, photo, args.face).and_then(|report| report.write(&args.out.join(stem)));
+    for (photo, stem) in args.photos.iter().zip(&stems) {
+        let result = Report::of(&finder, photo, args.face).and_then(|report| report.write(stem));
         match result {
             Ok(files) => results.push(files),
             Err(error) => {
@@ -125,7 +130,7 @@ impl<'a> Report<'a> {
             "concerns": self.found.concerns(&self.photo),
         });
         let mut write = |name: &str, picture: &RgbImage| -> anyhow::Result<()> {
-            let path = output::with_added(stem, &format!("-{name}.png"));
+            let path = picture_path(stem, name);
             png::write(&path, picture, None)?;
             report[name] = json!(output::shown(&path));
             Ok(())
@@ -166,12 +171,16 @@ fn print(report: &Value) -> anyhow::Result<()> {
         rows.push((format!("face {}", index + 1), format!("box {}  score {score:.4}", edges.join(","))));
     }
     rows.push(("chosen".to_owned(), format!("face {}: {}", report["chosen"], text("reason"))));
-    rows.extend(["overlay", "mask", "portrait", "aligned"].map(|name| (name.to_owned(), text(name))));
+    rows.extend(PICTURES.map(|name| (name.to_owned(), text(name))));
     output::table(&rows)
 }
 
 fn in_whole_pixels(value: &Value) -> String {
     format!("{:.0}", value.as_f64().unwrap_or_default())
+}
+
+fn picture_path(stem: &Path, name: &str) -> PathBuf {
+    output::with_added(stem, &format!("-{name}.png"))
 }
 
 fn stem(photo: &Path) -> String {

@@ -11,7 +11,7 @@ use crate::drawing::DrawPlan;
 use crate::png::PictureRecord;
 use crate::progress::duration;
 use crate::sheet::{Cell, Sheet};
-use crate::{interrupt, output, png};
+use crate::{output, png};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,19 +68,21 @@ impl Plan {
             output::check_new_file(grid, true)?;
         }
         let mut draw = DrawPlan::new(&args.prompt, &args.draw)?;
-        draw.settings.batch = args.batch.unwrap_or(draw.settings.batch);
-        let seeds = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
+        draw.settings.batch = args.batch.unwrap_or(draw.settings.batch).min(args.images);
+        let seeds: Vec<u64> = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
+        let pictures = seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
+        let read: Vec<&Path> = args.draw.identities.iter().map(|identity| identity.path.as_path()).collect();
+        output::check_inputs_stay(args.grid.iter().cloned().chain(pictures), &read)?;
         Ok(Plan { draw, seeds })
     }
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    interrupt::stop_flag();
     let started = Instant::now();
     let compute = args.compute.resolve()?;
     let Plan { draw: plan, seeds } = Plan::new(args)?;
-    let studio = plan.open(compute)?;
+    let studio = plan.open(compute, false)?;
     let loaded = started.elapsed().as_secs_f64();
     output::make_folder(&args.out)?;
 
@@ -116,6 +118,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "prompt": plan.prompt.text,
             "negative": plan.negative,
             "model": plan.model.name,
+            "prediction": record.prediction,
             "identities": record.identities,
             "steps": settings.steps,
             "guidance": settings.guidance,
@@ -123,6 +126,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "device": compute.to_string(),
             "load_seconds": loaded,
             "seconds": seconds,
+            "expected_memory_mib": studio.expected_memory_mib,
             "peak_memory_mib": output::peak_memory_mib(),
         }))?;
     }
@@ -179,6 +183,7 @@ mod tests {
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),
+            prediction: "epsilon".to_owned(),
             dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),

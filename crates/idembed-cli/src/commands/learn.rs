@@ -1,28 +1,31 @@
 //! `idembed learn`: from one photo to an identity file.
 
+mod method;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use idembed_attention::{LayerChoice, Norm, Reduction, TargetKind};
-use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::device::Compute;
+use idembed_diffusion::{StableDiffusion, memory};
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::{Prompt, is_identity_name};
-use idembed_tokens::{LearnConfig, Method};
+use idembed_tokens::LearnConfig;
 use serde_json::json;
 
-use crate::args::{ComputeArgs, above_zero, not_negative, positive};
+use crate::args::{ComputeArgs, ModelArgs};
 use crate::drawing::{DrawSettings, Follower, draw, load};
-use crate::failure::{Hinted, wrong_usage};
+use crate::failure::Hinted;
+use crate::forecast::Work;
 use crate::learning::{Learned, Lesson};
 use crate::models::Model;
 use crate::progress::Progress;
 use crate::size::Size;
 use crate::subject::{Subject, SubjectArgs};
-use crate::{interrupt, output, pages};
+use crate::{output, pages};
 use idembed_page::{Figure, Page};
+use method::MethodArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,9 +53,8 @@ pub(crate) struct Args {
     /// What to call the identity: letters, digits, - and _
     #[arg(long, value_name = "NAME", value_parser = identity_name)]
     name: String,
-    /// A model's name, or a folder in diffusers layout
-    #[arg(long, short, value_name = "MODEL", default_value = crate::models::DEFAULT)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Where to write the identity [default: NAME.identity.safetensors]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -79,57 +81,6 @@ pub(crate) struct Args {
     compute: ComputeArgs,
 }
 
-/// How it is learned.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "The method")]
-struct MethodArgs {
-    /// sefi (stage tokens with the attention loss) or textual-inversion (one token)
-    #[arg(long, value_name = "METHOD", default_value_t = Method::Sefi)]
-    method: Method,
-    /// Training steps [default: the model's]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    steps: Option<usize>,
-    /// Samples per step [default: the model's]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    batch: Option<usize>,
-    /// Learning rate, relative to the size of the class word's embedding [default: the model's]
-    #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
-    lr: Option<f64>,
-    /// Decides every random draw
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// The class word: where learning starts, and what stands in the reference prompt [default: the model's]
-    #[arg(long, value_name = "WORD")]
-    class: Option<String>,
-    /// The training prompt, with {} for the identity [default: the model's]
-    #[arg(long, value_name = "PROMPT")]
-    template: Option<String>,
-    /// Number of stages, each with vectors of its own [default: 5 for sefi]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    stages: Option<usize>,
-    /// Weight of the attention loss [default: 0.003]
-    #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
-    lambda: Option<f64>,
-    /// What the attention is pulled to: reference (the class word's), mask (the face), none [default: reference]
-    #[arg(long, value_name = "TARGET")]
-    attention_target: Option<TargetKind>,
-    /// Layers of the attention loss: all, factors as in 1,2, or indices as in #0,#5 [default: all]
-    #[arg(long, value_name = "LAYERS")]
-    attention_layers: Option<LayerChoice>,
-    /// Distance of two maps: squared or absolute [default: squared]
-    #[arg(long, value_name = "NORM")]
-    attention_norm: Option<Norm>,
-    /// How a layer's distances become one number: sum, pixel-mean or mean [default: sum]
-    #[arg(long, value_name = "HOW")]
-    attention_reduction: Option<Reduction>,
-    /// Keep the attention loss's gradient out of the queries
-    #[arg(long)]
-    detach_query: bool,
-    /// Count the noise loss only inside the mask
-    #[arg(long)]
-    masked_noise: bool,
-}
-
 fn identity_name(text: &str) -> Result<String, String> {
     is_identity_name(text).then(|| text.to_owned()).ok_or_else(|| "letters, digits, - and _ are allowed".to_owned())
 }
@@ -152,55 +103,40 @@ impl Plan {
             output::check_new_file(report, true)?;
         }
         let checkpoint = output::with_added(&out, ".ckpt");
+        let read: Vec<&Path> = std::iter::once(args.photo.as_path()).chain(args.subject.mask_file()).collect();
+        output::check_inputs_stay(args.report.iter().chain([&out, &checkpoint]), &read)?;
+        output::check_inputs_stay(args.report.iter().chain([&out]), args.resume.as_slice())?;
         check_checkpoint(args, &checkpoint)?;
 
-        let model = Model::find(&args.model)?;
-        let config = config(args, &model)?;
+        let model = args.model.find()?;
+        let config = args.method.config(&args.name, &args.subject, &model)?;
         config.check()?;
+        let ignored = args.method.without_effect(&config).into_iter().chain(args.subject.without_effect());
+        for (flag, reason) in ignored {
+            tracing::warn!("{flag} has no effect: {reason}");
+        }
 
         let subject = Subject::open(&args.photo, &args.subject, compute)?;
         Ok(Plan { model, subject, size: args.subject.size, config, out, checkpoint })
     }
 
-    /// The part of the photo, at the size to learn at.
-    fn lesson(&self, model: &StableDiffusion, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
-        let size = self.size.unwrap_or_else(|| Size::square(model.native_size()));
+    /// The size to learn at.
+    fn size_for(&self, model: &StableDiffusion) -> Size {
+        self.size.unwrap_or_else(|| Size::square(model.native_size()))
+    }
+
+    /// Says how much memory learning takes, and gives it in MiB.
+    fn announce(&self, model: &StableDiffusion, size: Size, compute: Compute) -> anyhow::Result<u64> {
+        let bytes = |extent| memory::learning(model, extent, self.config.uses_attention_loss());
+        Work { what: "learning", size, batch: self.config.batch, bytes: &bytes }.announce(model, compute)
+    }
+
+    /// The part of the photo.
+    fn lesson(&self, size: Size, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
         let (picture, mask) = self.subject.at(size)?;
-        Ok(Lesson { picture, mask, config: self.config.clone(), checkpoint: Some(self.checkpoint.clone()), resume })
+        let (config, out) = (self.config.clone(), self.out.clone());
+        Ok(Lesson { picture, mask, config, out, checkpoint: Some(self.checkpoint.clone()), resume })
     }
-}
-
-/// The run's settings: the flags, and what the model likes where there is none.
-fn config(args: &Args, model: &Model) -> anyhow::Result<LearnConfig> {
-    let (flags, own) = (&args.method, &model.settings.learn);
-    let class = flags.class.as_deref().unwrap_or(&own.class);
-    let mut config = LearnConfig::new(&args.name, class, flags.method);
-    config.template = flags.template.clone().unwrap_or_else(|| own.template.clone());
-    config.steps = flags.steps.unwrap_or(own.steps);
-    config.batch = flags.batch.unwrap_or(own.batch);
-    config.learning_rate = flags.lr.unwrap_or(own.lr);
-    config.seed = flags.seed;
-    config.mirror = args.subject.mirror;
-    config.stages = flags.stages.unwrap_or(config.stages);
-    let objective = &mut config.objective;
-    objective.masked_noise = flags.masked_noise;
-    objective.lambda = flags.lambda.unwrap_or(objective.lambda);
-    let attention = &mut objective.attention;
-    attention.target = flags.attention_target.unwrap_or(attention.target);
-    attention.layers = flags.attention_layers.clone().unwrap_or_else(|| attention.layers.clone());
-    attention.norm = flags.attention_norm.unwrap_or(attention.norm);
-    attention.reduction = flags.attention_reduction.unwrap_or(attention.reduction);
-    attention.detach_query = flags.detach_query;
-
-    let needs_mask = flags.masked_noise || config.uses_attention_loss() && config.objective.needs_mask();
-    if needs_mask && !args.subject.has_mask() {
-        let flag = if flags.masked_noise { "--masked-noise" } else { "--attention-target mask" };
-        return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));
-    }
-    if !config.uses_attention_loss() && flags.lambda.is_some_and(|lambda| lambda > 0.0) {
-        tracing::warn!("--lambda has no effect: there is no attention loss in this run");
-    }
-    Ok(config)
 }
 
 /// A stopped run is neither overwritten nor mixed up with another.
@@ -220,15 +156,15 @@ fn check_checkpoint(args: &Args, checkpoint: &Path) -> anyhow::Result<()> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    interrupt::stop_flag();
     let started = Instant::now();
     let compute = args.compute.resolve()?;
     let plan = Plan::new(args, compute)?;
     let model = load(&plan.model, compute)?;
     let load_seconds = started.elapsed().as_secs_f64();
-    let lesson = plan.lesson(&model, args.resume.clone())?;
+    let size = plan.size_for(&model);
+    let expected_memory_mib = plan.announce(&model, size, compute)?;
+    let lesson = plan.lesson(size, args.resume.clone())?;
     let learned = lesson.run(&model)?;
-    learned.identity.write(&plan.out)?;
     remove_checkpoints(&plan, args.resume.as_deref());
     if !args.json {
         output::line(plan.out.display())?;
@@ -248,6 +184,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "identity": output::shown(&plan.out),
             "name": config.name,
             "model": plan.model.name,
+            "prediction": learned.identity.prediction_type,
             "method": config.method.to_string(),
             "class": config.class,
             "stages": config.stages,
@@ -262,6 +199,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "leakage": learned.leakage(),
             "face": plan.subject.face_json(),
             "device": compute.to_string(),
+            "expected_memory_mib": expected_memory_mib,
             "peak_memory_mib": output::peak_memory_mib(),
             "report": args.report.as_deref().map(output::shown),
         }))?;

@@ -61,6 +61,11 @@ impl ClipTextModel {
         &self.transformer.config
     }
 
+    /// Bytes of its weights in memory.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
     /// Width of token embeddings and text states.
     pub fn hidden_size(&self) -> i64 {
         self.transformer.config.hidden_size

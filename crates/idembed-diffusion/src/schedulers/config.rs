@@ -5,8 +5,9 @@
 //! (source: `ConfigMixin.extract_init_dict` in diffusers 0.42).
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
+use std::str::FromStr;
+use std::{fmt, fs};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -126,9 +127,35 @@ pub enum PredictionType {
 }
 
 impl PredictionType {
+    const ALL: [(&'static str, Self); 2] = [("epsilon", Self::Epsilon), ("v_prediction", Self::VPrediction)];
+
+    /// The name in scheduler files: `epsilon` or `v_prediction`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon",
+            Self::VPrediction => "v_prediction",
+        }
+    }
+
     pub(super) fn resolve(config: &SchedulerConfigJson) -> Result<Self> {
-        let accepted = [("epsilon", Self::Epsilon), ("v_prediction", Self::VPrediction)];
-        choose("prediction_type", config.prediction_type.as_deref(), Self::Epsilon, &accepted)
+        choose("prediction_type", config.prediction_type.as_deref(), Self::Epsilon, &Self::ALL)
+    }
+}
+
+impl fmt::Display for PredictionType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for PredictionType {
+    type Err = String;
+
+    /// Reads the name in scheduler files, or `v` for short.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let name = if matches!(text, "v" | "v-prediction") { Self::VPrediction.name() } else { text };
+        let known = Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, prediction)| prediction);
+        known.ok_or_else(|| format!("`{text}` is not one of epsilon, v"))
     }
 }
 
@@ -217,6 +244,15 @@ mod tests {
         }
         let missing = SchedulerConfigJson::read(Path::new("no/such/file.json"));
         assert!(matches!(missing, Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn predictions_are_read_by_their_names() {
+        for prediction in [PredictionType::Epsilon, PredictionType::VPrediction] {
+            assert_eq!(prediction.to_string().parse(), Ok(prediction));
+        }
+        assert_eq!("v".parse(), Ok(PredictionType::VPrediction));
+        assert_eq!("sample".parse::<PredictionType>().unwrap_err(), "`sample` is not one of epsilon, v");
     }
 
     #[test]

@@ -130,6 +130,11 @@ impl UNet {
         Ok(self.weights.fingerprint("", |name| outermost.iter().any(|layer| name.starts_with(layer)))?)
     }
 
+    /// Bytes of its weights in memory.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
     /// Keys and values of all cross-attention layers. Gradients flow to the text states.
     ///
     /// # Shapes

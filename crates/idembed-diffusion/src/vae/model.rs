@@ -100,6 +100,16 @@ impl Vae {
         self.compute.device
     }
 
+    /// In which number format it computes.
+    pub(crate) fn kind(&self) -> Kind {
+        self.compute.kind
+    }
+
+    /// Bytes of its weights in memory.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        self.weights.bytes()
+    }
+
     /// What latents are multiplied with before the U-Net sees them.
     pub fn scaling_factor(&self) -> f64 {
         self.config.scaling_factor

@@ -1,0 +1,116 @@
+//! How an identity is learned: the flags of `idembed learn` that become a [`LearnConfig`].
+
+use idembed_attention::{LayerChoice, Norm, Reduction, TargetKind};
+use idembed_tokens::{LearnConfig, Method};
+
+use crate::args::{above_zero, not_negative, positive};
+use crate::failure::wrong_usage;
+use crate::models::Model;
+use crate::subject::SubjectArgs;
+
+/// How it is learned.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The method")]
+pub(super) struct MethodArgs {
+    /// sefi (stage tokens with the attention loss) or textual-inversion (one token)
+    #[arg(long, value_name = "METHOD", default_value_t = Method::Sefi)]
+    method: Method,
+    /// Training steps [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    steps: Option<usize>,
+    /// Samples per step [default: the model's]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch: Option<usize>,
+    /// Learning rate, relative to the size of the class word's embedding [default: the model's]
+    #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Decides every random draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The class word: where learning starts, and what stands in the reference prompt [default: the model's]
+    #[arg(long, value_name = "WORD")]
+    class: Option<String>,
+    /// The training prompt, with {} for the identity [default: the model's]
+    #[arg(long, value_name = "PROMPT")]
+    template: Option<String>,
+    /// Number of stages, each with vectors of its own [default: 5 for sefi]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    stages: Option<usize>,
+    /// Weight of the attention loss [default: 0.003 for sefi, 0 for textual-inversion]
+    #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
+    lambda: Option<f64>,
+    /// What the attention is pulled to: reference (the class word's), mask (the face), none [default: reference]
+    #[arg(long, value_name = "TARGET")]
+    attention_target: Option<TargetKind>,
+    /// Layers of the attention loss: all, factors as in 1,2, or indices as in #0,#5 [default: all]
+    #[arg(long, value_name = "LAYERS")]
+    attention_layers: Option<LayerChoice>,
+    /// Distance of two maps: squared or absolute [default: squared]
+    #[arg(long, value_name = "NORM")]
+    attention_norm: Option<Norm>,
+    /// How a layer's distances become one number: sum, pixel-mean or mean [default: sum]
+    #[arg(long, value_name = "HOW")]
+    attention_reduction: Option<Reduction>,
+    /// Keep the attention loss's gradient out of the queries
+    #[arg(long)]
+    detach_query: bool,
+    /// Count the noise loss only inside the mask
+    #[arg(long)]
+    masked_noise: bool,
+}
+
+impl MethodArgs {
+    /// The run's settings: the flags, and what the model likes where there is none.
+    ///
+    /// # Errors
+    /// A mask is needed and there will be none.
+    pub(super) fn config(&self, name: &str, subject: &SubjectArgs, model: &Model) -> anyhow::Result<LearnConfig> {
+        let own = &model.settings.learn;
+        let class = self.class.as_deref().unwrap_or(&own.class);
+        let mut config = LearnConfig::new(name, class, self.method);
+        config.template = self.template.clone().unwrap_or_else(|| own.template.clone());
+        config.steps = self.steps.unwrap_or(own.steps);
+        config.batch = self.batch.unwrap_or(own.batch);
+        config.learning_rate = self.lr.unwrap_or(own.lr);
+        config.seed = self.seed;
+        config.mirror = subject.mirror;
+        config.stages = self.stages.unwrap_or(config.stages);
+        let objective = &mut config.objective;
+        objective.masked_noise = self.masked_noise;
+        objective.lambda = self.lambda.unwrap_or(objective.lambda);
+        let attention = &mut objective.attention;
+        attention.target = self.attention_target.unwrap_or(attention.target);
+        attention.layers = self.attention_layers.clone().unwrap_or_else(|| attention.layers.clone());
+        attention.norm = self.attention_norm.unwrap_or(attention.norm);
+        attention.reduction = self.attention_reduction.unwrap_or(attention.reduction);
+        attention.detach_query = self.detach_query;
+
+        if config.objective.needs_mask() && !subject.has_mask() {
+            let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
+            return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));
+        }
+        Ok(config)
+    }
+
+    /// The flags that were given and change nothing in this run, each with the reason.
+    pub(super) fn without_effect(&self, config: &LearnConfig) -> Vec<(&'static str, &'static str)> {
+        let target = config.objective.attention.target;
+        let no_loss = match (config.uses_attention_loss(), target) {
+            (true, _) => None,
+            (false, TargetKind::None) => Some("--attention-target none leaves no attention loss"),
+            (false, _) => Some("there is no attention loss, because lambda is 0"),
+        };
+        // The distance to a mask has one form only.
+        let one_form = (target == TargetKind::Mask).then_some("it belongs to --attention-target reference");
+        let flags = [
+            ("--lambda", self.lambda.is_some_and(|lambda| lambda > 0.0), no_loss),
+            ("--attention-target", self.attention_target.is_some_and(|target| target != TargetKind::None), no_loss),
+            ("--attention-layers", self.attention_layers.is_some(), no_loss),
+            ("--detach-query", self.detach_query, no_loss),
+            ("--attention-norm", self.attention_norm.is_some(), no_loss.or(one_form)),
+            ("--attention-reduction", self.attention_reduction.is_some(), no_loss.or(one_form)),
+        ];
+        let given = flags.into_iter().filter(|(_, given, _)| *given);
+        given.filter_map(|(flag, _, reason)| Some((flag, reason?))).collect()
+    }
+}
