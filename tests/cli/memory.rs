@@ -3,7 +3,7 @@
 use crate::program::{Place, portrait, text};
 
 /// How far a forecast may be from what was measured, as a factor.
-const CLOSE: f64 = 1.5;
+const CLOSE: f64 = 1.4;
 
 fn is_close(value: &serde_json::Value) {
     let number = |key: &str| value[key].as_f64().unwrap();

@@ -50,7 +50,10 @@ fn what_is_learned_says_what_was_predicted() {
     let learn = ["learn", text(&portrait), "--no-face", "--name=me", "--steps=2", "--batch=1", "--size=64x64"];
     let identity = |flags: &[&str]| {
         let value = place.json(&[&learn[..], &["--force"], flags].concat());
-        (value["prediction"].as_str().unwrap().to_owned(), std::fs::read(place.path("me.identity.safetensors")).unwrap())
+        (
+            value["prediction"].as_str().unwrap().to_owned(),
+            std::fs::read(place.path("me.identity.safetensors")).unwrap(),
+        )
     };
     let (epsilon, of_epsilon) = identity(&[]);
     let (v, of_v) = identity(&["--prediction=v"]);

@@ -194,7 +194,9 @@ fn warn_of_negative(negative: &str, names: &[&str], guidance: f64) {
         tracing::warn!("in the negative prompt, {found}");
     }
     for name in names.iter().filter(|name| negative.contains(&format!("<{name}>"))) {
-        tracing::warn!("in the negative prompt, `<{name}>` is drawn as plain text: identities stand in the prompt only");
+        tracing::warn!(
+            "in the negative prompt, `<{name}>` is drawn as plain text: identities stand in the prompt only"
+        );
     }
 }
 

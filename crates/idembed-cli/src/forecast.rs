@@ -10,7 +10,7 @@ use crate::size::{Size, UNIT};
 
 const MIB: u64 = 1 << 20;
 /// What the program and libtorch take before any weight is touched.
-const PROGRAM: u64 = 250 * MIB;
+const PROGRAM: u64 = 120 * MIB;
 
 /// Work at some size, and how its memory grows.
 pub(crate) struct Work<'a> {
@@ -42,10 +42,9 @@ impl Machine {
         let available = system.available_memory() + system.free_swap();
         // A container may be allowed less.
         Some(match system.cgroup_limits() {
-            Some(limits) => Machine {
-                total: total.min(limits.total_memory),
-                available: available.min(limits.free_memory),
-            },
+            Some(limits) => {
+                Machine { total: total.min(limits.total_memory), available: available.min(limits.free_memory) }
+            }
             None => Machine { total, available },
         })
     }

@@ -81,7 +81,11 @@ pub(crate) fn check_inputs_stay<O: AsRef<Path>, I: AsRef<Path>>(
         // A file that is not there yet is no input.
         let lost = inputs.iter().find(|input| same_file::is_same_file(output, input.as_ref()).unwrap_or(false));
         if let Some(input) = lost {
-            let message = format!("`{}` would be replaced, but it is read: it is the same file as `{}`", output.display(), input.as_ref().display());
+            let message = format!(
+                "`{}` would be replaced, but it is read: it is the same file as `{}`",
+                output.display(),
+                input.as_ref().display()
+            );
             return Err(Hinted::new(message, "write to another file").into());
         }
     }

@@ -103,7 +103,8 @@ impl Progress {
     fn foretell(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         let whole = seconds * self.total.saturating_sub(self.first) as f64;
-        let text = format!("{}: one step took {}, all will take about {}", self.what, duration(seconds), duration(whole));
+        let text =
+            format!("{}: one step took {}, all will take about {}", self.what, duration(seconds), duration(whole));
         if whole >= HOURS.as_secs_f64() {
             tracing::warn!("{text}");
         } else if whole >= WORTH_SAYING.as_secs_f64() && !self.silent {

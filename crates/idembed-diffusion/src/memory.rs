@@ -1,10 +1,11 @@
 //! How much memory drawing and learning take, counted from the configurations before anything runs.
 //!
 //! The counts follow the layers: which feature maps are alive at the same time, and, for learning, which of them the
-//! gradient keeps. What libtorch needs on top (the program itself, room inside kernels, holes between blocks) is not
-//! counted, so that an estimate is right within about a quarter; the figures page of the benchmarks has measurements.
+//! gradient keeps. The program itself is not counted. Forecasts come within a quarter of what was measured on the
+//! miniature (128 to 1024 pixels) and at the size of Stable Diffusion 1.5.
 
-use tch::Kind;
+use idembed_weights::Compute;
+use tch::{Device, Kind};
 
 use crate::StableDiffusion;
 use crate::unet::UNetConfig;
@@ -12,6 +13,9 @@ use crate::unet::UNetConfig;
 /// Number of text tokens that the maps of watched cross-attention layers are counted with.
 const TOKENS: u64 = 77;
 const F32_BYTES: u64 = 4;
+/// What the autoencoder takes more than its feature maps: it comes last, its maps are few and large, and the holes that
+/// the U-Net left in the memory are too small for them. Measured.
+const HOLES: f64 = 1.4;
 
 /// What is drawn or learned at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,29 +53,48 @@ pub fn learning(model: &StableDiffusion, extent: Extent, watched: bool) -> u64 {
 fn kept_of_text(model: &StableDiffusion) -> u64 {
     let config = model.text_encoder.config();
     let numbers = 8 * config.hidden_size + 3 * config.intermediate_size;
-    TOKENS * (config.layers * numbers) as u64 * element(model.compute.kind)
+    TOKENS * (config.layers * numbers) as u64 * model.compute.kind.elt_size_in_bytes() as u64
 }
 
 /// The widest moment of the autoencoder's pass over one picture: a residual layer at some resolution.
 fn autoencoder(model: &StableDiffusion, extent: Extent) -> u64 {
     let pixels = (extent.width * extent.height) as u64;
     let channels = &model.vae.config().block_channels;
+    let compute = model.vae.compute();
     let widest = channels.iter().enumerate().map(|(index, &own)| {
         let coarser = channels.get(index + 1).copied().unwrap_or(own).max(own);
-        (3 * coarser + 2 * own) as u64 * (pixels >> (2 * index))
+        resnet_channels(coarser as u64, own as u64, compute) * (pixels >> (2 * index))
     });
-    widest.max().unwrap_or(0) * element(model.vae.kind())
+    let bytes = widest.max().unwrap_or(0) * compute.kind.elt_size_in_bytes() as u64;
+    (bytes as f64 * HOLES) as u64
 }
 
-fn element(kind: Kind) -> u64 {
-    kind.elt_size_in_bytes() as u64
+/// Channels that live at the same time in a residual layer: its input, normalised, activated and once more in the order
+/// of the convolution's kernel; its output, and that in the kernel's order.
+fn resnet_channels(inputs: u64, outputs: u64, compute: Compute) -> u64 {
+    let unfolded = if unfolds_convolutions(compute) { 9 * inputs } else { 0 };
+    4 * inputs + 2 * outputs + unfolded
+}
+
+/// Whether convolutions copy the nine neighbours of each pixel side by side, as libtorch does in a half format on a
+/// processor that cannot compute in it.
+fn unfolds_convolutions(compute: Compute) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let can_compute = match compute.kind {
+        Kind::BFloat16 => std::is_x86_feature_detected!("avx512bw"),
+        Kind::Half => std::is_x86_feature_detected!("avx512fp16"),
+        _ => true,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let can_compute = true;
+    compute.device == Device::Cpu && !can_compute
 }
 
 /// A walk through the U-Net's layers in the order of the forward pass.
 #[derive(Default)]
 struct Walk {
-    /// Skip connections that wait, in bytes.
-    skips: Vec<u64>,
+    /// Skip connections that wait.
+    skips: Vec<Skip>,
     /// The most that lives at one time without a gradient.
     peak: u64,
     /// The most that one layer needs while it runs.
@@ -80,15 +103,27 @@ struct Walk {
     kept: u64,
 }
 
+struct Skip {
+    channels: u64,
+    bytes: u64,
+}
+
 /// One resolution during the walk.
 #[derive(Clone, Copy)]
 struct Level {
     /// Pixels, all rows of the batch counted.
     pixels: u64,
-    /// Bytes of one number.
-    element: u64,
+    /// How they are computed.
+    compute: Compute,
     /// Whether attention maps are explicit.
     watched: bool,
+}
+
+impl Level {
+    /// Bytes of a feature map.
+    fn bytes(self, channels: u64) -> u64 {
+        channels * self.pixels * self.compute.kind.elt_size_in_bytes() as u64
+    }
 }
 
 impl Walk {
@@ -96,10 +131,10 @@ impl Walk {
         let config = model.unet.config();
         let unit = model.pixels_per_latent();
         let (height, width) = ((extent.height / unit) as u64, (extent.width / unit) as u64);
-        let element = element(model.compute.kind);
         let level = |index: usize| {
             let coarser = 1 << index;
-            Level { pixels: rows * height.div_ceil(coarser) * width.div_ceil(coarser), element, watched }
+            let pixels = rows * height.div_ceil(coarser) * width.div_ceil(coarser);
+            Level { pixels, compute: model.compute, watched }
         };
         let mut walk = Walk::default();
         walk.down(config, level);
@@ -141,7 +176,7 @@ impl Walk {
             let (channels, level) = (block.channels as u64, level(index));
             for _ in 0..=block.layers {
                 // The skip connection is joined to the layer's input and gone after it.
-                let skip = self.skips.pop().unwrap_or(0) / (level.pixels * level.element).max(1);
+                let skip = self.skips.pop().map_or(0, |skip| skip.channels);
                 self.resnet(entering + skip, channels, level);
                 if block.attention_up {
                     self.transformer(channels, block.heads as u64, block.transformer_layers as u64, level);
@@ -152,27 +187,25 @@ impl Walk {
     }
 
     fn skip(&mut self, channels: u64, level: Level) {
-        self.skips.push(channels * level.pixels * level.element);
+        self.skips.push(Skip { channels, bytes: level.bytes(channels) });
     }
 
-    /// Input, its normalisation and activation, and the outputs of the two convolutions live together. The gradient
-    /// keeps what normalisations, activations and convolutions got.
+    /// The gradient keeps what normalisations, activations and convolutions got.
     fn resnet(&mut self, inputs: u64, outputs: u64, level: Level) {
-        let bytes = |channels: u64| channels * level.pixels * level.element;
-        self.layer(bytes(3 * inputs + 2 * outputs), bytes(3 * inputs + 4 * outputs));
+        let running = level.bytes(resnet_channels(inputs, outputs, level.compute));
+        self.layer(running, level.bytes(3 * inputs + 4 * outputs));
     }
 
     /// The feed-forward part is the widest: eight times the channels, halved, activated and multiplied. The gradient
     /// keeps it, the inputs of three normalisations, and query, key, value and result of two attentions.
     fn transformer(&mut self, channels: u64, heads: u64, depth: u64, level: Level) {
-        let bytes = |channels: u64| channels * level.pixels * level.element;
         let map = if level.watched { heads * TOKENS * level.pixels * F32_BYTES } else { 0 };
-        self.layer(bytes(20 * channels) + 3 * map, 0);
-        self.kept += bytes(3 * channels) + depth * (bytes(26 * channels) + 5 * map);
+        let kept = level.bytes(3 * channels) + depth * (level.bytes(26 * channels) + 5 * map);
+        self.layer(level.bytes(20 * channels) + 3 * map, kept);
     }
 
     fn layer(&mut self, running: u64, kept: u64) {
-        self.peak = self.peak.max(self.skips.iter().sum::<u64>() + running);
+        self.peak = self.peak.max(self.skips.iter().map(|skip| skip.bytes).sum::<u64>() + running);
         self.largest_layer = self.largest_layer.max(running);
         self.kept += kept;
     }

@@ -13,7 +13,6 @@ static WRITING: RwLock<()> = RwLock::new(());
 /// Waits until no file is being written by this process, and lets none begin while the guard lives.
 ///
 /// For programs that end at once on request: no temporary file is left behind.
-#[must_use]
 pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
     WRITING.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 use anyhow::Context;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::{StableDiffusion, memory};
+use idembed_tokens::LearnConfig;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::{Prompt, is_identity_name};
-use idembed_tokens::LearnConfig;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};

@@ -100,9 +100,9 @@ impl Vae {
         self.compute.device
     }
 
-    /// In which number format it computes.
-    pub(crate) fn kind(&self) -> Kind {
-        self.compute.kind
+    /// Where and in which format it computes.
+    pub(crate) fn compute(&self) -> Compute {
+        self.compute
     }
 
     /// Bytes of its weights in memory.
