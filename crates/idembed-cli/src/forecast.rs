@@ -122,7 +122,7 @@ mod tests {
         let one = 100 * 640 * 320;
         assert_eq!(hint(size, 4, 1000 + 3 * one), "--batch 3 would fit");
         assert_eq!(hint(size, 1, 1000 + one - 1), "--size 624x312 would fit");
-        assert_eq!(hint(size, 2, one / 2), "--size 448x224 would fit with --batch 1");
+        assert_eq!(hint(size, 2, one / 2), "--size 456x224 would fit with --batch 1");
         assert!(hint(size, 1, 500).contains("the weights alone"));
     }
 
