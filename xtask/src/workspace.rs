@@ -14,6 +14,9 @@ pub fn root() -> PathBuf {
     package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(&package).to_path_buf()
 }
 
+/// The option of cargo for packages that are compiled without libtorch, before it is there: leaves out the look for it.
+pub const WITHOUT_LIBTORCH: &str = "--config=build.rustc-wrapper=''";
+
 /// A cargo command in the repository with the environment of a plain shell.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
