@@ -17,7 +17,8 @@ pub fn root() -> PathBuf {
 /// The option of cargo for packages that are compiled without libtorch, before it is there: leaves out the look for it.
 pub const WITHOUT_LIBTORCH: &str = "--config=build.rustc-wrapper=''";
 
-/// A cargo command in the repository with the environment of a plain shell.
+/// A cargo command in the repository with the environment of a plain shell; what it runs computes with
+/// [one thread](one_thread).
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
@@ -25,7 +26,18 @@ pub fn cargo() -> Command {
     if own_libtorch().is_none() {
         command.env_remove("LIBTORCH");
     }
+    one_thread(&mut command);
     command
+}
+
+/// Gives a program one thread of libtorch, unless the user chose another number.
+///
+/// More would wait for each other in every layer, and on cores that others keep busy they wait long.
+pub fn one_thread(command: &mut Command) {
+    const THREADS: &str = "OMP_NUM_THREADS";
+    if std::env::var_os(THREADS).is_none() {
+        command.env(THREADS, "1");
+    }
 }
 
 /// Runs a command that shares this terminal.
@@ -64,6 +76,14 @@ mod tests {
         let default = root.join(".libtorch/torch");
         assert_eq!(own_choice(Some(default.as_os_str()), None, &root), None);
         assert_eq!(own_choice(None, None, &root), None);
+    }
+
+    #[test]
+    fn programs_get_one_thread_unless_the_user_chose() {
+        let command = cargo();
+        let given = command.get_envs().find(|(name, _)| *name == "OMP_NUM_THREADS").map(|(_, value)| value);
+        let chosen = std::env::var_os("OMP_NUM_THREADS").is_some();
+        assert_eq!(given, (!chosen).then_some(Some(OsStr::new("1"))));
     }
 
     #[test]
