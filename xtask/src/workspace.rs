@@ -6,6 +6,8 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result};
 
+use crate::hint::Hinted;
+
 /// The folder of the repository.
 pub fn root() -> PathBuf {
     // The variable is set by `cargo run`; the constant serves a binary started by hand.
@@ -46,6 +48,20 @@ pub fn one_thread(command: &mut Command) {
 /// When the program cannot be started; a failed run is in the status.
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("cannot start `{}`", command.get_program().display()))
+}
+
+/// The folder of the libtorch in use.
+///
+/// # Errors
+/// When only Python knows it.
+pub fn libtorch() -> Result<PathBuf> {
+    if std::env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
+        let hint = "set LIBTORCH instead, to what `python3 -c 'import torch; print(torch.__path__[0])'` prints";
+        return Err(Hinted::new("LIBTORCH_USE_PYTORCH does not say where libtorch is", hint).into());
+    }
+    let own = std::env::var_os("LIBTORCH").filter(|_| own_libtorch().is_some());
+    let folder = own.map_or_else(|| root().join(".libtorch/torch"), PathBuf::from);
+    std::path::absolute(&folder).with_context(|| format!("not a path: `{}`", folder.display()))
 }
 
 /// What the user chose instead of the libtorch in `.libtorch`, as `NAME=value`.

@@ -1,6 +1,7 @@
-//! The way to libtorch: what a build says without it.
+//! The way to libtorch: what a build says without it, and programs in other folders that import a crate.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod importing;
 mod without_libtorch;
 
 use std::path::{Path, PathBuf};
