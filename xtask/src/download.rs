@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::program;
+use crate::{program, workspace};
 
 /// Arguments of `cargo xtask download`, as the program understands them.
 #[derive(clap::Args)]
@@ -24,7 +24,8 @@ pub(crate) struct Args {
 /// # Errors
 /// When the program does not compile or start.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let program = program::build("xtask-download", &["--quiet", "--profile=xtask", "--package=xtask-download"])?;
+    let options = [workspace::WITHOUT_LIBTORCH, "--quiet", "--profile=xtask", "--package=xtask-download"];
+    let program = program::build("xtask-download", &options)?;
     let error = Command::new(&program).args(&args.arguments).exec();
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
 }

@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 mod download;
 mod eval;
+mod importing;
 mod manifest;
 mod parity;
 mod pretrain;

@@ -6,13 +6,14 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::GIB;
 use crate::hint::Hinted;
+use crate::importing::Importer;
 use crate::python::Python;
 use crate::wheel::{self, Wheel, target_options, unpack};
 use crate::{disk, lock, models, pypi, stamp, workspace};
@@ -34,6 +35,10 @@ pub(crate) struct Args {
     /// Install again, even if it is there or LIBTORCH names another one; without --cuda, go back to the CPU
     #[arg(long)]
     force: bool,
+    /// Set libtorch up for the programs in another folder that import crates of this repository: write what they need
+    /// into DIR/.cargo/config.toml
+    #[arg(long = "for", value_name = "DIR")]
+    importer: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +67,13 @@ struct Installed {
 /// Runs the command.
 ///
 /// # Errors
-/// When Python, pip, the network or the disk fails.
+/// When Python, pip, the network or the disk fails, or the folder of an importer cannot be set up.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let importer = args.importer.as_deref().map(Importer::new).transpose()?;
     set_libtorch_up(args)?;
+    if let Some(importer) = importer {
+        return importer.write(&workspace::libtorch()?);
+    }
     ensure_detector()?;
     eprintln!("the face detector is in `{}`", models::folder().join(DETECTOR).display());
     Ok(())
@@ -322,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_cuda_set_serves_the_cpu_but_not_the_other_way_round() {
-        let args = |cuda, force| Args { cuda, force };
+        let args = |cuda, force| Args { cuda, force, importer: None };
         let has = |variant| Installed { torch: TORCH.version.to_owned(), variant };
         assert!(serves(&has(Variant::Cpu), &args(false, false)));
         assert!(serves(&has(Variant::Cuda), &args(false, false)));

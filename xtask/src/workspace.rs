@@ -6,6 +6,8 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result};
 
+use crate::hint::Hinted;
+
 /// The folder of the repository.
 pub fn root() -> PathBuf {
     // The variable is set by `cargo run`; the constant serves a binary started by hand.
@@ -14,7 +16,11 @@ pub fn root() -> PathBuf {
     package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(&package).to_path_buf()
 }
 
-/// A cargo command in the repository with the environment of a plain shell.
+/// The option of cargo for packages that are compiled without libtorch, before it is there: leaves out the look for it.
+pub const WITHOUT_LIBTORCH: &str = "--config=build.rustc-wrapper=''";
+
+/// A cargo command in the repository with the environment of a plain shell; what it runs computes with
+/// [one thread](one_thread).
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
@@ -22,7 +28,18 @@ pub fn cargo() -> Command {
     if own_libtorch().is_none() {
         command.env_remove("LIBTORCH");
     }
+    one_thread(&mut command);
     command
+}
+
+/// Gives a program one thread of libtorch, unless the user chose another number.
+///
+/// More would wait for each other in every layer, and on cores that others keep busy they wait long.
+pub fn one_thread(command: &mut Command) {
+    const THREADS: &str = "OMP_NUM_THREADS";
+    if std::env::var_os(THREADS).is_none() {
+        command.env(THREADS, "1");
+    }
 }
 
 /// Runs a command that shares this terminal.
@@ -31,6 +48,20 @@ pub fn cargo() -> Command {
 /// When the program cannot be started; a failed run is in the status.
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("cannot start `{}`", command.get_program().display()))
+}
+
+/// The folder of the libtorch in use.
+///
+/// # Errors
+/// When only Python knows it.
+pub fn libtorch() -> Result<PathBuf> {
+    if std::env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
+        let hint = "set LIBTORCH instead, to what `python3 -c 'import torch; print(torch.__path__[0])'` prints";
+        return Err(Hinted::new("LIBTORCH_USE_PYTORCH does not say where libtorch is", hint).into());
+    }
+    let own = std::env::var_os("LIBTORCH").filter(|_| own_libtorch().is_some());
+    let folder = own.map_or_else(|| root().join(".libtorch/torch"), PathBuf::from);
+    std::path::absolute(&folder).with_context(|| format!("not a path: `{}`", folder.display()))
 }
 
 /// What the user chose instead of the libtorch in `.libtorch`, as `NAME=value`.
@@ -61,6 +92,14 @@ mod tests {
         let default = root.join(".libtorch/torch");
         assert_eq!(own_choice(Some(default.as_os_str()), None, &root), None);
         assert_eq!(own_choice(None, None, &root), None);
+    }
+
+    #[test]
+    fn programs_get_one_thread_unless_the_user_chose() {
+        let command = cargo();
+        let given = command.get_envs().find(|(name, _)| *name == "OMP_NUM_THREADS").map(|(_, value)| value);
+        let chosen = std::env::var_os("OMP_NUM_THREADS").is_some();
+        assert_eq!(given, (!chosen).then_some(Some(OsStr::new("1"))));
     }
 
     #[test]

@@ -36,7 +36,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Cargo runs in the repository, wherever this command was given.
     let out = std::path::absolute(&args.out).with_context(|| format!("not a path: `{}`", args.out.display()))?;
     let mut cargo = workspace::cargo();
-    cargo.args(["run", "--quiet", "--release", "--package", "idembed-world", "--example", "sheet", "--"]);
+    cargo.args([
+        "run",
+        workspace::WITHOUT_LIBTORCH,
+        "--quiet",
+        "--release",
+        "--package",
+        "idembed-world",
+        "--example",
+        "sheet",
+        "--",
+    ]);
     cargo.args(["--seed", &args.seed.to_string()]).arg("--out").arg(&out);
     cargo.args(["--columns", &args.columns.to_string(), "--rows", &args.rows.to_string()]);
     cargo.args(args.truth.then_some("--truth"));

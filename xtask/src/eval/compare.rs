@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::workspace;
+
 /// How many bytes of picture paths one call is given. Linux usually takes 2 MiB of arguments and environment, macOS
 /// 1 MiB; more pictures mean more calls, and each has to load the networks again.
 const ARGUMENT_BYTES: usize = 512 << 10;
@@ -109,6 +111,7 @@ pub(crate) fn compare(
     let mut compared = Comparison { recogniser: String::new(), pictures: Vec::with_capacity(pictures.len()) };
     for batch in batches(pictures, ARGUMENT_BYTES) {
         let mut command = Command::new(program);
+        workspace::one_thread(&mut command);
         command.args(["compare", "--json"]);
         if let Some(recogniser) = recogniser {
             command.args(["--recogniser", recogniser]);
