@@ -12,6 +12,7 @@ mod eval;
 mod manifest;
 mod parity;
 mod pretrain;
+mod processors;
 mod reference;
 mod report;
 mod setup;
