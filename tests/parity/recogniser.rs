@@ -2,6 +2,7 @@
 
 use idembed_integration_tests::{Fixture, Parity};
 use idembed_pretrain::recogniser::{AngularMargin, equal_error_rate};
+use tch::Tensor;
 
 /// Relative to the largest expected value.
 const LIMIT: f64 = 1e-4;
@@ -25,6 +26,17 @@ fn angular_margin_with_gradients() {
         }
     }
     parity.finish();
+}
+
+/// Where an embedding lies on its centre, the angle has no slope of its own; training must go on.
+#[test]
+fn an_embedding_on_its_centre_has_a_finite_gradient() {
+    let centres = Tensor::from_slice(&[3.0f32, 0.0, 0.0, 2.0]).view([2, 2]);
+    let embeddings = (centres.narrow(0, 0, 1) * 0.5).set_requires_grad(true);
+    let margin = AngularMargin { scale: 24.0, angle: 0.3 };
+    margin.loss(&embeddings, &centres, &Tensor::from_slice(&[0_i64])).unwrap().backward();
+    let largest = embeddings.grad().abs().max().double_value(&[]);
+    assert!(largest.is_finite(), "{largest}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ use tch::Tensor;
 
 /// Relative to the largest magnitude of each state.
 const LIMIT: f64 = 1e-4;
+/// Relative to the largest number drawn. A number is `sqrt(-2 ln u) cos(2 pi v)`: torch's vector code rounds the angle twice in
+/// f32, up to 7e-7, its plain code once.
+const NOISE_LIMIT: f64 = 1e-6;
 /// The synthetic model returns this share of its input, plus noise from the fixture.
 const FEEDBACK: f64 = 0.3;
 
@@ -94,8 +97,8 @@ fn training_noise_and_targets() {
     parity.finish();
 }
 
-/// The same seed means the same picture. Equal bit for bit on the CPU that made the fixture; the last digit of torch's
-/// vectorised logarithm depends on the instruction set.
+/// The same seed means the same picture, but for the last digits, which depend on the instruction set. The contract is torch's
+/// f32 noise, so the expected values are no f64 truth.
 #[test]
 fn seeded_noise_is_that_of_torch() {
     let reference = read_safetensors(&fixture_dir("schedulers").join("reference.safetensors"));
@@ -104,7 +107,8 @@ fn seeded_noise_is_that_of_torch() {
         let Some((seed, shape)) = name.strip_prefix("seeded/").and_then(|rest| rest.split_once('/')) else { continue };
         let size = expected.size();
         let draws = seeded_noise(seed.parse().unwrap(), &size[1..], size[0] as usize).unwrap();
-        parity.check_tensors(&format!("schedulers/noise/{seed}/{shape}"), &Tensor::stack(&draws, 0), expected, 1e-6);
+        let draws = Tensor::stack(&draws, 0);
+        parity.check_tensors(&format!("schedulers/noise/{seed}/{shape}"), &draws, expected, NOISE_LIMIT);
     }
     parity.finish();
 }

@@ -13,6 +13,7 @@ mod importing;
 mod manifest;
 mod parity;
 mod pretrain;
+mod processors;
 mod reference;
 mod report;
 mod setup;

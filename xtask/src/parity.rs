@@ -114,10 +114,30 @@ fn draw(python: &OsStr, topic: &Topic, folder: &Path, seed: u32, full: bool) -> 
 
 /// Runs the parity tests on the fixtures in `folder` and prints their figures as a table.
 fn compare(folder: &Path, python: &OsStr) -> Result<()> {
+    let environment = [
+        ("IDEMBED_FIXTURES", folder.as_os_str()),
+        ("IDEMBED_PYTHON", python),
+        ("IDEMBED_REQUIRE_PYTHON", "1".as_ref()),
+    ];
+    let (figures, passed) = figures(&[], environment)?;
+    print!("{}", table(&figures));
+    ensure!(passed, "`cargo test` failed");
+    Ok(())
+}
+
+/// Runs the parity tests, but for those whose names hold one of `skipped`, and prints what is no figure; the figures, and
+/// whether all tests passed.
+///
+/// # Errors
+/// When cargo cannot be run, and when nothing was compared.
+pub(crate) fn figures<T: AsRef<OsStr>>(
+    skipped: &[&str],
+    environment: impl IntoIterator<Item = (&'static str, T)>,
+) -> Result<(Vec<Figure>, bool)> {
     let mut cargo = workspace::cargo();
     // The whole workspace, as in `cargo test --workspace`: another selection would compile many dependencies again.
     cargo.args(["test", "--workspace", "--test", "parity", "--", "--nocapture"]);
-    cargo.env("IDEMBED_FIXTURES", folder).env("IDEMBED_PYTHON", python).env("IDEMBED_REQUIRE_PYTHON", "1");
+    cargo.args(skipped.iter().flat_map(|name| ["--skip", name])).envs(environment);
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut figures = Vec::new();
     if let Some(stdout) = child.stdout.take() {
@@ -130,15 +150,13 @@ fn compare(folder: &Path, python: &OsStr) -> Result<()> {
         }
     }
     let status = child.wait().context("cannot wait for cargo")?;
-    print!("{}", table(&figures));
-    ensure!(status.success(), "`cargo test` says {status}");
     ensure!(!figures.is_empty(), "the tests compared nothing");
-    Ok(())
+    Ok((figures, status.success()))
 }
 
 /// One comparison: `parity: <name> <metric>=<value> limit=<limit>`.
 #[derive(Debug, PartialEq, Eq)]
-struct Figure {
+pub(crate) struct Figure {
     name: String,
     value: String,
     limit: String,
@@ -167,13 +185,18 @@ fn table(figures: &[Figure]) -> String {
     for figure in figures {
         let _ = writeln!(text, "{:name$}  {:value$}  {}", figure.name, figure.value, figure.limit);
     }
-    let _ = write!(text, "{} comparisons", figures.len());
+    text + &summary(figures) + "\n"
+}
+
+/// How many comparisons there were, and which came nearest to its limit.
+pub(crate) fn summary(figures: &[Figure]) -> String {
+    let mut text = format!("{} comparisons", figures.len());
     let nearest =
         figures.iter().filter_map(|figure| Some((figure.share_of_limit()?, figure))).max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((share, figure)) = nearest {
         let _ = write!(text, ", nearest to its limit ({:.1} %): {} {}", 100.0 * share, figure.name, figure.value);
     }
-    text + "\n"
+    text
 }
 
 #[cfg(test)]

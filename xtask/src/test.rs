@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{reference, setup, workspace};
+use crate::{processors, reference, setup, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -10,6 +10,9 @@ pub(crate) struct Args {
     /// Install the Python reference too and run the tests that need it, which are skipped without it
     #[arg(long)]
     python: bool,
+    /// Repeat the parity tests as processors without AVX-512 and without AVX would compute them
+    #[arg(long)]
+    processors: bool,
     /// Arguments of `cargo test`, after `--`
     #[arg(last = true)]
     cargo_test: Vec<String>,
@@ -28,6 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.python {
         cargo.env("IDEMBED_PYTHON", reference::python()?).env("IDEMBED_REQUIRE_PYTHON", "1");
     }
-    ensure!(workspace::status(&mut cargo)?.success(), "`cargo test` failed");
-    Ok(())
+    let passed = workspace::status(&mut cargo)?.success();
+    // Also after a failure: what else fails elsewhere is worth knowing at once.
+    let elsewhere = if args.processors { processors::repeat() } else { Ok(()) };
+    ensure!(passed, "`cargo test` failed");
+    elsewhere
 }
