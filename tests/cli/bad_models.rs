@@ -1,50 +1,19 @@
 //! Model folders that cannot be used.
 
-use std::path::Path;
-
 use idembed_integration_tests::tensor_file::TensorFile;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::model::{UNET, change_json, linked, replace};
 use crate::program::{Place, mini};
 
-/// A folder that looks like the bundled model, every file a link.
-fn linked(place: &Place) {
-    fn link(from: &Path, to: &Path) {
-        std::fs::create_dir(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap();
-            match path.is_dir() {
-                true => link(&path, &to.join(name)),
-                false => std::os::unix::fs::symlink(&path, to.join(name)).unwrap(),
-            }
-        }
-    }
-    link(&mini(), &place.path("model"));
-}
-
-/// Puts other content in place of a link.
-fn replace(place: &Place, file: &str, content: &[u8]) {
-    let path = place.path("model").join(file);
-    let _ = std::fs::remove_file(&path);
-    std::fs::write(path, content).unwrap();
-}
-
-fn change_json(place: &Place, file: &str, change: impl FnOnce(&mut Value)) {
-    let mut value = serde_json::from_slice(&std::fs::read(mini().join(file)).unwrap()).unwrap();
-    change(&mut value);
-    replace(place, file, &serde_json::to_vec(&value).unwrap());
-}
-
 /// Draws with a model that was spoiled, and expects these texts.
-fn refused(spoil: impl FnOnce(&Place), expected: &[&str]) {
+fn refused<T>(spoil: impl FnOnce(&Place) -> T, expected: &[&str]) {
     let place = Place::new();
     linked(&place);
     spoil(&place);
     place.fails(1, &["generate", "a man", "--steps=1", "--model=model"], expected);
 }
 
-const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 const TEXT: &str = "text_encoder/model.safetensors";
 
 #[test]
