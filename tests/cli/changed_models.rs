@@ -101,35 +101,37 @@ fn a_file_that_is_no_longer_in_use_may_do_as_it_likes() {
     assert_eq!(said.status, Some(0), "{}", said.stderr);
 }
 
-#[test]
-fn learning_with_a_file_that_is_cut_short_or_changes() {
+/// Disturbs a run that learns, expects these texts, and goes on with the file as it was.
+fn disturbed_while_learning(disturb: fn(&Path), expected: &[&str]) {
     let photo = portrait();
     let flags = |steps: &'static str| {
         let run = ["learn", "--no-face", text(&photo), "--name=me", "--model=model", "--dtype=f16"];
         [&run[..], &["--size=64x64", "--batch=1", "--steps", steps]].concat()
     };
-    let cases: [(fn(&Path), &[&str]); 2] = [
-        (cut_short, &["cannot read `", UNET, "cut short while it was in use"]),
-        (
-            change,
-            &["the model changed at step", "was changed while it was in use", UNET, "before that step is in", STATE],
-        ),
-    ];
-    for (disturb, expected) in cases {
-        let place = Place::new();
-        let unet = model(&place);
-        let before = place.files();
-        let said = disturbed(&place, &flags("5000"), STATE, disturb);
-        said.is_clear_error(1, expected);
-        assert_eq!(said.stdout, "");
-        let left: Vec<_> = place.files().difference(&before).cloned().collect();
-        assert_eq!(left, [Path::new(STATE)], "the state, whole, and nothing else");
+    let place = Place::new();
+    let unet = model(&place);
+    let before = place.files();
+    let said = disturbed(&place, &flags("5000"), STATE, disturb);
+    said.is_clear_error(1, expected);
+    assert_eq!(said.stdout, "");
+    let left: Vec<_> = place.files().difference(&before).cloned().collect();
+    assert_eq!(left, [Path::new(STATE)], "the state, whole, and nothing else");
 
-        // With the file as it was, the state can be gone on from.
-        std::fs::copy(mini().join(UNET), unet).unwrap();
-        let other = [flags("5001"), vec!["--resume", STATE]].concat();
-        place.fails(1, &other, &["the checkpoint was made with steps 5000, this run has 5001"]);
-    }
+    std::fs::copy(mini().join(UNET), unet).unwrap();
+    let other = [flags("5001"), vec!["--resume", STATE]].concat();
+    place.fails(1, &other, &["the checkpoint was made with steps 5000, this run has 5001"]);
+}
+
+#[test]
+fn learning_with_a_file_that_is_cut_short() {
+    disturbed_while_learning(cut_short, &["cannot read `", UNET, "cut short while it was in use"]);
+}
+
+#[test]
+fn learning_with_a_file_that_changes() {
+    let expected =
+        ["the model changed at step", "was changed while it was in use", UNET, "before that step is in", STATE];
+    disturbed_while_learning(change, &expected);
 }
 
 #[test]

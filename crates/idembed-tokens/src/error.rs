@@ -141,7 +141,7 @@ pub enum TokensError {
         checkpoint: Option<PathBuf>,
         /// Which file.
         #[source]
-        source: idembed_diffusion::Error,
+        source: Box<idembed_diffusion::Error>,
     },
     /// The user asked to stop.
     #[error("stopped after {step} of {steps} steps{}", saved_at(checkpoint.as_deref()))]

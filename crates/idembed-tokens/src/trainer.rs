@@ -244,8 +244,11 @@ impl<'a> Trainer<'a> {
 
     /// Fails if the step that is being computed may have seen other weights: so nothing that is kept has.
     fn check_model(&self) -> Result<()> {
-        let step = self.step + 1;
-        self.model.check_unchanged().map_err(|source| TokensError::ModelChanged { step, checkpoint: None, source })
+        self.model.check_unchanged().map_err(|source| TokensError::ModelChanged {
+            step: self.step + 1,
+            checkpoint: None,
+            source: Box::new(source),
+        })
     }
 
     fn finite(&self, what: &'static str, value: f64) -> Result<f64> {

@@ -30,10 +30,14 @@ fn opened(path: &Path, compute: Compute) -> (Weights, Tensor) {
 }
 
 /// Writes some bytes in place, with a time of change that differs however coarse the file system's clock is.
-fn overwrite(path: &Path) {
-    let file = File::options().write(true).open(path).unwrap();
+fn overwrite(file: &File) {
     file.write_all_at(&[0x40; 64], 8000).unwrap();
     file.set_modified(SystemTime::now() + Duration::from_secs(10)).unwrap();
+}
+
+/// As [`overwrite`], of a file by its path.
+fn overwrite_at(path: &Path) {
+    overwrite(&File::options().write(true).open(path).unwrap());
 }
 
 fn is_changed(result: Result<(), Error>, expected: &Path) -> bool {
@@ -46,22 +50,17 @@ fn is_changed(result: Result<(), Error>, expected: &Path) -> bool {
 
 #[test]
 fn numbers_that_may_be_others_by_now_are_noticed() {
-    let changes: [(&str, fn(&Path)); 4] = [
-        ("overwritten", overwrite),
-        ("longer", |path| File::options().write(true).open(path).unwrap().set_len(1 << 20).unwrap()),
-        ("shorter", |path| File::options().write(true).open(path).unwrap().set_len(19_000).unwrap()),
-        ("touched", |path| {
-            let file = File::options().write(true).open(path).unwrap();
-            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        }),
-    ];
-    for (name, change) in changes {
+    let noticed = |name: &str, change: fn(&File)| {
         let (_folder, path) = place();
         let (weights, _tensor) = opened(&path, Compute::CPU_F32);
         weights.check_unchanged().unwrap();
-        change(&path);
+        change(&File::options().write(true).open(&path).unwrap());
         assert!(is_changed(weights.check_unchanged(), &path), "{name}");
-    }
+    };
+    noticed("overwritten", overwrite);
+    noticed("longer", |file| file.set_len(1 << 20).unwrap());
+    noticed("shorter", |file| file.set_len(19_000).unwrap());
+    noticed("touched", |file| file.set_modified(SystemTime::UNIX_EPOCH).unwrap());
 }
 
 #[test]
@@ -82,7 +81,7 @@ fn converted_numbers_do_not_depend_on_their_file_any_more() {
     let (_folder, path) = place();
     let (weights, tensor) = opened(&path, HALF);
     weights.check_all_used(&[]).unwrap();
-    overwrite(&path);
+    overwrite_at(&path);
     weights.check_unchanged().unwrap();
     assert_eq!(tensor.double_value(&[2000]), 2000.0);
     // The fingerprint is of what is in the file, and would be that of other weights.
@@ -93,7 +92,7 @@ fn converted_numbers_do_not_depend_on_their_file_any_more() {
 fn a_change_while_loading_is_noticed_at_its_end() {
     let (_folder, path) = place();
     let (weights, _tensor) = opened(&path, HALF);
-    overwrite(&path);
+    overwrite_at(&path);
     assert!(is_changed(weights.check_all_used(&[]), &path));
 }
 
@@ -111,8 +110,8 @@ fn the_changed_shard_is_named() {
     fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
     let weights = Weights::open(folder.path(), "model", Compute::CPU_F32).unwrap();
     let _tensor = weights.root().tensor("x", &[5000]).unwrap();
-    overwrite(&shard);
+    overwrite_at(&shard);
     weights.check_unchanged().unwrap();
-    overwrite(&first);
+    overwrite_at(&first);
     assert!(is_changed(weights.check_unchanged(), &first));
 }
