@@ -1,5 +1,8 @@
 //! `idembed attention`.
 
+use idembed_integration_tests::read_safetensors;
+
+use crate::model::{UNET, linked};
 use crate::program::{Place, mini, text, with_me};
 
 #[test]
@@ -56,4 +59,22 @@ fn words_must_be_in_the_prompt() {
     let place = Place::new();
     place.fails(1, &["attention", "a man", "--words=woman"], &["`woman` is not in the prompt"]);
     place.fails(1, &["attention", "of the a", "--steps=1"], &["there is no word to look at"]);
+}
+
+#[test]
+fn scores_beyond_f16_give_finite_maps() {
+    let place = Place::new();
+    linked(&place);
+    // Queries and keys of the text's layers 128 times as large: they fit into f16, their products do not.
+    let file = place.path("model").join(UNET);
+    let scaled = read_safetensors(&file).into_iter().map(|(name, tensor)| {
+        let large = name.ends_with("attn2.to_q.weight") || name.ends_with("attn2.to_k.weight");
+        (name, if large { tensor * 128.0 } else { tensor })
+    });
+    let scaled: Vec<(String, tch::Tensor)> = scaled.collect();
+    std::fs::remove_file(&file).unwrap();
+    tch::Tensor::write_safetensors(&scaled, &file).unwrap();
+    let value = place.json(&["attention", "a man in space", "--model=model", "--steps=2", "--dtype=f16"]);
+    let words = value["words"].as_array().unwrap();
+    assert!(words.iter().all(|word| word["mean"].as_f64().is_some_and(|mean| (0.0..=1.0).contains(&mean))), "{value}");
 }

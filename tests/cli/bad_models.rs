@@ -3,18 +3,17 @@
 use idembed_integration_tests::tensor_file::TensorFile;
 use serde_json::json;
 
-use crate::model_copy::{change_json, linked, replace};
+use crate::model::{UNET, change_json, linked, replace};
 use crate::program::{Place, mini};
 
 /// Draws with a model that was spoiled, and expects these texts.
-fn refused(spoil: impl FnOnce(&Place), expected: &[&str]) {
+fn refused<T>(spoil: impl FnOnce(&Place) -> T, expected: &[&str]) {
     let place = Place::new();
     linked(&place);
     spoil(&place);
     place.fails(1, &["generate", "a man", "--steps=1", "--model=model"], expected);
 }
 
-const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 const TEXT: &str = "text_encoder/model.safetensors";
 
 #[test]

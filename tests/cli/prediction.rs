@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use crate::model_copy::{change_json, linked};
+use crate::model::{change_json, linked};
 use crate::program::{Place, portrait, text};
 
 const SCHEDULER: &str = "scheduler/scheduler_config.json";

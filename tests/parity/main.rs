@@ -4,6 +4,7 @@
 
 mod alignment;
 mod attention;
+mod attention_precision;
 mod clip;
 mod components;
 mod detection;

@@ -208,7 +208,7 @@ fn probabilities(
         [b, heads, t, d] if (b == 1 || b == batch) && heads == site.heads && t == tokens && d == dim => {}
         _ => return Err(check::shape_error(what, key, format!("[1 or {batch}, {}, {tokens}, {dim}]", site.heads))),
     }
-    Ok(attention_probs(query, &key.f_to_kind(query.kind())?)?)
+    Ok(attention_probs(query, key)?)
 }
 
 #[cfg(test)]

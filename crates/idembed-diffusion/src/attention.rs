@@ -1,5 +1,5 @@
 //! Multi-head attention, split so that the probabilities can be seen: `attend(attention_probs(q, k), v)` equals
-//! `fused_attention(q, k, v)`.
+//! `fused_attention(q, k, v)` but for rounding.
 //!
 //! All tensors are `[batch, heads, positions, head_dim]`.
 
@@ -7,7 +7,10 @@ use tch::{Kind, Tensor};
 
 use crate::Result;
 
-/// `softmax(Q K^T / sqrt(head_dim))` in f32 whatever the format of the inputs.
+/// `softmax(Q K^T / sqrt(head_dim))`, all of it in f32 whatever the format of the inputs.
+///
+/// In f16 the product of large queries and keys overflows, and in bf16 it is rounded to three digits, which hides the
+/// small differences of maps that are alike.
 ///
 /// # Shapes
 /// - `query`: `[batch, heads, n, head_dim]`
@@ -16,6 +19,7 @@ use crate::Result;
 pub fn attention_probs(query: &Tensor, key: &Tensor) -> Result<Tensor> {
     let head_dim = query.size().last().copied().unwrap_or(1);
     let scale = 1.0 / (head_dim as f64).sqrt();
+    let (query, key) = (query.f_to_kind(Kind::Float)?, key.f_to_kind(Kind::Float)?);
     let scores = query.f_mul_scalar(scale)?.f_matmul(&key.f_transpose(-2, -1)?)?;
     Ok(scores.f_softmax(-1, Kind::Float)?)
 }
@@ -33,6 +37,15 @@ pub fn attend(probs: &Tensor, value: &Tensor) -> Result<Tensor> {
 /// libtorch's fused attention; `causal` hides later positions.
 pub fn fused_attention(query: &Tensor, key: &Tensor, value: &Tensor, causal: bool) -> Result<Tensor> {
     Ok(Tensor::f_scaled_dot_product_attention(query, key, value, None::<Tensor>, 0.0, causal, None, false)?)
+}
+
+/// [`fused_attention`] in f32, whatever the format of the inputs; the result is in the format of `value`.
+///
+/// # Source
+/// diffusers' `upcast_attention`, which its plain attention obeys for `Q K^T` and its softmax.
+pub fn upcast_attention(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+    let float = |x: &Tensor| x.f_to_kind(Kind::Float);
+    Ok(fused_attention(&float(query)?, &float(key)?, &float(value)?, false)?.f_to_kind(value.kind())?)
 }
 
 /// `[batch, n, heads * head_dim]` to `[batch, heads, n, head_dim]`.

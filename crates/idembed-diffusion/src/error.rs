@@ -115,7 +115,9 @@ impl From<idembed_weights::Error> for Error {
             Source::Device(what) => Error::Setting(what),
             Source::Torch(error) => Error::Torch(error),
             Source::Write { path, source } => Error::Write { path, source },
-            other @ (Source::Parameters(_) | Source::File { .. }) => Error::OtherWeights(other),
+            other @ (Source::Parameters(_) | Source::File { .. } | Source::Changed { .. }) => {
+                Error::OtherWeights(other)
+            }
         }
     }
 }
@@ -130,6 +132,9 @@ impl Error {
             }
             Error::Weights { source: WeightsError::Damaged(_), .. } => {
                 Some("the file may be cut short; fetch it again (pickled .bin and .ckpt files are not read)")
+            }
+            Error::OtherWeights(idembed_weights::Error::Changed { .. }) => {
+                Some("run the command again, and let nothing change the model's files meanwhile")
             }
             Error::NotFinite { .. } | Error::BlankPicture { .. } => Some("try --dtype f32 or bf16"),
             _ => None,

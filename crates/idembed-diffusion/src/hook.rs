@@ -32,7 +32,7 @@ pub trait AttentionHook {
     ///
     /// # Shapes
     /// - `query`: `[batch, heads, height * width, head_dim]`, not yet scaled by `1 / sqrt(head_dim)`
-    /// - `probs`: `[batch, heads, height * width, tokens]`, rows sum to 1
+    /// - `probs`: `[batch, heads, height * width, tokens]`, f32, rows sum to 1
     ///
     /// # Errors
     /// Whatever the listener finds wrong; it ends the forward call.

@@ -100,6 +100,18 @@ impl StableDiffusion {
         self.text_encoder.weight_bytes() + self.unet.weight_bytes() + self.vae.weight_bytes()
     }
 
+    /// Fails if a network may compute with other weights than were loaded, because its file was changed in place.
+    ///
+    /// Cheap; to be asked after a computation and before its result is handed out.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.text_encoder.check_unchanged()?;
+        self.unet.check_unchanged()?;
+        self.vae.check_unchanged()
+    }
+
     /// How many pixels one latent stands for, along each side.
     pub fn pixels_per_latent(&self) -> i64 {
         self.vae.config().downscale()

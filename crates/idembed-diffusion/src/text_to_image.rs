@@ -74,7 +74,8 @@ impl TextToImage<'_> {
     /// `each` receives every picture as soon as it is there.
     ///
     /// # Errors
-    /// Settings out of range, numbers that overflow on the way, or what observer and `each` report.
+    /// Settings out of range, numbers that overflow on the way, files of the model that were changed meanwhile, or what
+    /// observer and `each` report.
     pub fn run<E: From<Error>>(
         &self,
         model: &StableDiffusion,
@@ -84,8 +85,10 @@ impl TextToImage<'_> {
         self.check(model)?;
         for (index, seeds) in self.seeds.chunks(self.batch).enumerate() {
             let first = index * self.batch;
-            let pictures = tch::no_grad(|| self.draw(model, observer, first, seeds))?;
-            for (offset, picture) in pictures.into_iter().enumerate() {
+            let pictures = tch::no_grad(|| self.draw(model, observer, first, seeds));
+            // Before anything else: other weights explain whatever went wrong.
+            model.check_unchanged()?;
+            for (offset, picture) in pictures?.into_iter().enumerate() {
                 each(first + offset, picture)?;
             }
         }

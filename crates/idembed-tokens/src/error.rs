@@ -132,6 +132,17 @@ pub enum TokensError {
         /// Where the state before that step was saved.
         checkpoint: Option<PathBuf>,
     },
+    /// A file of the model was changed while an identity was being learned with it.
+    #[error("the model changed at step {step}")]
+    ModelChanged {
+        /// The step, counted from 1.
+        step: usize,
+        /// Where the state before that step was saved.
+        checkpoint: Option<PathBuf>,
+        /// Which file.
+        #[source]
+        source: Box<idembed_diffusion::Error>,
+    },
     /// The user asked to stop.
     #[error("stopped after {step} of {steps} steps{}", saved_at(checkpoint.as_deref()))]
     Stopped {
@@ -174,6 +185,11 @@ impl TokensError {
                 let kept = checkpoint.as_ref().map(|path| format!("; the state before it is in `{}`", path.display()));
                 Some(format!("try a lower --lr, or --dtype f32{}", kept.unwrap_or_default()))
             }
+            TokensError::ModelChanged { checkpoint: Some(path), .. } => {
+                let path = path.display();
+                Some(format!("put the file back as it was; the state before that step is in `{path}`, to go on from"))
+            }
+            TokensError::ModelChanged { source, .. } => source.hint().map(str::to_owned),
             TokensError::Stopped { checkpoint: Some(path), .. } => {
                 Some(format!("the same command with --resume {} goes on from here", path.display()))
             }

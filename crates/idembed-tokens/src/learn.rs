@@ -24,8 +24,9 @@ pub struct LearnControl<'a> {
 /// A checkpoint is written before the first step, from time to time, and when the run stops early.
 ///
 /// # Errors
-/// [`TokensError::Stopped`] if asked to stop, [`TokensError::NotFinite`] if training breaks down (both name the
-/// checkpoint that was just written), a checkpoint that cannot be written, or whatever a step reports.
+/// [`TokensError::Stopped`] if asked to stop, [`TokensError::NotFinite`] if training breaks down,
+/// [`TokensError::ModelChanged`] if the model's files do (all three name the checkpoint that was just written), a
+/// checkpoint that cannot be written, or whatever a step reports.
 pub fn learn(
     trainer: &mut Trainer<'_>,
     control: &LearnControl<'_>,
@@ -42,11 +43,15 @@ pub fn learn(
         }
         match trainer.step() {
             Ok(report) => observer(&report),
-            Err(TokensError::NotFinite { what, step, .. }) => {
-                save(trainer, checkpoint)?;
-                return Err(TokensError::NotFinite { what, step, checkpoint: control.checkpoint.clone() });
+            Err(mut error) => {
+                if let TokensError::NotFinite { checkpoint: written, .. }
+                | TokensError::ModelChanged { checkpoint: written, .. } = &mut error
+                {
+                    save(trainer, checkpoint)?;
+                    written.clone_from(&control.checkpoint);
+                }
+                return Err(error);
             }
-            Err(other) => return Err(other),
         }
         if saved.elapsed() >= control.checkpoint_every && !trainer.is_done() {
             save(trainer, checkpoint)?;

@@ -124,8 +124,8 @@ impl<'a> Trainer<'a> {
     /// Does one step.
     ///
     /// # Errors
-    /// [`TokensError::NotFinite`] if a loss or gradient is NaN or infinite; the step is then not done, and the state is
-    /// that before it.
+    /// [`TokensError::NotFinite`] if a loss or gradient is NaN or infinite, [`TokensError::ModelChanged`] if a file of the
+    /// model was changed; the step is then not done, and the state is that before it.
     pub fn step(&mut self) -> Result<StepReport> {
         let train_timesteps = self.model.noise_schedule.train_timesteps;
         let batch = self.picture.draw(self.config.seed, self.step, self.config.batch, train_timesteps)?;
@@ -164,6 +164,7 @@ impl<'a> Trainer<'a> {
         };
         let learning_rate = self.config.learning_rate().at(self.step);
         let rates: Vec<f64> = self.module.rate_factors().iter().map(|factor| factor * learning_rate).collect();
+        self.check_model()?;
         self.optimizer.update(&parameters, &gradients, &rates)?;
         self.step += 1;
         self.history.noise.push(noise_loss as f32);
@@ -240,10 +241,21 @@ impl<'a> Trainer<'a> {
         Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
     }
 
+    /// Fails if the step that is being computed may have seen other weights: so nothing that is kept has.
+    fn check_model(&self) -> Result<()> {
+        self.model.check_unchanged().map_err(|source| TokensError::ModelChanged {
+            step: self.step + 1,
+            checkpoint: None,
+            source: Box::new(source),
+        })
+    }
+
     fn finite(&self, what: &'static str, value: f64) -> Result<f64> {
         if value.is_finite() {
             return Ok(value);
         }
+        // Other weights would explain it.
+        self.check_model()?;
         Err(TokensError::NotFinite { what, step: self.step + 1, checkpoint: None })
     }
 }

@@ -4,10 +4,9 @@ use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use tch::Tensor;
 
-use crate::files::release_pages;
+use crate::mapped_file::MappedFile;
 
 /// The weight of a convolution, in the order of [`channels_last`].
 ///
@@ -16,7 +15,7 @@ use crate::files::release_pages;
 #[derive(Debug)]
 pub struct ConvWeight {
     stored: Tensor,
-    source: Option<(Arc<Mmap>, Range<usize>)>,
+    source: Option<(Arc<MappedFile>, Range<usize>)>,
     ordered: OnceCell<Tensor>,
 }
 
@@ -27,7 +26,7 @@ impl ConvWeight {
     }
 
     /// A weight that lies in these bytes of a map.
-    pub(crate) fn mapped(weight: Tensor, map: Arc<Mmap>, bytes: Range<usize>) -> Self {
+    pub(crate) fn mapped(weight: Tensor, map: Arc<MappedFile>, bytes: Range<usize>) -> Self {
         ConvWeight { stored: weight, source: Some((map, bytes)), ordered: OnceCell::new() }
     }
 
@@ -39,7 +38,7 @@ impl ConvWeight {
         }
         let ordered = channels_last(&self.stored)?;
         if ordered.data_ptr() != self.stored.data_ptr() {
-            release_pages(map, bytes);
+            map.release(bytes);
         }
         Ok(self.ordered.get_or_init(|| ordered))
     }

@@ -60,6 +60,12 @@ pub enum Error {
         #[source]
         source: WeightsError,
     },
+    /// A weight file was written to while its numbers were being used.
+    #[error("`{path}` was changed while it was in use")]
+    Changed {
+        /// The weight file, or the shard.
+        path: PathBuf,
+    },
     /// Parameters in memory are not what the network needs.
     #[error("the parameters do not fit")]
     Parameters(#[source] WeightsError),

@@ -4,18 +4,17 @@
 //! at a time, and the pages it was read from are given back, so that the weights are never in memory twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{Mmap, UncheckedAdvice};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use crate::conv_weight::ConvWeight;
 use crate::device::Compute;
+use crate::mapped_file::MappedFile;
 use crate::{Error, Result, WeightsError};
 
 /// Variants of a weight file's name, the preferred first.
@@ -25,7 +24,7 @@ const VARIANTS: [&str; 2] = ["", ".fp16"];
 #[derive(Debug)]
 pub(crate) struct Files {
     path: PathBuf,
-    maps: Vec<Arc<Mmap>>,
+    maps: Vec<Arc<MappedFile>>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -72,6 +71,16 @@ impl Files {
         self.entries.get(name).map(|entry| entry.shape.as_slice())
     }
 
+    /// Fails if one of the files was written to since it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        self.maps.iter().try_for_each(|map| map.check_unchanged())
+    }
+
+    /// Fails if the numbers that were handed out may be others by now.
+    pub(crate) fn check_used_unchanged(&self) -> Result<()> {
+        self.maps.iter().filter(|map| map.is_in_use()).try_for_each(|map| map.check_unchanged())
+    }
+
     /// The values of a tensor, rounded to f16.
     pub(crate) fn rounded(&self, name: &str) -> std::result::Result<Tensor, WeightsError> {
         let entry = self.entry(name)?;
@@ -81,15 +90,8 @@ impl Files {
     }
 
     fn add_file(&mut self, path: &Path) -> Result<()> {
-        let read_error = |source| Error::Read { path: path.to_path_buf(), source };
-        let damaged = |source| Error::Content { path: path.to_path_buf(), source: WeightsError::Damaged(source) };
-        let file = File::open(path).map_err(read_error)?;
-        // SAFETY: the map is read-only; as everywhere with maps, nobody may shorten the file while it is in use.
-        let map = unsafe { Mmap::map(&file) }.map_err(read_error)?;
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(damaged)?;
-        SafeTensors::deserialize(&map).map_err(damaged)?;
-        let data_start = header + size_of::<u64>();
-        for (name, info) in metadata.tensors() {
+        let (map, header) = MappedFile::open(path)?;
+        for (name, info) in header.tensors.tensors() {
             let kind = match info.dtype {
                 Dtype::F32 => Kind::Float,
                 Dtype::F16 => Kind::Half,
@@ -104,7 +106,7 @@ impl Files {
                 map: self.maps.len(),
                 kind,
                 shape: info.shape.iter().map(|&size| size as i64).collect(),
-                bytes: data_start + info.data_offsets.0..data_start + info.data_offsets.1,
+                bytes: header.data_start + info.data_offsets.0..header.data_start + info.data_offsets.1,
             };
             self.entries.insert(name, entry);
         }
@@ -114,7 +116,7 @@ impl Files {
 
     /// The tensor where it lies in the map; valid as long as `self` is.
     fn view(&self, entry: &Entry) -> std::result::Result<Tensor, tch::TchError> {
-        let bytes = &self.maps[entry.map][entry.bytes.clone()];
+        let bytes = self.bytes(entry);
         if bytes.as_ptr().align_offset(entry.kind.elt_size_in_bytes()) != 0 {
             return Tensor::f_from_data_size(bytes, &entry.shape, entry.kind);
         }
@@ -123,9 +125,18 @@ impl Files {
         unsafe { Tensor::f_from_blob(bytes.as_ptr(), &entry.shape, &[], entry.kind, Device::Cpu) }
     }
 
+    fn bytes(&self, entry: &Entry) -> &[u8] {
+        self.maps[entry.map].bytes(&entry.bytes)
+    }
+
+    /// Whether a tensor is used where it lies in the map.
+    fn lies_in_map(&self, tensor: &Tensor, entry: &Entry) -> bool {
+        tensor.data_ptr().cast_const().cast::<u8>() == self.bytes(entry).as_ptr()
+    }
+
     /// Gives the pages of a converted tensor back to the system.
     fn release(&self, entry: &Entry) {
-        release_pages(&self.maps[entry.map], &entry.bytes);
+        self.maps[entry.map].release(&entry.bytes);
     }
 
     fn entry(&self, name: &str) -> std::result::Result<&Entry, WeightsError> {
@@ -151,9 +162,10 @@ impl Files {
         compute: Compute,
     ) -> std::result::Result<Tensor, WeightsError> {
         let entry = self.checked(name, shape)?;
-        let view = self.view(entry)?;
-        let tensor = view.f_to_device(compute.device)?.f_to_kind(compute.kind)?;
-        if tensor.data_ptr() != view.data_ptr() {
+        let tensor = self.view(entry)?.f_to_device(compute.device)?.f_to_kind(compute.kind)?;
+        if self.lies_in_map(&tensor, entry) {
+            self.maps[entry.map].hold();
+        } else {
             self.release(entry);
         }
         Ok(tensor)
@@ -167,21 +179,10 @@ impl Files {
     ) -> std::result::Result<ConvWeight, WeightsError> {
         let stored = self.take(name, shape, compute)?;
         let entry = self.entry(name)?;
-        let map = &self.maps[entry.map];
-        let mapped = stored.data_ptr().cast_const().cast::<u8>() == map[entry.bytes.clone()].as_ptr();
-        if mapped {
-            return Ok(ConvWeight::mapped(stored, Arc::clone(map), entry.bytes.clone()));
+        if self.lies_in_map(&stored, entry) {
+            return Ok(ConvWeight::mapped(stored, Arc::clone(&self.maps[entry.map]), entry.bytes.clone()));
         }
         Ok(ConvWeight::ordered(crate::channels_last(&stored)?))
-    }
-}
-
-/// Gives pages that were read once back to the system.
-pub(crate) fn release_pages(map: &Mmap, bytes: &Range<usize>) {
-    // SAFETY: the map is of an unmodified file, so dropped pages read the same when they are touched again.
-    let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
-    if let Err(error) = advised {
-        tracing::debug!(%error, "the system kept the pages of a converted weight");
     }
 }
 

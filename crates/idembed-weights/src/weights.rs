@@ -94,10 +94,11 @@ impl Weights {
         }
     }
 
-    /// Fails if the file holds tensors that nothing asked for.
+    /// Ends the loading: fails if the file holds tensors that nothing asked for, or was changed meanwhile.
     ///
     /// Names that end in `ignored` are let pass: buffers that old exporters wrote beside the parameters.
     pub fn check_all_used(&self, ignored: &[&str]) -> Result<()> {
+        self.check_files()?;
         let used = self.used.borrow();
         let names = self.names();
         let mut extra =
@@ -108,10 +109,36 @@ impl Weights {
         }
     }
 
+    /// Fails if the numbers of tensors taken from here may be others by now, because a file was changed in place.
+    ///
+    /// To be asked before a result is handed out; it costs one look at each file's length and time of change. Tensors that
+    /// were converted or copied to another device do not depend on their file any more, nor does it matter if another
+    /// file takes its name.
+    ///
+    /// # Errors
+    /// [`Error::Changed`], which names the file. A file that only got a new time of change (`touch`) counts as changed.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match &self.origin {
+            Origin::Files(files) => files.check_used_unchanged(),
+            Origin::Parameters(_) => Ok(()),
+        }
+    }
+
+    /// Fails if a file was changed since it was opened, whatever still depends on it.
+    fn check_files(&self) -> Result<()> {
+        match &self.origin {
+            Origin::Files(files) => files.check_unchanged(),
+            Origin::Parameters(_) => Ok(()),
+        }
+    }
+
     /// SHA-256 over names, shapes and values of the used tensors that `counts` says yes to, the values rounded to f16.
     ///
     /// The same weights in another file, in shards, or in their fp16 variant give the same sum. `prefix` is left out of
     /// the names.
+    ///
+    /// # Errors
+    /// A file was changed since it was opened.
     pub fn fingerprint(&self, prefix: &str, counts: impl Fn(&str) -> bool) -> Result<String> {
         let mut hasher = Sha256::new();
         for name in self.used.borrow().iter().filter(|name| counts(name)) {
@@ -126,6 +153,7 @@ impl Weights {
             hasher.update(format!("{:?}", half.size()).as_bytes());
             hasher.update(&bytes);
         }
+        self.check_files()?;
         Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 

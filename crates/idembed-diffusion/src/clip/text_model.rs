@@ -76,6 +76,11 @@ impl ClipTextModel {
         self.transformer.config.max_positions
     }
 
+    /// Fails if the weights may be others by now, because their file was changed in place.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        Ok(self.weights.check_unchanged()?)
+    }
+
     /// Looks the tokens up in the embedding table.
     ///
     /// # Shapes

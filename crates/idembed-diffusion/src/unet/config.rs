@@ -38,6 +38,7 @@ struct UNetConfigJson {
     freq_shift: f64,
     #[serde(default)]
     center_input_sample: bool,
+    upcast_attention: Option<bool>,
     #[serde(flatten)]
     other: serde_json::Map<String, Value>,
 }
@@ -132,6 +133,8 @@ pub struct UNetConfig {
     pub freq_shift: f64,
     /// Whether latents are mapped by `2 x - 1` first.
     pub center_input_sample: bool,
+    /// Whether attention is computed in f32 in a network of another format: some models of 2.x overflow in f16.
+    pub upcast_attention: bool,
 }
 
 impl UNetConfig {
@@ -227,6 +230,7 @@ impl UNetConfigJson {
             flip_sin_to_cos: self.flip_sin_to_cos,
             freq_shift: self.freq_shift,
             center_input_sample: self.center_input_sample,
+            upcast_attention: self.upcast_attention.unwrap_or(false),
         })
     }
 

@@ -135,6 +135,11 @@ impl UNet {
         self.weights.bytes()
     }
 
+    /// Fails if the weights may be others by now, because their file was changed in place.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        Ok(self.weights.check_unchanged()?)
+    }
+
     /// Keys and values of all cross-attention layers. Gradients flow to the text states.
     ///
     /// # Shapes

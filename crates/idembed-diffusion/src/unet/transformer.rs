@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::config::UNetConfig;
 use crate::Result;
-use crate::attention::{attend, attention_probs, fused_attention, merge_heads, split_heads};
+use crate::attention::{attend, attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
 use crate::conditioning::TextStates;
 use crate::hook::{AttentionHook, Site};
 use crate::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
@@ -122,9 +122,9 @@ impl TransformerBlock {
         let cross = scope / "attn2";
         Ok(TransformerBlock {
             norm1: norm("norm1")?,
-            attn1: SelfAttention::load(&(scope / "attn1"), channels, heads)?,
+            attn1: SelfAttention::load(&(scope / "attn1"), config, channels, heads)?,
             norm2: norm("norm2")?,
-            attn2: CrossAttention::load(&cross, channels, config.cross_attention_dim, heads, site)?,
+            attn2: CrossAttention::load(&cross, config, channels, heads, site)?,
             norm3: norm("norm3")?,
             ff: GegluFeedForward::load(&(scope / "ff"), channels)?,
         })
@@ -145,10 +145,11 @@ struct SelfAttention {
     to_v: Linear,
     to_out: Linear,
     heads: i64,
+    upcast: bool,
 }
 
 impl SelfAttention {
-    fn load(scope: &Scope<'_>, channels: i64, heads: i64) -> Result<Self> {
+    fn load(scope: &Scope<'_>, config: &UNetConfig, channels: i64, heads: i64) -> Result<Self> {
         let projection = |name: &str| Linear::load_without_bias(&(scope / name), channels, channels);
         Ok(SelfAttention {
             to_q: projection("to_q")?,
@@ -156,6 +157,7 @@ impl SelfAttention {
             to_v: projection("to_v")?,
             to_out: Linear::load(&(scope / "to_out" / 0), channels, channels)?,
             heads,
+            upcast: config.upcast_attention,
         })
     }
 
@@ -163,7 +165,7 @@ impl SelfAttention {
         let query = split_heads(&self.to_q.forward(x)?, self.heads)?;
         let key = split_heads(&self.to_k.forward(x)?, self.heads)?;
         let value = split_heads(&self.to_v.forward(x)?, self.heads)?;
-        self.to_out.forward(&merge_heads(&fused_attention(&query, &key, &value, false)?)?)
+        self.to_out.forward(&merge_heads(&fused(&query, &key, &value, self.upcast)?)?)
     }
 }
 
@@ -175,19 +177,21 @@ pub(super) struct CrossAttention {
     to_v: Linear,
     to_out: Linear,
     heads: i64,
+    upcast: bool,
     site: usize,
     name: String,
 }
 
 impl CrossAttention {
-    fn load(scope: &Scope<'_>, channels: i64, text_width: i64, heads: i64, site: usize) -> Result<Self> {
+    fn load(scope: &Scope<'_>, config: &UNetConfig, channels: i64, heads: i64, site: usize) -> Result<Self> {
         let projection = |name: &str, inputs| Linear::load_without_bias(&(scope / name), inputs, channels);
         Ok(CrossAttention {
             to_q: projection("to_q", channels)?,
-            to_k: projection("to_k", text_width)?,
-            to_v: projection("to_v", text_width)?,
+            to_k: projection("to_k", config.cross_attention_dim)?,
+            to_v: projection("to_v", config.cross_attention_dim)?,
             to_out: Linear::load(&(scope / "to_out" / 0), channels, channels)?,
             heads,
+            upcast: config.upcast_attention,
             site,
             name: scope.prefix().to_owned(),
         })
@@ -224,11 +228,16 @@ impl CrossAttention {
             }
             None => {
                 let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
-                fused_attention(&query, &same_batch(key)?, &same_batch(value)?, false)?
+                fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?
             }
         };
         self.to_out.forward(&merge_heads(&attended)?)
     }
+}
+
+/// Attention that shows no probabilities, in f32 if the model wants it.
+fn fused(query: &Tensor, key: &Tensor, value: &Tensor, upcast: bool) -> Result<Tensor> {
+    if upcast { upcast_attention(query, key, value) } else { fused_attention(query, key, value, false) }
 }
 
 /// `W_2 (a * gelu(b))` with `[a, b] = W_1 x` (arXiv 2002.05202).

@@ -90,6 +90,11 @@ impl Vae {
         &self.config
     }
 
+    /// Fails if the weights may be others by now, because their file was changed in place.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        Ok(self.weights.check_unchanged()?)
+    }
+
     /// SHA-256 of the autoencoder's tensors (values rounded to f16), the same for the same weights in any file.
     pub fn fingerprint(&self) -> Result<String> {
         Ok(self.weights.fingerprint("", |_| true)?)
