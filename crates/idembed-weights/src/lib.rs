@@ -17,5 +17,6 @@ mod weights;
 pub use conv_weight::{ConvWeight, channels_last};
 pub use device::Compute;
 pub use error::{Error, Result, WeightsError};
+pub use files::weight_files;
 pub use parameters::Parameters;
 pub use weights::{Scope, Weights};
