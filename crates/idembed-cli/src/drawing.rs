@@ -1,7 +1,5 @@
 //! Drawing pictures: the checked wish, the loaded model, and one call for some seeds.
 
-use std::path::Path;
-
 use anyhow::Context;
 use idembed_attention::{AttentionMaps, Layers, MapRecorder, Word};
 use idembed_diffusion::clip::Tokenizer;
@@ -15,10 +13,10 @@ use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
 use image::RgbImage;
-use sha2::{Digest, Sha256};
 
 use crate::args::{DrawArgs, NamedFile};
 use crate::failure::wrong_usage;
+use crate::hashes::{ModelHash, sha256_of};
 use crate::models::Model;
 use crate::png::{IdentityRecord, PictureRecord};
 use crate::progress::Progress;
@@ -86,6 +84,7 @@ pub(crate) struct DrawPlan {
     pub(crate) identities: Vec<NamedIdentity>,
     /// How to draw.
     pub(crate) settings: DrawSettings,
+    model_hash: ModelHash,
     force: bool,
 }
 
@@ -117,7 +116,8 @@ impl DrawPlan {
         let config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
         schedulers::build(settings.scheduler, &config, settings.steps)?;
         let (negative, force) = (args.negative.clone(), args.force);
-        Ok(DrawPlan { model, prompt, negative, identities, settings, force })
+        let model_hash = ModelHash::start(&model.folder);
+        Ok(DrawPlan { model, prompt, negative, identities, settings, model_hash, force })
     }
 
     /// The model's tokenizer.
@@ -154,6 +154,7 @@ impl DrawPlan {
             seed,
             size: [picture.width(), picture.height()],
             model: self.model.name.clone(),
+            model_sha256: self.model_hash.get().map(str::to_owned),
             dtype: compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -278,10 +279,4 @@ impl Observer for Follower<'_> {
             None => Ok(None),
         }
     }
-}
-
-/// The hash of a file, as hexadecimal digits.
-pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -9,6 +9,7 @@ mod commands;
 mod drawing;
 mod faces;
 mod failure;
+mod hashes;
 mod interrupt;
 mod learning;
 mod logging;
