@@ -19,6 +19,7 @@ mod pages;
 mod pixels;
 mod png;
 mod progress;
+mod recognition;
 mod settings;
 mod sheet;
 mod size;
