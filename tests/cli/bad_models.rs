@@ -1,5 +1,8 @@
 //! Model folders that cannot be used.
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use idembed_integration_tests::tensor_file::TensorFile;
 use serde_json::json;
 
@@ -24,6 +27,49 @@ fn missing_and_damaged_weights() {
     refused(|place| replace(place, UNET, b"PK\x03\x04 a pickle"), &["unet", "damaged"]);
     refused(|place| replace(place, UNET, b""), &["unet", "damaged"]);
     refused(|place| replace(place, UNET, &[0xff; 4096]), &["unet", "damaged"]);
+}
+
+/// The tiny model of the pipeline tests with its weights pickled, as other tools leave it.
+fn pickled(place: &Place) {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let to = to.join(path.file_name().unwrap());
+            if path.is_dir() {
+                copy(&path, &to);
+            } else if path.extension().is_none_or(|end| end != "safetensors") {
+                std::fs::copy(&path, to).unwrap();
+            }
+        }
+    }
+    copy(&original(), &place.path("model"));
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/convert/model"), &place.path("model"));
+}
+
+/// The model that the pickles were made from.
+fn original() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pipelines/sd2v")
+}
+
+#[test]
+fn pickled_weights_are_refused_with_the_command_that_converts_them() {
+    let place = Place::new();
+    pickled(&place);
+    let generate = ["generate", "a man", "--steps=2", "--size=64x64", "--model=model"];
+    let said = place.fails(1, &generate, &["text_encoder", "`pytorch_model.bin`", "pickles are not read"]);
+    let (_, hint) = said.split_once("hint: `cargo xtask convert ").unwrap();
+    let model = hint.split('`').next().unwrap();
+    assert_eq!(Path::new(model), place.path("model").canonicalize().unwrap());
+    let mut convert = Command::new(env!("CARGO"));
+    convert.args(["xtask", "convert", model]).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    let output = convert.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    place.succeeds(&generate);
+    let original = format!("--model={}", original().display());
+    place.succeeds(&["generate", "a man", "--steps=2", "--size=64x64", "--out=original", &original]);
+    let pixels = |name: &str| image::open(place.path(name)).unwrap().into_rgb8();
+    assert!(pixels("out/0.png") == pixels("original/0.png"), "the converted model draws as the original does");
 }
 
 #[test]

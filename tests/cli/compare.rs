@@ -10,7 +10,7 @@ use idembed_integration_tests::{fixture_dir, photo, read_json, weights};
 use image::{Rgb, RgbImage, imageops};
 use serde_json::Value;
 
-use crate::program::{Place, text};
+use crate::program::{Place, mini, portrait, text, with_me};
 
 /// A place with a recognition network of random weights and four pictures; `None` without the detector.
 fn prepared() -> Option<(Place, Vec<PathBuf>)> {
@@ -40,7 +40,7 @@ fn faces_are_compared_and_what_cannot_be_is_said() {
     args.extend(pictures.iter().map(|path| text(path)));
     args.push("--recogniser=network.safetensors");
     let value = place.json(&args);
-    assert_eq!(value["recogniser"], "network.safetensors");
+    assert_eq!((&value["recogniser"], &value["scale"]), (&"network.safetensors".into(), &Value::Null));
     assert!(value["face"]["score"].as_f64().is_some_and(|score| score > 0.99));
     let compared = value["pictures"].as_array().unwrap();
     let id = |index: usize| compared[index]["id"].as_f64().unwrap();
@@ -50,6 +50,72 @@ fn faces_are_compared_and_what_cannot_be_is_said() {
     assert!(compared[3]["error"].as_str().unwrap().contains("is not a picture"));
     let table = place.succeeds(&args);
     assert!(table.contains("1.000") && table.contains("no face") && table.contains("not compared"), "{table}");
+}
+
+/// Both portraits of a person that the miniature has never seen.
+fn portraits(person: usize) -> [PathBuf; 2] {
+    ["a", "b"].map(|letter| mini().join(format!("portraits/person{person}_{letter}.png")))
+}
+
+#[test]
+fn the_scale_of_the_miniature_fits_its_portraits() {
+    if weights("mtcnn").is_none() {
+        return;
+    }
+    let place = Place::new();
+    let people = 1..=8;
+    let second: Vec<PathBuf> = people.clone().map(|person| portraits(person)[1].clone()).collect();
+    let (mut same, mut strangers) = (Vec::new(), Vec::new());
+    let mut scale = Value::Null;
+    for person in people {
+        let [photo, _] = portraits(person);
+        let mut args = vec!["compare", "--recogniser=mini", text(&photo)];
+        args.extend(second.iter().map(|path| text(path)));
+        let mut value = place.json(&args);
+        for (index, picture) in value["pictures"].as_array().unwrap().iter().enumerate() {
+            let list = if index + 1 == person { &mut same } else { &mut strangers };
+            list.push(picture["id"].as_f64().unwrap());
+        }
+        scale = value["scale"].take();
+    }
+    let [same_above, strangers_below] = ["same_above", "strangers_below"].map(|key| scale[key].as_f64().unwrap());
+    let above = same.iter().filter(|id| **id > same_above).count();
+    let below = strangers.iter().filter(|id| **id < strangers_below).count();
+    println!("{above} of {} pairs of one person, {below} of {} pairs of two: {scale}", same.len(), strangers.len());
+    assert!(above >= 7 && below >= 48, "usually is 95 %: {same:?} {strangers:?}");
+}
+
+#[test]
+fn pictures_of_the_miniature_are_compared_by_its_own_network() {
+    if weights("mtcnn").is_none() {
+        return;
+    }
+    let place = Place::new();
+    place.succeeds(&["generate", "a close-up photo of <me> in a garden", &with_me(), "--seed=3"]);
+    // The photo says nothing about a model.
+    let photo = portrait();
+    let compare = ["compare", text(&photo), "out/3.png"];
+    let value = place.json(&compare);
+    assert_eq!(value["recogniser"], "mini");
+    assert_eq!(value["recogniser_because"], "`mini` drew the pictures, and it is that model's own");
+    assert!(value["pictures"][0]["id"].is_number(), "{value}");
+    let named = place.json(&[&compare[..], &["--recogniser=mini"]].concat());
+    assert_eq!(named["pictures"], value["pictures"]);
+    let own = mini().join("recogniser/model.safetensors");
+    let by_file = place.json(&[&compare[..], &["--recogniser", text(&own)]].concat());
+    assert_eq!((&by_file["pictures"], &by_file["scale"]), (&value["pictures"], &value["scale"]));
+
+    let said = place.run(&compare);
+    let above = value["scale"]["same_above"].as_f64().unwrap();
+    let scale = format!("same person usually above {above:.2}, strangers usually below ");
+    assert!(said.stderr.contains("the network `mini` compares") && said.stderr.contains(&scale), "{}", said.stderr);
+    let mut eval = Command::new(env!("CARGO"));
+    eval.args(["xtask", "eval", "--photo", text(&photo), "--pictures"]).arg(place.path("out"));
+    eval.arg("--out").arg(place.path("report")).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = eval.env("OMP_NUM_THREADS", "1").stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains(" by mini\n") && table.contains(&scale), "{table}");
 }
 
 #[test]

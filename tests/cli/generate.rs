@@ -65,6 +65,28 @@ fn pictures_made_otherwise_are_kept() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_used_bothers_nobody() {
+    let place = Place::new();
+    std::fs::write(place.path("file"), b"").unwrap();
+    let mut hashes = Vec::new();
+    // None, one in a file's place, and a folder that is filled and then used.
+    for cache in ["", "file", "cache", "cache"] {
+        let mut command = place.command(&["generate", "a man", "--steps=1", "--json"]);
+        command.env("XDG_CACHE_HOME", place.path(cache)).env("HOME", "");
+        if cache.is_empty() {
+            command.env_remove("XDG_CACHE_HOME");
+        }
+        let said = Said::from(command.output().unwrap());
+        assert_eq!((said.status, said.stderr.contains("warning")), (Some(0), false), "{}", said.stderr);
+        let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        hashes.push(value["model_sha256"].as_str().unwrap().to_owned());
+    }
+    assert!(hashes.iter().all(|hash| *hash == hashes[0] && hash.len() == 64), "{hashes:?}");
+    assert_eq!(std::fs::read_dir(place.path("cache/idembed/sha256")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_dir(place.path("out")).unwrap().count(), 1, "the same picture keeps its name");
+}
+
+#[test]
 fn a_folder_may_have_any_name() {
     let place = Place::new();
     let folder = OsStr::from_bytes(b"\xff \"out\"\n");

@@ -1,5 +1,6 @@
 //! `idembed inspect` and `idembed export`.
 
+use idembed_integration_tests::read_json;
 use idembed_integration_tests::tensor_file::TensorFile;
 
 use crate::program::{Place, identity, mini, text, with_me};
@@ -30,8 +31,11 @@ fn a_picture_says_how_it_was_made() {
     assert_eq!(value["size"], serde_json::json!([128, 128]));
     let hash = place.json(&["inspect", text(identity())])["sha256"].clone();
     assert_eq!(value["identities"][0]["sha256"], hash);
+    let manifest = read_json(&mini().join("../manifest.json"));
+    let listed = &manifest["models"]["mini"]["files"]["unet/diffusion_pytorch_model.safetensors"]["sha256"];
+    assert_eq!(&value["model_sha256"], listed);
     let shown = place.succeeds(&["inspect", "out/9.png"]);
-    assert!(shown.contains("size        128 x 128\n"), "{shown}");
+    assert!(shown.contains("size          128 x 128\n"), "{shown}");
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Place {
         let mut command = Command::new(binary());
         command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("OMP_NUM_THREADS", "1").env_remove("IDEMBED_MODELS").env_remove("IDEMBED_LOG");
+        command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
         command
     }
 

@@ -1,7 +1,7 @@
 """Pickled weights in every form that the conversion has to read, and the same tensors as safetensors.
 
 `zip.pt` is what torch.save writes today, `legacy.pt` what it wrote before version 1.6; both hold the tensors of
-`expected.safetensors`. `half.pt` holds numbers that are not converted. `hostile.pt` makes the folder `pickle-ran` when
+`expected.safetensors`. `double.pt` holds numbers that are not converted. `hostile.pt` makes the folder `pickle-ran` when
 it is unpickled.
 """
 
@@ -32,6 +32,8 @@ def state_dict(generator):
             "bn.running_var": torch.rand(7, generator=generator),
             "expanded": torch.randn(1, 3, generator=generator).expand(4, 3),
             "scalar": torch.randn((), generator=generator),
+            "half": torch.randn(5, 3, generator=generator).to(torch.float16),
+            "bfloat": torch.randn(3, 7, generator=generator).to(torch.bfloat16),
             "empty": torch.zeros(0, 3),
         }
     )
@@ -55,7 +57,7 @@ def main():
     torch.save(tensors, args.out / "legacy.pt", _use_new_zipfile_serialization=False)
     expected = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     save_file(expected, args.out / "expected.safetensors")
-    torch.save({"weight": torch.zeros(2, dtype=torch.float16)}, args.out / "half.pt")
+    torch.save({"weight": torch.zeros(2, dtype=torch.float64)}, args.out / "double.pt")
     torch.save({"weight": torch.zeros(2), "bait": Hostile()}, args.out / "hostile.pt", pickle_module=pickle)
 
 

@@ -26,8 +26,9 @@ Examples:
 
 id is the mean cosine similarity of each picture's face to that in the photo, where
 a picture without a face counts 0; detect is the share of pictures with a face.
-Both have a 95 % bootstrap interval over the pictures. Numbers of different
-recognition networks cannot be compared.";
+Both have a 95 % bootstrap interval over the pictures. What id usually is for the
+same person is printed where it is known; numbers of different recognition
+networks cannot be compared.";
 
 /// Options of `cargo xtask eval`.
 #[derive(clap::Args)]
@@ -39,7 +40,8 @@ pub(crate) struct Args {
     /// The folder of pictures: all .png, .jpg, .jpeg and .webp files in it but the photo itself
     #[arg(long, value_name = "DIR")]
     pictures: PathBuf,
-    /// The face recognition network, as `idembed compare` takes it; default: the best that is there
+    /// The face recognition network, as `idembed compare` takes it; default: that of the model that drew the pictures,
+    /// or the best that is there
     #[arg(long, value_name = "NAME|FILE")]
     recogniser: Option<String>,
     /// Where the results go; default: `out/eval` of the repository
@@ -186,6 +188,7 @@ mod tests {
         assert!((json["detect"]["mean"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!((json["recogniser"].as_str(), json["photo"].as_str()), (Some("other"), args.photo.to_str()));
         assert_eq!((json["faces_missing"].as_u64(), json["unreadable"].as_u64()), (Some(1), Some(1)));
+        assert_eq!((json["recogniser_because"].as_str(), &json["scale"]), (Some("it was asked for"), &Value::Null));
 
         let results = place.results();
         let names: Vec<_> = results.iter().map(|(name, _)| name.to_str().unwrap()).collect();
@@ -210,6 +213,13 @@ mod tests {
         args.json = false;
         let printed = evaluate(&args).unwrap();
         assert!(printed.contains("first-found") && printed.contains("best     0.750  1.png\n"), "{printed}");
+        let reading = "same person usually above 0.40, strangers usually below 0.20 (a test)";
+        assert!(printed.contains(&format!("\n{reading}\n")), "{printed}");
+        let page = fs::read_to_string(place.path("out/index.html")).unwrap();
+        assert!(
+            page.contains("<p>Same person usually above 0.40, strangers usually below 0.20 (a test).</p>"),
+            "{page}"
+        );
     }
 
     #[test]
@@ -246,5 +256,9 @@ mod tests {
         let place = Place::new(FACE, &pictures);
         let json: Value = serde_json::from_str(&evaluate(&place.args()).unwrap()).unwrap();
         assert_eq!((json["id"]["n"].as_u64(), json["id"]["mean"].as_f64()), (Some(10_000), Some(0.5)));
+        // The later parts were asked for the network of the first, whose reason and scale stand for all.
+        let network = (json["recogniser"].as_str(), json["recogniser_because"].as_str());
+        assert_eq!(network, (Some("first-found"), Some("it was found first")));
+        assert_eq!(json["scale"]["same_above"].as_f64(), Some(0.4));
     }
 }

@@ -6,12 +6,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
 pub mod atomic;
-pub mod convert;
 pub mod disk;
 pub mod fingerprint;
 pub mod hint;
 pub mod lock;
 pub mod models;
+pub mod pickle;
 pub mod program;
 pub mod pypi;
 pub mod python;

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 
 mod bench;
+mod convert;
 mod demo;
 mod download;
 mod eval;
@@ -23,7 +24,7 @@ mod world_sheet;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{atomic, disk, hint, lock, models, program, pypi, python, stamp, wheel, workspace};
+use xtask::{atomic, disk, hint, lock, models, pickle, program, pypi, python, stamp, wheel, workspace};
 
 /// Chores of the idembed workspace.
 #[derive(Parser)]
@@ -39,6 +40,8 @@ enum Command {
     Setup(setup::Args),
     /// Fetch weight files that `models/manifest.json` names
     Download(download::Args),
+    /// Turn the pickled weights of a model folder into safetensors, without unpickling them
+    Convert(convert::Args),
     /// Learn the bundled portrait and draw it in new scenes
     Demo(demo::Args),
     /// Run all tests of the workspace
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Setup(args) => setup::run(&args),
         Command::Download(args) => download::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Parity(args) => parity::run(&args),

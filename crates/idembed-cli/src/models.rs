@@ -15,7 +15,7 @@ const VARIABLE: &str = "IDEMBED_MODELS";
 /// The repository's own models, for a program that runs where it was built.
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models");
 /// Every model folder in diffusers layout has this file.
-const INDEX: &str = "model_index.json";
+pub(crate) const INDEX: &str = "model_index.json";
 
 /// A model folder, and what it likes.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use image::RgbImage;
 use png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde::{Deserialize, Serialize};
 
+use crate::hashes::short;
 use crate::output;
 
 const PARAMETERS: &str = "parameters";
@@ -41,6 +42,9 @@ pub(crate) struct PictureRecord {
     /// What the U-Net was taken to predict: `epsilon` or `v_prediction`; empty in pictures of earlier versions.
     #[serde(default)]
     pub(crate) prediction: String,
+    /// SHA-256 of the model's U-Net weights, as hexadecimal digits; earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model_sha256: Option<String>,
     /// The number format that the networks ran in, such as `f32`.
     #[serde(default)]
     pub(crate) dtype: String,
@@ -65,7 +69,8 @@ pub(crate) struct IdentityRecord {
 impl PictureRecord {
     /// The record in the form of the widespread web interfaces: the prompt, the negative prompt, one line of settings.
     ///
-    /// A setting with a comma, colon or line break in it is quoted as a JSON string, which is how those tools do it.
+    /// A setting with a comma, colon or line break in it is quoted as a JSON string, which is how those tools do it; an
+    /// identity stands where they list textual inversions.
     pub(crate) fn parameters(&self) -> String {
         let mut text = self.prompt.clone();
         if !self.negative.is_empty() {
@@ -78,13 +83,27 @@ impl PictureRecord {
             let _ = write!(text, ", Schedule type: {schedule}");
         }
         let _ = write!(text, ", CFG scale: {}, Seed: {}", self.guidance, self.seed);
-        let _ = write!(text, ", Size: {width}x{height}, Model: {}", quoted(&self.model));
-        for identity in &self.identities {
-            let hash = identity.sha256.get(..12).unwrap_or(&identity.sha256);
-            let _ = write!(text, ", Identity {}: {} {hash}", identity.name, identity.method);
+        let _ = write!(text, ", Size: {width}x{height}");
+        if let Some(hash) = &self.model_sha256 {
+            let _ = write!(text, ", Model hash: {}", short(hash));
+        }
+        let _ = write!(text, ", Model: {}", quoted(&self.model));
+        if !self.identities.is_empty() {
+            let hashes = self.identities.iter().map(|it| format!("{}: {}", it.name, short(&it.sha256)));
+            let _ = write!(text, ", TI hashes: {}", quoted(&hashes.collect::<Vec<_>>().join(", ")));
         }
         let _ = write!(text, ", Version: idembed {}", self.version);
         text
+    }
+
+    /// Whether both describe the same picture. Of two models by one name the hashes decide, where both are known.
+    pub(crate) fn is_same_picture(&self, other: &PictureRecord) -> bool {
+        let both_known = self.model_sha256.is_some() && other.model_sha256.is_some();
+        let comparable = |record: &PictureRecord| {
+            let model_sha256 = record.model_sha256.clone().filter(|_| both_known);
+            PictureRecord { model_sha256, ..record.clone() }
+        };
+        comparable(self) == comparable(other)
     }
 }
 
@@ -211,6 +230,7 @@ mod tests {
             size: [128, 128],
             model: "mini".to_owned(),
             prediction: "epsilon".to_owned(),
+            model_sha256: Some("fedcba9876543210".repeat(4)),
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
                 name: "me".to_owned(),
@@ -230,13 +250,14 @@ mod tests {
         assert_eq!(
             record().parameters(),
             "a photo of <me> in a forest\nNegative prompt: blurry, dark\nSteps: 25, Sampler: DDIM, CFG scale: 4, Seed: 1, \
-             Size: 128x128, Model: mini, Identity me: sefi 0123456789ab, Version: idembed 0.1.0"
+             Size: 128x128, Model hash: fedcba9876, Model: mini, TI hashes: \"me: 0123456789\", Version: idembed 0.1.0"
         );
         let plain = PictureRecord {
             negative: String::new(),
             guidance: 7.5,
             scheduler: "dpmpp-2m-karras".to_owned(),
             model: "a, b".to_owned(),
+            model_sha256: None,
             identities: Vec::new(),
             ..record()
         };
@@ -261,6 +282,18 @@ mod tests {
             assert_eq!(image::open(&path).unwrap().into_rgb8(), gradient());
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn records_of_earlier_versions_are_read() {
+        let earlier = r#"{"prompt": "a photo of <me> in a forest", "negative": "blurry, dark", "steps": 25, "guidance": 4.0,
+            "scheduler": "ddim", "seed": 1, "size": [128, 128], "model": "mini", "version": "0.1.0"}"#;
+        let read: PictureRecord = serde_json::from_str(earlier).unwrap();
+        let now = PictureRecord { dtype: String::new(), identities: Vec::new(), ..record() };
+        assert_eq!(read, PictureRecord { model_sha256: None, ..now.clone() });
+        assert!(read.is_same_picture(&now) && now.is_same_picture(&read));
+        let other = PictureRecord { model_sha256: Some("0".repeat(64)), ..now.clone() };
+        assert!(!other.is_same_picture(&now) && other.is_same_picture(&other));
     }
 
     #[test]

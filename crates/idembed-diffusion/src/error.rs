@@ -41,6 +41,14 @@ pub enum Error {
         /// What is missing.
         what: String,
     },
+    /// The weights of a network are there as a pickle only, which can run programs and is therefore not read.
+    #[error("the weights in `{folder}` are pickled (`{file}`), and pickles are not read")]
+    Pickled {
+        /// The network's folder.
+        folder: PathBuf,
+        /// The pickle, or the index of its shards.
+        file: String,
+    },
     /// A weight file is damaged or does not hold what the configuration needs.
     #[error("cannot load `{path}`")]
     Weights {
@@ -111,6 +119,7 @@ impl From<idembed_weights::Error> for Error {
             Source::Read { path, source } => Error::Read { path, source },
             Source::Json { path, source } => Error::Json { path, source },
             Source::NoFile { folder, what } => Error::Layout { path: folder, what },
+            Source::Pickled { folder, file } => Error::Pickled { folder, file },
             Source::Content { path, source } => Error::Weights { path, source },
             Source::Device(what) => Error::Setting(what),
             Source::Torch(error) => Error::Torch(error),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use idembed_pretrain::clip::ClipStage;
 use idembed_pretrain::judge::JudgeStage;
-use idembed_pretrain::recogniser::RecogniserStage;
+use idembed_pretrain::recogniser::{self, RecogniserStage};
 use idembed_pretrain::report::{self, ReportOptions};
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
@@ -64,6 +64,9 @@ struct Args {
     /// With --report: the model; default: what the stages left in OUT
     #[arg(long, requires = "report")]
     model: Option<PathBuf>,
+    /// Train nothing; measure how the cosines of the recogniser of MODEL are to be read, and write its scale.json
+    #[arg(long, value_name = "MODEL", conflicts_with = "report")]
+    scale: Option<PathBuf>,
     /// With --report: the weights of the face detector
     #[arg(long, requires = "report", default_value = "models/mtcnn")]
     detector: PathBuf,
@@ -151,6 +154,11 @@ fn run(args: &Args) -> Result<()> {
         sheet_every: Duration::from_secs(900),
     };
     eprintln!("{} on {}, {} threads", args.out.display(), options.compute, options.threads);
+    if let Some(model) = &args.scale {
+        tch::set_num_threads(i32::try_from(options.threads)?);
+        eprintln!("{}", recogniser::write_scale(&model.join("recogniser"))?);
+        return Ok(());
+    }
     if args.report {
         tch::set_num_threads(i32::try_from(options.threads)?);
         return write_report(args, options.compute);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use idembed_face::recognise;
+use idembed_face::recognise::{self, Scale};
 use idembed_pretrain::judge::Judge;
 use idembed_weights::Compute;
 
@@ -131,7 +131,30 @@ fn what_the_other_stages_write_can_be_loaded() {
     }
     let recogniser = recognise::load(&folder.path().join("recogniser/model.safetensors"), compute).unwrap();
     assert_eq!(recogniser.dimension(), 128);
+    assert!(Scale::beside(&folder.path().join("recogniser/model.safetensors")).unwrap().is_some());
     Judge::load(&folder.path().join("judge/model.safetensors"), compute).unwrap();
+}
+
+/// What the bundled recogniser says about its numbers is what is measured.
+#[test]
+fn the_scale_of_the_bundled_recogniser_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/recogniser/model.safetensors");
+    let place = folder.path().join("recogniser/model.safetensors");
+    std::fs::create_dir(folder.path().join("recogniser")).unwrap();
+    std::fs::copy(&bundled, &place).unwrap();
+    let (done, text) = said(program(folder.path(), &[]).arg("--scale").arg(folder.path()));
+    assert!(done, "{text}");
+    let scale = |weights: &Path| Scale::beside(weights).unwrap().unwrap();
+    let (measured, listed) = (scale(&place), scale(&bundled));
+    // Processors round differently, which may cross the middle between two hundredths.
+    for (measured, listed) in
+        [(measured.same_above, listed.same_above), (measured.strangers_below, listed.strangers_below)]
+    {
+        assert!((measured - listed).abs() < 0.011, "{measured} {listed}");
+    }
+    assert_eq!(measured.source, listed.source);
+    assert!(text.contains(&measured.to_string()), "{text}");
 }
 
 #[test]

@@ -51,6 +51,14 @@ pub enum Error {
         /// What is missing.
         what: String,
     },
+    /// The weights are there as a pickle only, which can run programs and is therefore not read.
+    #[error("the weights in `{folder}` are pickled (`{file}`), and pickles are not read")]
+    Pickled {
+        /// The folder.
+        folder: PathBuf,
+        /// The pickle, or the index of its shards.
+        file: String,
+    },
     /// A weight file is damaged or does not hold what the network needs.
     #[error("cannot load `{path}`")]
     Content {

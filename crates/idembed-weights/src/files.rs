@@ -19,6 +19,8 @@ use crate::{Error, Result, WeightsError};
 
 /// Variants of a weight file's name, the preferred first.
 const VARIANTS: [&str; 2] = ["", ".fp16"];
+/// How the names of pickles end.
+const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
 
 /// The mapped files of one network.
 #[derive(Debug)]
@@ -186,6 +188,15 @@ impl Files {
     }
 }
 
+/// The files that hold the weights `stem` in `folder`: `stem.safetensors`, its shards in the order of their names, or its
+/// fp16 variant, whichever is there.
+///
+/// # Errors
+/// No such file, a pickle only, or an index that cannot be used.
+pub fn weight_files(folder: &Path, stem: &str) -> Result<Vec<PathBuf>> {
+    Ok(find_files(folder, stem)?.1)
+}
+
 /// The file to name in errors, and the files to map.
 fn find_files(folder: &Path, stem: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
     for variant in VARIANTS {
@@ -200,13 +211,24 @@ fn find_files(folder: &Path, stem: &str) -> Result<(PathBuf, Vec<PathBuf>)> {
             return Ok((index, shards));
         }
     }
-    let pickled = ["bin", "ckpt", "pt"].iter().any(|end| folder.join(format!("{stem}.{end}")).is_file());
-    let what = if pickled {
-        format!("`{stem}.safetensors` is missing (there is a pickled file, which is not read)")
-    } else {
-        format!("`{stem}.safetensors` is missing")
-    };
-    Err(Error::NoFile { folder: folder.to_path_buf(), what })
+    let folder = folder.to_path_buf();
+    match find_pickle(&folder, stem) {
+        Some(file) => Err(Error::Pickled { folder, file }),
+        None => Err(Error::NoFile { folder, what: format!("`{stem}.safetensors` is missing") }),
+    }
+}
+
+/// The pickle that stands where `stem.safetensors` should, or the index of its shards.
+fn find_pickle(folder: &Path, stem: &str) -> Option<String> {
+    // What is `model.safetensors` for transformers was `pytorch_model.bin` before.
+    let stems = [stem, "pytorch_model"].into_iter().take(if stem == "model" { 2 } else { 1 });
+    let names = stems.flat_map(|stem| {
+        VARIANTS.into_iter().flat_map(move |variant| {
+            let whole = PICKLES.map(|end| format!("{stem}{variant}.{end}"));
+            whole.into_iter().chain([format!("{stem}.bin.index{variant}.json")])
+        })
+    });
+    names.into_iter().find(|name| folder.join(name).is_file())
 }
 
 fn read_shard_index(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {

@@ -20,5 +20,6 @@ pub use conv_weight::{ConvWeight, channels_last};
 pub use device::Compute;
 pub use error::{Error, Result, WeightsError};
 pub use lost_pages::announce_lost_pages;
+pub use files::weight_files;
 pub use parameters::Parameters;
 pub use weights::{Scope, Weights};

@@ -102,8 +102,18 @@ fn missing_files() {
         }
         assert!(error.hint().is_some());
     }
-    let pickled = |folder: &Folder| folder.rename(UNET, "unet/diffusion_pytorch_model.bin");
-    assert!(refused(pickled).to_string().contains("pickled file, which is not read"));
+    for (file, pickle) in [
+        (UNET, "unet/diffusion_pytorch_model.bin"),
+        (VAE, "vae/diffusion_pytorch_model.fp16.bin"),
+        (VAE, "vae/diffusion_pytorch_model.bin.index.json"),
+        (TEXT, "text_encoder/pytorch_model.bin"),
+        (TEXT, "text_encoder/pytorch_model.bin.index.json"),
+    ] {
+        match refused(|folder| folder.rename(file, pickle)) {
+            Error::Pickled { folder, file } => assert!(folder.join(file).ends_with(pickle), "{pickle}"),
+            other => panic!("{pickle}: {other:?}"),
+        }
+    }
     for file in ["unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"] {
         let error = refused(|folder| fs::remove_file(folder.path(file)).unwrap());
         assert!(matches!(&error, Error::Read { path, .. } if path.ends_with(file)), "{error:?}");

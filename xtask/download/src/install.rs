@@ -8,7 +8,7 @@ use indicatif::BinaryBytes;
 use xtask::fingerprint::Fingerprint;
 use xtask::hint::Hinted;
 use xtask::models::{Model, ModelFile, Source};
-use xtask::{atomic, convert, disk, lock, pypi};
+use xtask::{atomic, disk, lock, pickle, pypi};
 
 use crate::client::Client;
 use crate::endpoints::Endpoints;
@@ -92,7 +92,7 @@ impl<'a> Installer<'a> {
             eprintln!("  nobody vouches for this file: its sum {} is recorded, not compared", sent.sha256);
         }
         if expected.is_pickled() {
-            let bytes = convert::to_safetensors(&received)?;
+            let bytes = pickle::to_safetensors(&received)?;
             let converted = Fingerprint::of_bytes(&bytes);
             record.note(folder, &wanted.source, path, sent, Some(converted))?;
             atomic::write(&place, &bytes)?;

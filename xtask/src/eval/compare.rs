@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::workspace;
@@ -18,9 +18,47 @@ const ARGUMENT_BYTES: usize = 512 << 10;
 #[derive(Debug)]
 pub(crate) struct Comparison {
     /// The network that compared.
-    pub(crate) recogniser: String,
+    pub(crate) recogniser: Recogniser,
     /// In the order in which they were given.
     pub(crate) pictures: Vec<Picture>,
+}
+
+/// The network that compared, as the program tells about it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub(crate) struct Recogniser {
+    /// Its name for `--recogniser`.
+    #[serde(rename = "recogniser")]
+    pub(crate) name: String,
+    /// Why it is this one.
+    #[serde(rename = "recogniser_because")]
+    pub(crate) because: String,
+    /// How its numbers are to be read; none if nobody knows.
+    pub(crate) scale: Option<Scale>,
+}
+
+/// What similarity usually is, for one network.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub(crate) struct Scale {
+    /// Pictures of the same person are usually above.
+    same_above: f64,
+    /// Pictures of two people are usually below.
+    strangers_below: f64,
+    /// Where the numbers come from.
+    source: String,
+}
+
+impl Recogniser {
+    /// How its numbers are to be read, in words.
+    pub(crate) fn reading(&self) -> String {
+        match &self.scale {
+            Some(Scale { same_above, strangers_below, source }) => {
+                format!(
+                    "same person usually above {same_above:.2}, strangers usually below {strangers_below:.2} ({source})"
+                )
+            }
+            None => format!("no scale is known for the numbers of {}", self.name),
+        }
+    }
 }
 
 /// A picture and what the program says about it.
@@ -85,7 +123,8 @@ impl Outcome {
 /// The object that the program prints.
 #[derive(Deserialize)]
 struct Answer {
-    recogniser: String,
+    #[serde(flatten)]
+    recogniser: Recogniser,
     pictures: Vec<Map<String, Value>>,
 }
 
@@ -108,19 +147,23 @@ pub(crate) fn compare(
     pictures: &[PathBuf],
     recogniser: Option<&str>,
 ) -> Result<Comparison> {
-    let mut compared = Comparison { recogniser: String::new(), pictures: Vec::with_capacity(pictures.len()) };
+    let mut compared = Comparison { recogniser: Recogniser::default(), pictures: Vec::with_capacity(pictures.len()) };
     for batch in batches(pictures, ARGUMENT_BYTES) {
         let mut command = Command::new(program);
         workspace::one_thread(&mut command);
         command.args(["compare", "--json"]);
-        if let Some(recogniser) = recogniser {
+        // What spoke for the first pictures speaks for all: numbers of different networks cannot be summed up.
+        let first = Some(compared.recogniser.name.as_str()).filter(|_| !compared.pictures.is_empty());
+        if let Some(recogniser) = recogniser.or(first) {
             command.args(["--recogniser", recogniser]);
         }
         command.arg("--").arg(photo).args(batch).stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("cannot start `{}`", program.display()))?;
         ensure!(output.status.success(), "`idembed compare` failed ({})", output.status);
         let answer = read(&output.stdout, batch).context("`idembed compare` answers something unexpected")?;
-        compared.recogniser = answer.recogniser;
+        if compared.pictures.is_empty() {
+            compared.recogniser = answer.recogniser;
+        }
         compared.pictures.extend(answer.pictures);
     }
     Ok(compared)
@@ -179,7 +222,8 @@ pub(crate) fn ranked(pictures: &[Picture]) -> Vec<(f64, &Picture)> {
 mod tests {
     use super::*;
 
-    const ANSWER: &str = r#"{"photo": "p.png", "recogniser": "adaface-ir101",
+    const ANSWER: &str = r#"{"photo": "p.png", "recogniser": "adaface-ir101", "recogniser_because": "it is there",
+        "scale": {"same_above": 0.3, "strangers_below": 0.25, "source": "somebody"},
         "face": {"box": [1, 2, 30.5, 40], "score": 0.99, "landmarks": [[1,2],[3,2],[2,3],[1,4],[3,4]]},
         "pictures": [
             {"path": "a.png", "faces": 2, "box": [0,0,9,9], "score": 0.98, "landmarks": [[1,2]], "id": -0.25},
@@ -194,7 +238,14 @@ mod tests {
     #[test]
     fn the_answer_is_read() {
         let compared = read(ANSWER.as_bytes(), &paths(&["a.png", "b.png", "c.png", "d.png"])).unwrap();
-        assert_eq!(compared.recogniser, "adaface-ir101");
+        assert_eq!(
+            (compared.recogniser.name.as_str(), compared.recogniser.because.as_str()),
+            ("adaface-ir101", "it is there")
+        );
+        let reading = "same person usually above 0.30, strangers usually below 0.25 (somebody)";
+        assert_eq!(compared.recogniser.reading(), reading);
+        let unknown = Recogniser { scale: None, ..compared.recogniser.clone() };
+        assert_eq!(unknown.reading(), "no scale is known for the numbers of adaface-ir101");
         let outcomes: Vec<_> = compared.pictures.iter().map(|picture| picture.outcome.clone()).collect();
         let face = |id, score, faces| Outcome::Face { id, score, faces };
         let unreadable = Outcome::Unreadable("`c.png` is cut short".to_owned());
@@ -222,7 +273,8 @@ mod tests {
         fails(ANSWER, &["b.png", "a.png", "c.png", "d.png"], "`b.png` is not where it should be");
         fails("", &["a.png"], "EOF");
         fails("{\"pictures\": []}", &[], "missing field `recogniser`");
-        let one = |fields: &str| format!("{{\"recogniser\": \"r\", \"pictures\": [{{\"path\": \"a.png\"{fields}}}]}}");
+        let network = "\"recogniser\": \"r\", \"recogniser_because\": \"\", \"scale\": null";
+        let one = |fields: &str| format!("{{{network}, \"pictures\": [{{\"path\": \"a.png\"{fields}}}]}}");
         fails(&one(""), &["a.png"], "about `a.png`: it says neither");
         fails(&one(", \"faces\": 1, \"id\": null, \"score\": 1"), &["a.png"], "about `a.png`");
         fails(&one(", \"faces\": -1"), &["a.png"], "about `a.png`: invalid value");

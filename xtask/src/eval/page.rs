@@ -27,10 +27,11 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
 
     let title = format!("Likeness to {}", photo.file_name().unwrap_or_default().display());
     let mut body = format!("<h1>{}</h1>\n", escape(&title));
-    let compared = format!("Compared by {}, pictures: {}", summary.recogniser, summary.id.n);
+    let compared = format!("Compared by {}, pictures: {}", summary.recogniser.name, summary.id.n);
     let _ = writeln!(body, "<p class=\"subtitle\">{}</p>", escape(&compared));
     let _ = writeln!(body, "<div class=\"photo\">\n{}</div>", figure(&photo_uri, "The photo", "The photo"));
     body.push_str(&facts(summary));
+    let _ = writeln!(body, "<p>{}</p>", escape(&sentence(&summary.recogniser.reading())));
     body.push_str("<h2>Pictures, the most similar first</h2>\n");
     let absent = uris.iter().filter(|uri| uri.is_err()).count();
     if absent > 0 {
@@ -59,7 +60,8 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
     let settings = [
         ("photo", summary.settings.photo.clone()),
         ("pictures", summary.settings.pictures.clone()),
-        ("recognition network", summary.recogniser.clone()),
+        ("recognition network", summary.recogniser.name.clone()),
+        ("this network because", summary.recogniser.because.clone()),
         ("similarity", "cosine of the face embeddings; a missing face counts 0".to_owned()),
         ("intervals", summary.method()),
     ];
@@ -74,6 +76,13 @@ fn figure(uri: &Result<String, Absent>, alt: &str, caption: &str) -> String {
         Err(absent) => format!("<div class=\"absent\">{absent}</div>"),
     };
     format!("<figure>{shown}<figcaption>{caption}</figcaption></figure>\n")
+}
+
+/// Words as a sentence.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).chain(['.']).collect()
 }
 
 fn face_state(outcome: &Outcome) -> String {
@@ -143,7 +152,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::eval::compare::Comparison;
+    use crate::eval::compare::{Comparison, Recogniser};
     use crate::eval::summary::{Files, tests::settings};
 
     const ATTACK: &str = "\"'><script>alert(1)<&\u{1}";
@@ -166,7 +175,8 @@ mod tests {
             picture(text, face(0.5, 1)),
             picture("cut.png", Outcome::Unreadable(text.to_owned())),
         ];
-        let compared = Comparison { recogniser: text.to_owned(), pictures };
+        let recogniser = Recogniser { name: text.to_owned(), because: text.to_owned(), scale: None };
+        let compared = Comparison { recogniser, pictures };
         let mut settings = settings();
         (settings.photo, settings.pictures) = (text.to_owned(), text.to_owned());
         let summary = Summary::new(&compared, settings, Files::within(Path::new("out"))).unwrap();
@@ -178,8 +188,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let page = page(folder.path(), ATTACK);
         assert!(!page.contains("<script") && !page.contains("'><") && !page.contains('\u{1}'), "{page}");
-        // Title twice, subtitle, the caption of a picture that is not there, why another is unreadable, three settings.
-        assert_eq!(page.matches(ESCAPED).count(), 8, "{page}");
+        // Title twice, subtitle, the scale, the caption of a picture that is not there, why another is unreadable, four
+        // settings.
+        assert_eq!(page.matches(ESCAPED).count(), 10, "{page}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::{Serialize, Serializer};
 
 use super::bootstrap::Figure;
-use super::compare::{Comparison, Outcome, Picture, ranked};
+use super::compare::{Comparison, Outcome, Picture, Recogniser, ranked};
 
 /// How many of the most and of the least similar pictures are named.
 const NAMED: usize = 3;
@@ -60,7 +60,8 @@ pub(crate) struct Summary {
     /// Share of pictures in which a face is found.
     pub(crate) detect: Figure,
     /// The network that compared.
-    pub(crate) recogniser: String,
+    #[serde(flatten)]
+    pub(crate) recogniser: Recogniser,
     /// Pictures without a face.
     pub(crate) faces_missing: usize,
     /// Pictures that could not be read; they count nowhere.
@@ -125,13 +126,15 @@ pub(crate) struct Table<'a> {
 impl Display for Table<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Summary { id, detect, recogniser, faces_missing, unreadable: unread, settings, files } = self.summary;
-        writeln!(out, "pictures in {} compared with {} by {recogniser}", settings.pictures, settings.photo)?;
+        writeln!(out, "pictures in {} compared with {} by {}", settings.pictures, settings.photo, recogniser.name)?;
+        writeln!(out, "this network because {}", recogniser.because)?;
         writeln!(out, "          mean     low    high      n")?;
         for (name, figure) in [("id", id), ("detect", detect)] {
             let Figure { mean, low, high, n } = figure;
             writeln!(out, "{name:6}  {mean:6.3}  {low:6.3}  {high:6.3}  {n:5}")?;
         }
         writeln!(out, "low to high: {}", self.summary.method())?;
+        writeln!(out, "{}", recogniser.reading())?;
         if *faces_missing > 0 {
             writeln!(out, "no face found in {faces_missing} of {}: each counts 0", id.n)?;
         }
@@ -168,7 +171,8 @@ pub(super) mod tests {
     }
 
     fn summary(pictures: &[Picture]) -> Result<Summary> {
-        let compared = Comparison { recogniser: "facenet".to_owned(), pictures: pictures.to_vec() };
+        let recogniser = Recogniser { name: "facenet".to_owned(), because: "it is there".to_owned(), scale: None };
+        let compared = Comparison { recogniser, pictures: pictures.to_vec() };
         Summary::new(&compared, settings(), Files::within(Path::new("out/eval")))
     }
 
@@ -192,6 +196,8 @@ pub(super) mod tests {
         for line in [
             "id       0.300   0.000   0.600      3\n",
             "detect   0.667   0.000   1.000      3\n",
+            "by facenet\nthis network because it is there\n",
+            "no scale is known for the numbers of facenet\n",
             "no face found in 1 of 3: each counts 0\n",
             "best     0.600  a.png\n",
             "best     0.000  b.png  (no face found)\n",

@@ -11,8 +11,8 @@ use tch::Kind;
 
 use crate::args::ComputeArgs;
 use crate::faces::{self, Finder};
-use crate::failure::Hinted;
 use crate::progress::Progress;
+use crate::recognition::Network;
 use crate::{output, pixels};
 
 const EXAMPLES: &str = "\
@@ -20,13 +20,14 @@ Examples:
   idembed compare photo.jpg out/*.png
   idembed compare photo.jpg out/*.png --recogniser facenet-vggface2 --json
 
-Each picture's similarity is the cosine of two face embeddings: 1 for the same
-picture, usually above 0.3 to 0.5 for the same person, near 0 for strangers; the
-numbers of different networks cannot be compared. A picture in which no face is
-found counts 0. Of several faces, the largest near the middle is compared.";
+Each picture's similarity is the cosine of two face embeddings, 1 for the same
+picture. What it usually is for the same person and for strangers depends on the
+network and is said with it, where it is known; the numbers of different networks
+cannot be compared. A picture in which no face is found counts 0. Of several
+faces, the largest near the middle is compared.
 
-/// The networks that are looked for if none is named, the best first.
-pub(crate) const RECOGNISERS: [&str; 3] = ["adaface-ir101", "arcface-ir101", "facenet-vggface2"];
+Pictures that were drawn by a model with a recognition network of its own, as
+the miniature has one, are compared by that network.";
 
 /// Flags of `idembed compare`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,8 @@ pub(crate) struct Args {
     /// The pictures to compare with it
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
-    /// The face recognition network: its name in models/, or a safetensors file [default: the best that is there]
+    /// The face recognition network: its name in models/, or a safetensors file [default: that of the model that drew
+    /// the pictures, or the best that is there]
     #[arg(long, value_name = "NAME|FILE")]
     recogniser: Option<String>,
     /// The face in the photo, counted from 1 as `idembed face` lists them [default: the largest near the middle]
@@ -53,9 +55,10 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let compute = Compute { kind: Kind::Float, ..args.compute.resolve()? };
-    let (name, file) = recogniser_file(args.recogniser.as_deref())?;
+    let network = Network::choose(args.recogniser.as_deref(), &args.photo, &args.pictures)?;
     let finder = Finder::open(compute)?;
-    let recogniser = recognise::load(&file, compute)?;
+    let recogniser = recognise::load(&network.file, compute)?;
+    network.tell();
     let photo = pixels::open_photo(&args.photo)?;
     let found = finder.find(&photo, &args.photo, args.face)?;
     let wanted = embedding(recogniser.as_ref(), &photo, found.face())?;
@@ -74,7 +77,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         return output::json(&json!({
             "photo": output::shown(&args.photo),
-            "recogniser": name,
+            "recogniser": network.name,
+            "recogniser_because": network.because,
+            "scale": network.scale,
             "face": faces::to_json(found.face()),
             "pictures": pictures,
         }));
@@ -107,22 +112,6 @@ fn embedding(
 ) -> anyhow::Result<Array1<f32>> {
     let embeddings = recogniser.embed(&[recogniser.crop(picture, face)])?;
     Ok(embeddings.row(0).to_owned())
-}
-
-/// The name and the weight file of the network to use.
-fn recogniser_file(wanted: Option<&str>) -> anyhow::Result<(String, PathBuf)> {
-    if let Some(wanted) = wanted {
-        let file = faces::network_file(wanted).ok_or_else(|| {
-            let hint = format!("`cargo xtask download {wanted}` if it is one of {}", RECOGNISERS.join(", "));
-            Hinted::new(format!("there is no recognition network `{wanted}`, neither in models/ nor as a file"), hint)
-        })?;
-        return Ok((wanted.to_owned(), file));
-    }
-    let found = RECOGNISERS.iter().find_map(|name| Some(((*name).to_owned(), faces::network_file(name)?)));
-    found.ok_or_else(|| {
-        let hint = format!("`cargo xtask download {}` brings one; or name a file with --recogniser", RECOGNISERS[2]);
-        Hinted::new("there are no weights of a face recognition network", hint).into()
-    })
 }
 
 /// A line for people.

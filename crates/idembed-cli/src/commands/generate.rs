@@ -119,6 +119,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "negative": plan.negative,
             "model": plan.model.name,
             "prediction": record.prediction,
+            "model_sha256": record.model_sha256,
             "identities": record.identities,
             "steps": settings.steps,
             "guidance": settings.guidance,
@@ -153,7 +154,7 @@ pub(crate) fn write_picture(
 
 /// Whether the file is the picture that is about to be written.
 fn is_same(path: &Path, record: &PictureRecord) -> bool {
-    png::read(path).is_ok_and(|text| text.record.as_ref() == Some(record))
+    png::read(path).is_ok_and(|text| text.record.is_some_and(|there| there.is_same_picture(record)))
 }
 
 fn write_grid(path: &Path, plan: &DrawPlan, cells: Vec<Cell>) -> anyhow::Result<()> {
@@ -184,6 +185,7 @@ mod tests {
             size: [8, 8],
             model: "mini".to_owned(),
             prediction: "epsilon".to_owned(),
+            model_sha256: None,
             dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),
@@ -199,7 +201,16 @@ mod tests {
         assert_eq!(write("c", false), "7-3.png");
         assert_eq!(write("b", false), "7-2.png");
         assert_eq!(write("c", true), "7.png");
+        // What did not say its model's hash yet is replaced; what says another one is another picture.
+        let hashed = |hash: &str| PictureRecord { model_sha256: Some(hash.to_owned()), ..record("b") };
+        let name = |record: &PictureRecord| {
+            let path = write_picture(folder.path(), &picture, record, false).unwrap();
+            path.file_name().unwrap().to_string_lossy().into_owned()
+        };
+        assert_eq!(name(&hashed("1")), "7-2.png");
+        assert_eq!(name(&hashed("2")), "7-4.png");
+        assert_eq!(name(&hashed("1")), "7-2.png");
         std::fs::write(folder.path().join("7.png"), b"not a picture").unwrap();
-        assert_eq!(write("a", false), "7-4.png");
+        assert_eq!(write("a", false), "7-5.png");
     }
 }

@@ -10,8 +10,8 @@ use idembed_tokens::error::FileError;
 use idembed_tokens::{Identity, TokensError};
 use serde_json::{Map, Value, json};
 
-use crate::drawing::sha256_of;
 use crate::failure::Hinted;
+use crate::hashes::sha256_of;
 use crate::{output, png};
 
 const EXAMPLES: &str = "\
@@ -68,7 +68,7 @@ fn picture(path: &Path) -> anyhow::Result<Facts> {
     match (text.record, text.parameters) {
         (Some(record), _) => {
             if let Value::Object(mut object) = serde_json::to_value(record)? {
-                for name in ["prompt", "negative", "identities", "model"] {
+                for name in ["prompt", "negative", "identities", "model", "model_sha256"] {
                     fields.extend(object.remove_entry(name));
                 }
                 fields.extend(object);

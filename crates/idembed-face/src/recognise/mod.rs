@@ -1,8 +1,8 @@
 //! From a face to an embedding that tells people apart.
 //!
 //! [`load`] reads the weights of any of the networks that are common for this, recognised by the names of the tensors,
-//! and returns a [`Recogniser`]; [`cosine`] compares two of its embeddings. Embeddings of different networks have
-//! nothing to do with each other.
+//! and returns a [`Recogniser`]; [`cosine`] compares two of its embeddings, and [`Scale`] says what the number means.
+//! Embeddings of different networks have nothing to do with each other.
 
 mod colour;
 mod compact;
@@ -12,6 +12,7 @@ mod inception;
 mod inception_resnet;
 mod iresnet;
 mod iresnet_names;
+mod scale;
 
 use std::fmt;
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use compact::CompactResNet;
 pub use embedding::cosine;
 pub use inception_resnet::InceptionResnetV1;
 pub use iresnet::IResNet;
+pub use scale::Scale;
 
 use crate::{Face, FaceError, FaceResult};
 

@@ -1,6 +1,6 @@
 //! Faces of people who are never trained on.
 
-use idembed_face::recognise::{CompactResNet, Recogniser as _};
+use idembed_face::recognise::{CompactResNet, Recogniser as _, Scale};
 use idembed_world::factors::Style;
 use idembed_world::{SIDE, Sample, Who};
 use image::{Rgb, RgbImage, imageops};
@@ -52,6 +52,16 @@ impl HeldOut {
         ])
     }
 
+    /// How alike pictures of one person and of two are, whatever else is in them.
+    pub(super) fn scale(&self, network: &CompactResNet) -> Result<Scale> {
+        let (same, strangers) = pairs(network.embed(&self.any)?.view());
+        let share = 100.0 * Scale::USUALLY;
+        let source = format!(
+            "{share:.0} % of all pairs among {PICTURES} drawn pictures of each of {PEOPLE} people whom it has never seen"
+        );
+        Ok(Scale::of_pairs(&same, &strangers, source))
+    }
+
     /// In each row a person: one picture, the others from the nearest to the farthest, and behind a gap the nearest
     /// pictures of others.
     pub(crate) fn sheet(&self, network: &CompactResNet) -> Result<RgbImage> {
@@ -90,6 +100,12 @@ fn faces(style: Option<Style>) -> Result<Vec<RgbImage>> {
 
 /// The equal error rate over all pairs of pictures.
 fn error_rate(embeddings: ArrayView2<'_, f32>) -> f64 {
+    let (same, different) = pairs(embeddings);
+    equal_error_rate(&same, &different)
+}
+
+/// The cosines of all pairs of pictures: those of one person, and those of two.
+fn pairs(embeddings: ArrayView2<'_, f32>) -> (Vec<f32>, Vec<f32>) {
     let cosines: Array2<f32> = embeddings.dot(&embeddings.t());
     let (mut same, mut different) = (Vec::new(), Vec::new());
     for (index, row) in cosines.outer_iter().enumerate() {
@@ -98,5 +114,5 @@ fn error_rate(embeddings: ArrayView2<'_, f32>) -> f64 {
             list.push(*cosine);
         }
     }
-    equal_error_rate(&same, &different)
+    (same, different)
 }

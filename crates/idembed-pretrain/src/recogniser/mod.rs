@@ -9,12 +9,13 @@ mod verification;
 
 use std::path::Path;
 
-use idembed_weights::Parameters;
+use idembed_face::recognise::{CompactResNet, Scale};
+use idembed_weights::{Compute, Parameters, Weights};
 use idembed_world::Who;
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
-use crate::outputs::{WEIGHTS, make_folder, read_weights};
+use crate::outputs::{WEIGHTS, make_folder, read_weights, write};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
@@ -130,6 +131,28 @@ impl Stage for RecogniserStage {
     fn export(&self, _: &Learner, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
         make_folder(&folder)?;
-        Ok(parameters.part(network::NETWORK).save(&folder.join(WEIGHTS), Kind::Half)?)
+        parameters.part(network::NETWORK).save(&folder.join(WEIGHTS), Kind::Half)?;
+        write_scale_of(&self.held_out, &folder).map(|_| ())
     }
+}
+
+/// Measures how the cosines of the recogniser in `folder` are to be read, and writes it beside the weights.
+///
+/// # Errors
+/// The weights are missing or are no network of this kind, or the file cannot be written.
+pub fn write_scale(folder: &Path) -> Result<Scale> {
+    write_scale_of(&HeldOut::draw()?, folder)
+}
+
+/// The network is read from its file: the numbers are those of the rounded weights, on any machine.
+fn write_scale_of(held_out: &HeldOut, folder: &Path) -> Result<Scale> {
+    let weights = Weights::open_file(&folder.join(WEIGHTS), Compute::CPU_F32)?;
+    let mut scale = held_out.scale(&CompactResNet::from_weights(weights)?)?;
+    // More digits would only promise what a rule of thumb cannot keep.
+    for number in [&mut scale.same_above, &mut scale.strangers_below] {
+        *number = (*number * 100.0).round() / 100.0;
+    }
+    let content = serde_json::to_string_pretty(&scale)? + "\n";
+    write(&folder.join(Scale::FILE), content.as_bytes())?;
+    Ok(scale)
 }

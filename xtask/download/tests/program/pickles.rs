@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use xtask::convert::to_safetensors;
 use xtask::fingerprint::Fingerprint;
+use xtask::pickle::to_safetensors;
 
 use crate::place::{Place, known, model};
 use crate::server::{Reply, Server};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::commands::compare::RECOGNISERS;
 use crate::faces::DETECTOR;
+use crate::recognition::RECOGNISERS;
 use crate::subject::PARSER;
 use crate::{models, output};
 
@@ -23,7 +23,7 @@ pub(super) fn examine() -> Vec<Network> {
         network(DETECTOR, "pnet.safetensors", "finds faces"),
         network(PARSER, "model.safetensors", "--mask parsing"),
     ];
-    networks.extend(RECOGNISERS.map(|name| network(name, "model.safetensors", "recognises faces")));
+    networks.extend(RECOGNISERS.map(|known| network(known.name, "model.safetensors", "recognises faces")));
     networks
 }
 
@@ -34,7 +34,7 @@ pub(super) fn advice(networks: &[Network]) -> Vec<String> {
     if !has(DETECTOR) {
         advice.push("to find faces: `cargo xtask setup` fetches the detector (2 MB)".to_owned());
     }
-    if !RECOGNISERS.iter().any(|name| has(name)) {
+    if !RECOGNISERS.iter().any(|known| has(known.name)) {
         advice
             .push("to measure likeness: `cargo xtask download --list` shows the face recognition networks".to_owned());
     }

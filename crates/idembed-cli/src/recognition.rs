@@ -1,0 +1,190 @@
+//! Which face recognition network compares pictures, and how its numbers are to be read.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use idembed_face::recognise::Scale;
+
+use crate::failure::Hinted;
+use crate::{faces, models, png};
+
+/// A network that `models/manifest.json` knows.
+pub(crate) struct Published {
+    /// Its name in `models/`.
+    pub(crate) name: &'static str,
+    /// The cosine above which the same person is assumed, and who says so.
+    threshold: Option<(f64, &'static str)>,
+}
+
+/// The networks that are looked for if nothing speaks for another one, the best first.
+///
+/// For FaceNet's weights of 2018 nobody who made or ported them names a threshold.
+pub(crate) const RECOGNISERS: [Published; 3] = [
+    Published { name: "adaface-ir101", threshold: Some(CVLFACE) },
+    Published { name: "arcface-ir101", threshold: Some(CVLFACE) },
+    Published { name: "facenet-vggface2", threshold: None },
+];
+
+/// `apps/verification/verify.py` of CVLFace, by the author of the weights.
+const CVLFACE: (f64, &str) = (0.3, "the default of CVLFace's verify.py, not measured here");
+
+/// A model's own network, below its folder.
+const OWN: &str = "recogniser/model.safetensors";
+
+/// The network that compares.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// What `--recogniser` calls it.
+    pub(crate) name: String,
+    /// Its weights.
+    pub(crate) file: PathBuf,
+    /// Why it is this one, in words.
+    pub(crate) because: String,
+    /// How its numbers are to be read, if that is known.
+    pub(crate) scale: Option<Scale>,
+}
+
+impl Network {
+    /// The network that was asked for; or the own one of the model that drew the pictures, if one did and has one; or the
+    /// best that is there.
+    ///
+    /// # Errors
+    /// There is no such network, or none at all.
+    pub(crate) fn choose(wanted: Option<&str>, photo: &Path, pictures: &[PathBuf]) -> anyhow::Result<Network> {
+        if let Some(wanted) = wanted {
+            return Network::named(wanted);
+        }
+        let drawn_by = drawn_by(std::iter::once(photo).chain(pictures.iter().map(PathBuf::as_path)));
+        let models: Vec<&str> = drawn_by.iter().map(String::as_str).collect();
+        if let [model] = models[..]
+            && let Some(folder) = models::weights(model, OWN)
+        {
+            let because = format!("`{model}` drew the pictures, and it is that model's own");
+            return Network::new(model, folder.join(OWN), because);
+        }
+        let because = match models[..] {
+            [] | [_] => "it is the best that is there".to_owned(),
+            _ => {
+                format!("the pictures are by several models ({}), and it is the best that is there", models.join(", "))
+            }
+        };
+        let found = RECOGNISERS.iter().find_map(|known| Some((known.name, faces::network_file(known.name)?)));
+        let (name, file) = found.ok_or_else(|| {
+            let hint =
+                format!("`cargo xtask download {}` brings one; or name a file with --recogniser", RECOGNISERS[2].name);
+            Hinted::new("there are no weights of a face recognition network", hint)
+        })?;
+        Network::new(name, file, because)
+    }
+
+    fn named(wanted: &str) -> anyhow::Result<Network> {
+        let own = || Some(models::weights(wanted, OWN)?.join(OWN));
+        let file = faces::network_file(wanted).or_else(own).ok_or_else(|| {
+            let known = RECOGNISERS.map(|known| known.name).join(", ");
+            let hint = format!("`cargo xtask download {wanted}` if it is one of {known}");
+            Hinted::new(format!("there is no recognition network `{wanted}`, neither in models/ nor as a file"), hint)
+        })?;
+        Network::new(wanted, file, "it was asked for".to_owned())
+    }
+
+    fn new(name: &str, file: PathBuf, because: String) -> anyhow::Result<Network> {
+        let published = RECOGNISERS.iter().find(|known| known.name == name).and_then(|known| known.threshold);
+        let published = published.map(|(cosine, source)| Scale {
+            same_above: cosine,
+            strangers_below: cosine,
+            source: source.to_owned(),
+        });
+        let scale = Scale::beside(&file)?.or(published);
+        Ok(Network { name: name.to_owned(), file, because, scale })
+    }
+
+    /// Says which network compares and how its numbers are to be read.
+    pub(crate) fn tell(&self) {
+        let Network { name, because, scale, .. } = self;
+        tracing::info!("the network `{name}` compares: {because}");
+        match scale {
+            Some(scale) => tracing::info!("{scale}"),
+            None => tracing::info!("no scale is known for the numbers of `{name}`"),
+        }
+    }
+}
+
+/// The models that drew these pictures, as far as they say so.
+fn drawn_by<'a>(pictures: impl Iterator<Item = &'a Path>) -> BTreeSet<String> {
+    // What is no PNG, or not made here, says nothing; whether it can be compared shows later.
+    pictures.filter_map(|path| png::read(path).ok()?.record).map(|record| record.model).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use image::RgbImage;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::png::PictureRecord;
+
+    struct Place(TempDir);
+
+    impl Place {
+        /// A picture that says it was drawn by `model`, or nothing.
+        fn picture(&self, name: &str, model: Option<&str>) -> PathBuf {
+            let path = self.0.path().join(name);
+            let record = model.map(|model| PictureRecord {
+                prompt: String::new(),
+                negative: String::new(),
+                steps: 1,
+                guidance: 1.0,
+                scheduler: "ddim".to_owned(),
+                seed: 0,
+                size: [8, 8],
+                model: model.to_owned(),
+                model_sha256: None,
+                dtype: String::new(),
+                identities: Vec::new(),
+                version: String::new(),
+            });
+            png::write(&path, &RgbImage::new(8, 8), record.as_ref()).unwrap();
+            path
+        }
+    }
+
+    #[test]
+    fn a_model_that_drew_all_that_speak_lends_its_network() {
+        let place = Place(tempfile::tempdir().unwrap());
+        let (mini, other) = (place.picture("1.png", Some("mini")), place.picture("2.png", Some("sd15")));
+        let (silent, text) = (place.picture("3.png", None), place.0.path().join("4.png"));
+        std::fs::write(&text, "no picture").unwrap();
+        let expected = models::weights("mini", OWN).unwrap().join(OWN);
+        let own = |photo: &PathBuf, pictures: &[&PathBuf]| {
+            let pictures: Vec<PathBuf> = pictures.iter().map(|path| (*path).clone()).collect();
+            Network::choose(None, photo, &pictures).is_ok_and(|network| network.file == expected)
+        };
+        assert!(own(&silent, &[&mini]));
+        assert!(own(&mini, &[&silent]));
+        assert!(own(&silent, &[&text, &mini, &silent, &mini]));
+        assert!(!own(&silent, &[&mini, &other]));
+        assert!(!own(&other, &[&mini]));
+        assert!(!own(&silent, &[&silent, &text]));
+        assert!(!own(&silent, &[&other]));
+        assert!(!own(&silent, &[&place.picture("5.png", Some("../mini"))]));
+    }
+
+    #[test]
+    fn the_one_of_a_model_can_be_named_and_has_a_scale() {
+        let network = Network::choose(Some("mini"), Path::new(""), &[]).unwrap();
+        assert_eq!(network.file, models::weights("mini", OWN).unwrap().join(OWN));
+        let Scale { same_above, strangers_below, .. } = network.scale.unwrap();
+        assert!(-1.0 < strangers_below && strangers_below < same_above && same_above < 1.0);
+        let error = Network::choose(Some("nobody"), Path::new(""), &[]).unwrap_err();
+        assert!(crate::failure::render(&error).contains("adaface-ir101, arcface-ir101, facenet-vggface2"));
+    }
+
+    #[test]
+    fn what_is_published_is_known_by_name() {
+        let scale = |name| Network::new(name, PathBuf::from("nowhere/model.safetensors"), String::new()).unwrap().scale;
+        let adaface = scale("adaface-ir101").unwrap();
+        assert_eq!((adaface.same_above, adaface.strangers_below), (0.3, 0.3));
+        assert_eq!((scale("facenet-vggface2"), scale("other.safetensors")), (None, None));
+    }
+}
