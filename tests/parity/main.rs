@@ -14,6 +14,7 @@ mod pretrain;
 mod recogniser;
 mod recognition;
 mod schedulers;
+mod search;
 mod staged;
 mod tokenizer;
 mod tokens;
