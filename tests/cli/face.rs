@@ -85,6 +85,80 @@ fn no_face_says_what_was_tried_and_what_helps() {
 }
 
 #[test]
+fn a_folder_of_all_forms_that_phones_and_labs_give() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    let forms = idembed_integration_tests::fixture_dir("photos").join("forms");
+    let mut photos: Vec<PathBuf> = std::fs::read_dir(forms).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let whole = image::open(photo()).unwrap().into_rgb8();
+    let part = imageops::crop_imm(&whole, 96, 0, 256, 256).to_image();
+    let made = [
+        ("face.bmp", part.clone()),
+        ("deflated.tiff", part.clone()),
+        ("turned-90.png", imageops::rotate90(&part)),
+        ("turned-180.jpg", imageops::rotate180(&part)),
+        ("turned-270.webp", imageops::rotate270(&part)),
+        ("chin-to-brow.png", imageops::crop_imm(&whole, 190, 98, 70, 70).to_image()),
+    ];
+    for (name, picture) in made {
+        picture.save(place.path(name)).unwrap();
+        photos.push(place.path(name));
+    }
+    let names: Vec<&str> = photos.iter().map(|photo| text(photo)).collect();
+    let said = place.run(&[&["face", "--json", "--out=faces"], &names[..]].concat());
+    assert_eq!(said.status, Some(1), "{}", said.stderr);
+    for expected in
+        ["1 of 11 photos", "is of the format AVIF", "magick photo.avif photo.png", "turned by 270 degrees", "CMYK"]
+    {
+        assert!(said.stderr.contains(expected), "{expected}: {}", said.stderr);
+    }
+    let report: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    for found in report["photos"].as_array().unwrap() {
+        let name = found["photo"].as_str().unwrap().rsplit('/').next().unwrap();
+        if name == "face.avif" {
+            assert!(found["error"].as_str().unwrap().contains("AVIF"), "{found}");
+            continue;
+        }
+        let (turned, expected) = match name {
+            "turned-90.png" => (270, [85.05, 62.16, 171.75, 172.05]),
+            "turned-180.jpg" => (180, [85.05, 62.16, 171.75, 172.05]),
+            "turned-270.webp" => (90, [85.05, 62.16, 171.75, 172.05]),
+            // What cannot be seen of the face is guessed.
+            "chin-to-brow.png" => (0, [-9.0, -36.0, 78.0, 74.0]),
+            _ => (0, [85.05, 62.16, 171.75, 172.05]),
+        };
+        let limit = if name == "chin-to-brow.png" { 14.0 } else { 4.0 };
+        assert_eq!((&found["turned"], found["faces"].as_array().map(Vec::len)), (&turned.into(), Some(1)), "{found}");
+        let edges: Vec<f64> =
+            found["faces"][0]["box"].as_array().unwrap().iter().map(|edge| edge.as_f64().unwrap()).collect();
+        let far = edges.iter().zip(expected).any(|(edge, expected)| (edge - expected).abs() > limit);
+        assert!(!far, "{name}: {edges:?}");
+        // The overlay shows the photo upright.
+        let overlay = image::open(place.path(found["overlay"].as_str().unwrap())).unwrap().into_rgb8();
+        let corner = if name == "chin-to-brow.png" { whole[(190, 98)] } else { part[(4, 4)] };
+        let shown = overlay[if name == "chin-to-brow.png" { (0, 0) } else { (4, 4) }];
+        let near = shown.0.iter().zip(corner.0).all(|(shown, is)| shown.abs_diff(is) < 40);
+        assert!(near, "{name}: {shown:?} for {corner:?}");
+    }
+}
+
+#[test]
+fn a_turned_photo_is_learned_from_upright() {
+    if !detector_is_there() {
+        return;
+    }
+    let place = Place::new();
+    let whole = image::open(photo()).unwrap().into_rgb8();
+    imageops::rotate90(&whole).save(place.path("turned.png")).unwrap();
+    let upright = place.json(&["learn", text(&photo()), "--name=a", "--steps=1", "--batch=1"]);
+    let turned = place.json(&["learn", "turned.png", "--name=b", "--steps=1", "--batch=1"]);
+    assert_eq!((&upright["face"]["turned"], &turned["face"]["turned"]), (&0.into(), &270.into()));
+    assert_eq!((&upright["face"]["box"], &upright["noise_loss"]), (&turned["face"]["box"], &turned["noise_loss"]));
+}
+
+#[test]
 fn one_bad_photo_does_not_keep_the_others_from_their_result() {
     if !detector_is_there() {
         return;

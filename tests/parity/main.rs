@@ -15,6 +15,7 @@ mod pretrain;
 mod recogniser;
 mod recognition;
 mod schedulers;
+mod search;
 mod staged;
 mod tokenizer;
 mod tokens;

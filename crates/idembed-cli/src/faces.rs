@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use idembed_diffusion::device::Compute;
 use idembed_face::detect::Mtcnn;
-use idembed_face::search::{Attempt, Search, search};
+use idembed_face::search::{Attempt, Search, Turn, View, search};
 use idembed_face::select::{Choice, SelectError, choose, concerns};
 use idembed_face::{Face, FaceBox};
 use image::RgbImage;
@@ -24,10 +24,14 @@ pub(crate) struct Finder {
 
 /// The faces of a photo, one of them chosen.
 pub(crate) struct Found {
+    /// The photo, turned upright if the faces were only found so; all coordinates are in its pixels.
+    pub(crate) photo: RgbImage,
     /// All of them, in the detector's order.
     pub(crate) faces: Vec<Face>,
     /// Which one is meant.
     pub(crate) choice: Choice,
+    /// How the photo was looked at to find them.
+    pub(crate) view: View,
 }
 
 impl Finder {
@@ -45,7 +49,7 @@ impl Finder {
     }
 
     /// All faces of a picture; none is no error.
-    pub(crate) fn search(&self, picture: &RgbImage) -> anyhow::Result<Search> {
+    pub(crate) fn search(&self, picture: RgbImage) -> anyhow::Result<Search> {
         Ok(search(&self.detector, picture)?)
     }
 
@@ -53,17 +57,16 @@ impl Finder {
     ///
     /// # Errors
     /// There is no face, or none of that number.
-    pub(crate) fn find(&self, photo: &RgbImage, path: &Path, wanted: Option<usize>) -> anyhow::Result<Found> {
-        let Search { faces, attempts } = self.search(photo)?;
+    pub(crate) fn find(&self, photo: RgbImage, path: &Path, wanted: Option<usize>) -> anyhow::Result<Found> {
+        let Search { picture: photo, faces, view, attempts } = self.search(photo)?;
         if faces.is_empty() {
             let tried: Vec<String> = attempts.iter().map(Attempt::to_string).collect();
-            let message =
-                format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join(" and "));
+            let message = format!("no face was found in `{}`; it was looked at {}", path.display(), tried.join("; "));
             return Err(Hinted::new(message, SelectError::NoFace.hint()).into());
         }
         let choice = choose(&faces, photo.width(), photo.height(), wanted)?;
-        let found = Found { faces, choice };
-        found.tell(photo, path);
+        let found = Found { photo, faces, choice, view };
+        found.tell(path);
         Ok(found)
     }
 }
@@ -75,16 +78,27 @@ impl Found {
     }
 
     /// What may be wrong with it.
-    pub(crate) fn concerns(&self, photo: &RgbImage) -> Vec<String> {
-        concerns(self.face(), photo.width(), photo.height()).iter().map(ToString::to_string).collect()
+    pub(crate) fn concerns(&self) -> Vec<String> {
+        concerns(self.face(), self.photo.width(), self.photo.height()).iter().map(ToString::to_string).collect()
     }
 
-    /// Says which face was taken, and what may be wrong with it.
-    fn tell(&self, photo: &RgbImage, path: &Path) {
+    /// The face that is meant as it stands in JSON, and by how much the photo was turned for it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut face = to_json(self.face());
+        face["turned"] = json!(self.view.turned.degrees());
+        face
+    }
+
+    /// Says how the photo was looked at, which face was taken, and what may be wrong with it.
+    fn tell(&self, path: &Path) {
+        if self.view != View::PLAIN {
+            let from_now_on = if self.view.turned == Turn::None { "" } else { "; it stays turned" };
+            tracing::info!("`{}`: the face was found in the photo {}{from_now_on}", path.display(), self.view);
+        }
         let bounds = shown_box(&self.face().bounds);
         let others = if self.faces.len() > 1 { " (--face N takes another)" } else { "" };
         tracing::info!("`{}`: {} at {bounds}{others}", path.display(), self.choice.reason);
-        for concern in self.concerns(photo) {
+        for concern in self.concerns() {
             tracing::warn!("`{}`: {concern}", path.display());
         }
     }

@@ -113,8 +113,8 @@ pub(crate) struct Subject {
 enum Framing {
     /// As the user said, or the centre square.
     Rect(CropRect),
-    /// Around the face.
-    Face(Box<Face>),
+    /// Around the face; with the face as it stands in reports.
+    Face(Box<Face>, Value),
 }
 
 /// Where the mask comes from.
@@ -134,16 +134,19 @@ impl Subject {
     /// # Errors
     /// An unusable photo, no face, a rectangle outside the photo, a mask that does not fit.
     pub(crate) fn open(path: &Path, args: &SubjectArgs, compute: Compute) -> anyhow::Result<Subject> {
-        let photo = pixels::open_photo(path)?;
-        let (width, height) = photo.dimensions();
+        let mut photo = pixels::open_photo(path)?;
         let framing = if args.looks_for_face() {
-            let found = Finder::open(compute)?.find(&photo, path, args.face)?;
-            Framing::Face(Box::new(*found.face()))
+            let found = Finder::open(compute)?.find(photo, path, args.face)?;
+            let framing = Framing::Face(Box::new(*found.face()), found.to_json());
+            photo = found.photo;
+            framing
         } else {
+            let (width, height) = photo.dimensions();
             let rect = args.crop.unwrap_or_else(|| CropRect::centre_square(width, height));
             rect.check(width, height)?;
             Framing::Rect(rect)
         };
+        let (width, height) = photo.dimensions();
         let mask = match (&args.mask, &framing) {
             (Some(MaskChoice::File(file)), _) => MaskSource::Picture(pixels::open_mask(file, width, height)?),
             (Some(MaskChoice::Parsing), _) => {
@@ -154,7 +157,7 @@ impl Subject {
                 return Err(Hinted::new(message, "leave out --crop and --no-face, or give a picture as --mask").into());
             }
             (Some(MaskChoice::None), _) | (None, Framing::Rect(_)) => MaskSource::None,
-            (Some(MaskChoice::Ellipse) | None, Framing::Face(_)) => MaskSource::Ellipse,
+            (Some(MaskChoice::Ellipse) | None, Framing::Face(..)) => MaskSource::Ellipse,
         };
         Ok(Subject { photo, framing, mask })
     }
@@ -163,7 +166,7 @@ impl Subject {
     pub(crate) fn at(&self, size: Size) -> anyhow::Result<(RgbImage, Option<RgbImage>)> {
         match &self.framing {
             Framing::Rect(rect) => self.cut(*rect, size),
-            Framing::Face(face) => self.portrait(face, size),
+            Framing::Face(face, _) => self.portrait(face, size),
         }
     }
 
@@ -215,7 +218,7 @@ impl Subject {
     pub(crate) fn part(&self) -> String {
         match &self.framing {
             Framing::Rect(rect) => rect.to_string(),
-            Framing::Face(face) => format!("around the face at {}", faces::shown_box(&face.bounds)),
+            Framing::Face(face, _) => format!("around the face at {}", faces::shown_box(&face.bounds)),
         }
     }
 
@@ -223,7 +226,7 @@ impl Subject {
     pub(crate) fn face_json(&self) -> Value {
         match &self.framing {
             Framing::Rect(_) => Value::Null,
-            Framing::Face(face) => faces::to_json(face),
+            Framing::Face(_, report) => report.clone(),
         }
     }
 }

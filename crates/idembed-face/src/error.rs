@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::format::READ;
 use crate::photo::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE};
 
 /// What can be wrong with a file given as a photo.
@@ -35,18 +36,12 @@ pub enum PhotoError {
         path: PathBuf,
     },
     /// A picture, but in a format that is not read here.
-    #[error("`{path}` is a {format} file; JPEG, PNG and WebP are read")]
+    #[error("`{path}` is of the format {format}; {READ}")]
     OtherFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
         format: &'static str,
-    },
-    /// A JPEG for print, whose colours cannot be shown without its ink profile.
-    #[error("`{path}` is a CMYK picture (made for print); RGB or grey is needed")]
-    Cmyk {
-        /// The file.
-        path: PathBuf,
     },
     /// The file itself is too big to be a photo.
     #[error("`{path}` has {bytes} bytes; a photo may have at most {MAX_FILE_BYTES}")]
@@ -92,9 +87,21 @@ pub enum PhotoError {
         path: PathBuf,
         /// What the decoder said.
         #[source]
-        source: image::ImageError,
+        source: DecoderError,
+    },
+    /// A file of a known format, but of a kind that the decoder does not know.
+    #[error("`{path}` is a kind of picture that is not read here")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: DecoderError,
     },
 }
+
+/// What a decoder says when it gives up.
+pub type DecoderError = Box<dyn std::error::Error + Send + Sync>;
 
 impl PhotoError {
     /// A remedy to print below the error, where one is known.
@@ -107,10 +114,18 @@ impl PhotoError {
             PhotoError::Empty { .. } | PhotoError::Truncated { .. } => {
                 Some("the copy or download may have been interrupted; fetch the file again")
             }
+            PhotoError::OtherFormat { format: "AVIF", .. } => Some(
+                "`magick photo.avif photo.png` (ImageMagick) or `avifdec photo.avif photo.png` (libavif) converts it",
+            ),
+            PhotoError::OtherFormat { format: "HEIF", .. } => {
+                Some("`heif-convert photo.heif photo.jpg` (libheif) converts it")
+            }
             PhotoError::NotAPicture { .. } | PhotoError::OtherFormat { .. } => {
                 Some("save the photo as JPEG or PNG; the content counts, not the file's name")
             }
-            PhotoError::Cmyk { .. } => Some("convert it to RGB (sRGB) with any image editor"),
+            PhotoError::Unsupported { .. } => {
+                Some("`magick PHOTO photo.png` (ImageMagick) converts it; a phone can share it as JPEG")
+            }
             PhotoError::FileTooLarge { .. } | PhotoError::TooLarge { .. } => {
                 Some("scale it down, or cut out the part with the face")
             }

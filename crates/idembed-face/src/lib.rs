@@ -1,19 +1,22 @@
 //! From a photo on disk to the faces in it, as pixels, coordinates, masks and embeddings.
 //!
-//! [`Photo::open`] turns a JPEG, PNG or WebP file into upright RGB. [`detect`] finds the faces and their landmarks,
-//! [`select`] chooses one, [`align`] brings it into a network's or a portrait's frame, [`mask`] and [`parsing`] tell its
-//! pixels from the others, and [`recognise`] turns it into an embedding. Every file that cannot be used is refused with
-//! a [`PhotoError`] that says why.
+//! [`Photo::open`] turns a picture file, as phones, cameras and labs give them, into upright RGB. [`detect`] finds the faces
+//! and their landmarks, [`search`] does so in several views of a difficult picture, [`select`] chooses one,
+//! [`align`] brings it into a network's or a portrait's frame, [`mask`] and [`parsing`] tell its pixels from the others, and
+//! [`recognise`] turns it into an embedding. Every file that cannot be used is refused with a [`PhotoError`] that says why.
 //!
 //! This crate never sees diffusion: it knows no model, no latent, no token, and not what the pixels are for.
 
 pub mod align;
 mod crop;
+mod decode;
 pub mod detect;
 mod error;
 mod format;
 pub mod geometry;
+mod heic;
 mod input;
+mod iso;
 mod jpeg;
 mod layers;
 pub mod mask;
@@ -25,6 +28,6 @@ pub mod search;
 pub mod select;
 
 pub use crop::{CropError, CropRect, crop_and_resize, mirror};
-pub use error::{FaceError, FaceResult, PhotoError};
+pub use error::{DecoderError, FaceError, FaceResult, PhotoError};
 pub use geometry::{Face, FaceBox, Landmarks, Point};
 pub use photo::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Note, Photo};

@@ -1,18 +1,19 @@
-//! Opening a photo: from any JPEG, PNG or WebP file to upright RGB pixels.
+//! Opening a photo: from any JPEG, PNG, WebP, HEIC, TIFF, BMP or GIF file to upright RGB pixels.
 //!
-//! Colours are taken as sRGB; an embedded colour profile is not applied. Of an animation, the first picture counts.
+//! Colours are taken as sRGB; an embedded colour profile is not applied. Of an animation or of several pages, the first
+//! picture counts.
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, RgbaImage};
+use image::{DynamicImage, RgbImage, RgbaImage};
 
+use crate::decode::{self, Decoded};
 use crate::error::PhotoError;
-use crate::format::{self, Format, SNIFFED_BYTES};
-use crate::jpeg::JpegFacts;
+use crate::format::{Codec, Format, SNIFFED_BYTES};
 
 /// The longest side that is decoded, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -22,8 +23,6 @@ pub const MAX_PIXELS: u64 = 120_000_000;
 pub const MIN_SIDE: u32 = 32;
 /// The largest file that is read.
 pub const MAX_FILE_BYTES: u64 = 512 << 20;
-/// The most memory that a decoder may take for one picture: [`MAX_PIXELS`] at 16 bits in four channels.
-const MAX_DECODER_BYTES: u64 = 1 << 30;
 
 /// A photo, upright and in RGB.
 #[derive(Clone, Debug)]
@@ -45,8 +44,10 @@ pub enum Note {
     FlattenedOnWhite,
     /// A grey picture was copied into three channels.
     Grey,
-    /// 16 bits per channel were rounded to 8.
-    SixteenBit,
+    /// More than 8 bits per channel were rounded to 8.
+    Deep,
+    /// Inks were converted to colours without their profile.
+    Cmyk,
 }
 
 impl fmt::Display for Note {
@@ -55,7 +56,10 @@ impl fmt::Display for Note {
             Note::TurnedUpright => "turned upright as its orientation tag says",
             Note::FlattenedOnWhite => "transparent parts were laid on white",
             Note::Grey => "the photo is grey; the identity will have no colour",
-            Note::SixteenBit => "16 bits per channel were rounded to 8",
+            Note::Deep => "more than 8 bits per channel were rounded to 8",
+            Note::Cmyk => {
+                "CMYK, made for print, was converted to RGB without its ink profile; colours may be a little off"
+            }
         })
     }
 }
@@ -67,36 +71,21 @@ impl Photo {
     /// anything is decoded.
     ///
     /// # Errors
-    /// A [`PhotoError`] for whatever is not a whole JPEG, PNG or WebP picture of a sensible size.
+    /// A [`PhotoError`] for whatever is not a whole picture of a sensible size in one of the formats.
     pub fn open(path: &Path) -> Result<Photo, PhotoError> {
-        let (format, bytes) = read(path)?;
-        check_whole(path, format, &bytes)?;
-        let failed = |source| decoding_failed(path, source);
-
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(MAX_DECODER_BYTES);
-        let mut reader = ImageReader::with_format(Cursor::new(bytes.as_slice()), format);
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(failed)?;
-        let original_size = decoder.dimensions();
-        check_size(path, original_size)?;
-        // A damaged orientation tag is no reason to refuse a photo.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
-        drop(bytes);
-
-        let (pixels, mut notes) = to_rgb(decoded);
-        let mut upright = DynamicImage::ImageRgb8(pixels);
-        if orientation != Orientation::NoTransforms {
+        let (codec, bytes) = read(path)?;
+        let Decoded { picture, stored_size, orientation, turned, mut notes } = decode::decode(path, codec, bytes)?;
+        let mut upright = DynamicImage::ImageRgb8(to_rgb(picture, &mut notes));
+        upright.apply_orientation(orientation);
+        if turned || orientation != Orientation::NoTransforms {
             notes.push(Note::TurnedUpright);
-            upright.apply_orientation(orientation);
         }
-        Ok(Photo { pixels: upright.into_rgb8(), original_size, notes })
+        Ok(Photo { pixels: upright.into_rgb8(), original_size: stored_size, notes })
     }
 }
 
 /// Reads the file, once its first bytes have shown that it is a picture.
-fn read(path: &Path) -> Result<(ImageFormat, Vec<u8>), PhotoError> {
+fn read(path: &Path) -> Result<(Codec, Vec<u8>), PhotoError> {
     let failed = |source| PhotoError::Read { path: path.to_owned(), source };
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
@@ -111,8 +100,8 @@ fn read(path: &Path) -> Result<(ImageFormat, Vec<u8>), PhotoError> {
     if bytes.is_empty() {
         return Err(PhotoError::Empty { path: path.to_owned() });
     }
-    let format = match Format::of(&bytes) {
-        Format::Photo(format) => format,
+    let codec = match Format::of(&bytes) {
+        Format::Photo(codec) => codec,
         Format::Other(format) => return Err(PhotoError::OtherFormat { path: path.to_owned(), format }),
         Format::Unknown => return Err(PhotoError::NotAPicture { path: path.to_owned() }),
     };
@@ -122,31 +111,11 @@ fn read(path: &Path) -> Result<(ImageFormat, Vec<u8>), PhotoError> {
     if bytes_read > MAX_FILE_BYTES {
         return Err(PhotoError::FileTooLarge { path: path.to_owned(), bytes: bytes_read });
     }
-    Ok((format, bytes))
+    Ok((codec, bytes))
 }
 
-/// Refuses what the decoders would accept in silence or refuse without saying why.
-fn check_whole(path: &Path, format: ImageFormat, bytes: &[u8]) -> Result<(), PhotoError> {
-    let cut_short = match format {
-        ImageFormat::Jpeg => {
-            let facts = JpegFacts::of(bytes);
-            if facts.components == Some(4) {
-                return Err(PhotoError::Cmyk { path: path.to_owned() });
-            }
-            !facts.complete
-        }
-        ImageFormat::WebP => format::webp_is_cut_short(bytes),
-        _ => {
-            if let Some(size) = format::png_size(bytes) {
-                check_size(path, size)?;
-            }
-            false
-        }
-    };
-    if cut_short { Err(PhotoError::Truncated { path: path.to_owned() }) } else { Ok(()) }
-}
-
-fn check_size(path: &Path, (width, height): (u32, u32)) -> Result<(), PhotoError> {
+/// Refuses a picture that is too large to be decoded or too small to show a face.
+pub(crate) fn check_size(path: &Path, (width, height): (u32, u32)) -> Result<(), PhotoError> {
     let path = || path.to_owned();
     if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(PhotoError::TooLarge { path: path(), width, height });
@@ -157,34 +126,23 @@ fn check_size(path: &Path, (width, height): (u32, u32)) -> Result<(), PhotoError
     Ok(())
 }
 
-fn decoding_failed(path: &Path, source: ImageError) -> PhotoError {
-    let path = path.to_owned();
-    match source {
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            PhotoError::Truncated { path }
-        }
-        source => PhotoError::Damaged { path, source },
-    }
-}
-
-/// Any decoded picture as RGB with 8 bits, and what that changed.
-fn to_rgb(decoded: DynamicImage) -> (RgbImage, Vec<Note>) {
+/// Any decoded picture as RGB with 8 bits; what that changes is noted.
+fn to_rgb(decoded: DynamicImage, notes: &mut Vec<Note>) -> RgbImage {
     let color = decoded.color();
-    let mut notes = Vec::new();
     if !color.has_color() {
         notes.push(Note::Grey);
     }
     if color.bytes_per_pixel() > color.channel_count() {
-        notes.push(Note::SixteenBit);
+        notes.push(Note::Deep);
     }
     if !color.has_alpha() {
-        return (decoded.into_rgb8(), notes);
+        return decoded.into_rgb8();
     }
     let rgba = decoded.into_rgba8();
     if rgba.pixels().any(|pixel| pixel[3] < 255) {
         notes.push(Note::FlattenedOnWhite);
     }
-    (on_white(&rgba), notes)
+    on_white(&rgba)
 }
 
 /// The picture as it looks on white paper.

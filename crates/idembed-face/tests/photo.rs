@@ -180,17 +180,14 @@ fn grey_and_deep_pictures_become_rgb() {
         40,
         Rgb([0_u16, 128 * 257 + 128, 128 * 257 + 129]),
     )));
-    assert_eq!((deep.pixels[(0, 0)].0, deep.notes), ([0, 128, 129], vec![Note::SixteenBit]));
+    assert_eq!((deep.pixels[(0, 0)].0, deep.notes), ([0, 128, 129], vec![Note::Deep]));
 
     let deep_grey = open_picture(DynamicImage::ImageLuma16(image::ImageBuffer::from_pixel(40, 40, Luma([65_535_u16]))));
-    assert_eq!((deep_grey.pixels[(0, 0)].0, deep_grey.notes), ([255; 3], vec![Note::Grey, Note::SixteenBit]));
+    assert_eq!((deep_grey.pixels[(0, 0)].0, deep_grey.notes), ([255; 3], vec![Note::Grey, Note::Deep]));
 
     let deep_alpha =
         open_picture(DynamicImage::ImageRgba16(image::ImageBuffer::from_pixel(40, 40, Rgba([0_u16, 0, 0, 0]))));
-    assert_eq!(
-        (deep_alpha.pixels[(0, 0)].0, deep_alpha.notes),
-        ([255; 3], vec![Note::SixteenBit, Note::FlattenedOnWhite])
-    );
+    assert_eq!((deep_alpha.pixels[(0, 0)].0, deep_alpha.notes), ([255; 3], vec![Note::Deep, Note::FlattenedOnWhite]));
 }
 
 #[test]
@@ -217,20 +214,94 @@ fn what_is_no_photo_is_named() {
     assert!(matches!(open_bytes(b""), Err(PhotoError::Empty { .. })));
     assert!(matches!(open_bytes(b"x"), Err(PhotoError::NotAPicture { .. })));
     assert!(matches!(open_bytes(b"Dear diary, today I took a photo.\n"), Err(PhotoError::NotAPicture { .. })));
-    assert!(matches!(Photo::open(&fixture("not_read.gif")), Err(PhotoError::OtherFormat { format: "GIF", .. })));
-    let heic = open_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap_err();
-    assert!(heic.to_string().ends_with("is a HEIC file; JPEG, PNG and WebP are read"), "{heic}");
+    let jpeg_xl = open_bytes(b"\xff\x0a\xfa\x7f\x01\x90").unwrap_err();
+    let expected = "is of the format JPEG XL; JPEG, PNG, WebP, HEIC, TIFF, BMP and GIF are read";
+    assert!(jpeg_xl.to_string().ends_with(expected), "{jpeg_xl}");
 }
 
 #[test]
-fn cmyk_is_refused() {
-    let bytes = fs::read(fixture("cmyk.jpg")).unwrap();
-    assert!(matches!(open_bytes(&bytes), Err(PhotoError::Cmyk { .. })));
-    // YCCK differs only in the transform that the Adobe segment names.
-    let mut ycck = bytes;
-    let adobe = ycck.windows(5).position(|window| window == b"Adobe").unwrap();
-    ycck[adobe + 11] = 2;
-    assert!(matches!(open_bytes(&ycck), Err(PhotoError::Cmyk { .. })));
+fn what_is_not_read_can_be_converted_by_a_command() {
+    for (brands, format, command) in [
+        ("avif\0\0\0\0mif1miaf", "AVIF", "magick photo.avif photo.png"),
+        ("mif1\0\0\0\0mif1avif", "AVIF", "magick photo.avif photo.png"),
+        ("mif1\0\0\0\0mif1jpeg", "HEIF", "heif-convert photo.heif photo.jpg"),
+    ] {
+        let error = open_bytes(&[b"\0\0\0\x18ftyp", brands.as_bytes()].concat()).unwrap_err();
+        assert!(matches!(error, PhotoError::OtherFormat { format: got, .. } if got == format), "{error}");
+        assert!(error.hint().unwrap().contains(command), "{:?}", error.hint());
+    }
+    let palette = Photo::open(&fixture("palette.tif")).unwrap_err();
+    assert!(matches!(palette, PhotoError::Unsupported { .. }), "{palette}");
+    assert!(palette.hint().unwrap().contains("magick PHOTO photo.png"));
+}
+
+#[test]
+fn heic_is_read_and_turned_once() {
+    let [a, b, c, d] = UPRIGHT;
+    for (name, size, expected, notes) in [
+        ("plain.heic", (64, 48), UPRIGHT, vec![]),
+        ("grid.heic", (128, 96), UPRIGHT, vec![]),
+        ("exif.heic", (64, 48), UPRIGHT, vec![]),
+        ("deep.heic", (64, 48), UPRIGHT, vec![Note::Deep]),
+        ("turned.heic", (48, 64), [c, a, d, b], vec![Note::TurnedUpright]),
+        ("mirrored.heic", (64, 48), [b, a, d, c], vec![Note::TurnedUpright]),
+        ("upside_down.heic", (64, 48), [d, c, b, a], vec![Note::TurnedUpright]),
+        ("alpha.heic", (64, 48), [[255; 3], b, [255; 3], d], vec![Note::FlattenedOnWhite]),
+        ("grey.heic", (64, 48), [[87; 3], [131; 3], [65; 3], [202; 3]], vec![Note::Grey]),
+    ] {
+        let photo = Photo::open(&fixture(name)).unwrap();
+        let stored = if name == "turned.heic" { (64, 48) } else { size };
+        assert_eq!((photo.pixels.dimensions(), photo.original_size), (size, stored), "{name}");
+        // libheif's own conversion differs from the colours by 2 at most.
+        assert_quadrants(&photo, expected, 3);
+        assert_eq!(photo.notes, notes, "{name}");
+    }
+}
+
+#[test]
+fn tiff_bmp_and_gif_are_read() {
+    let [a, b, c, d] = UPRIGHT;
+    let grey = [[87; 3], [131; 3], [65; 3], [202; 3]];
+    for (name, size, expected, notes) in [
+        ("plain.tif", (64, 48), UPRIGHT, vec![]),
+        ("lzw.tif", (64, 48), UPRIGHT, vec![]),
+        ("pages.tif", (64, 48), UPRIGHT, vec![]),
+        ("oriented.tif", (48, 64), [c, a, d, b], vec![Note::TurnedUpright]),
+        ("alpha.tif", (64, 48), [[255; 3], b, [255; 3], d], vec![Note::FlattenedOnWhite]),
+        ("deep.tif", (64, 48), grey, vec![Note::Grey, Note::Deep]),
+        ("rgb.bmp", (64, 48), UPRIGHT, vec![]),
+        ("top_down.bmp", (64, 48), UPRIGHT, vec![]),
+        ("palette.bmp", (64, 48), UPRIGHT, vec![]),
+        ("alpha.bmp", (64, 48), UPRIGHT, vec![]),
+        ("still.gif", (64, 48), UPRIGHT, vec![]),
+        ("animated.gif", (64, 48), UPRIGHT, vec![]),
+        ("transparent.gif", (64, 48), [[255; 3], b, c, d], vec![Note::FlattenedOnWhite]),
+    ] {
+        let photo = Photo::open(&fixture(name)).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!((photo.pixels.dimensions(), photo.original_size), (size, (64, 48)), "{name}");
+        assert_quadrants(&photo, expected, 1);
+        assert_eq!(photo.notes, notes, "{name}");
+    }
+    assert_quadrants(&Photo::open(&fixture("jpeg.tif")).unwrap(), UPRIGHT, 24);
+}
+
+#[test]
+fn inks_become_the_colours_that_pillow_makes_of_them() {
+    for (name, expected) in [
+        ("inks.jpg", "inks.png"),
+        ("inks_plain.jpg", "inks.png"),
+        ("inks.tif", "inks.png"),
+        ("inks_ycck.jpg", "inks_ycck.png"),
+    ] {
+        let photo = Photo::open(&fixture(name)).unwrap();
+        let expected = image::open(fixture(expected)).unwrap().into_rgb8();
+        assert_eq!(photo.pixels.dimensions(), expected.dimensions());
+        let worst = photo.pixels.iter().zip(expected.iter()).map(|(got, wanted)| got.abs_diff(*wanted)).max().unwrap();
+        assert!(worst <= 3, "{name} differs by {worst} grey levels");
+        assert_eq!(photo.notes, [Note::Cmyk], "{name}");
+    }
+    let quadrants = Photo::open(&fixture("cmyk.jpg")).unwrap();
+    assert_quadrants(&quadrants, UPRIGHT, 24);
 }
 
 /// A PNG that only announces a size.
@@ -264,6 +335,36 @@ fn sizes_out_of_range_are_refused_before_decoding() {
 }
 
 #[test]
+fn files_that_claim_to_be_huge_are_refused_before_decoding() {
+    let file = |name: &str| fs::read(fixture(name)).unwrap();
+    let put = |mut bytes: Vec<u8>, at: usize, value: &[u8]| {
+        bytes[at..at + value.len()].copy_from_slice(value);
+        bytes
+    };
+    let bmp = put(put(file("rgb.bmp"), 18, &60_000_u32.to_le_bytes()), 22, &60_000_u32.to_le_bytes());
+    let gif = put(put(file("still.gif"), 6, &60_000_u16.to_le_bytes()), 8, &60_000_u16.to_le_bytes());
+    let mut tiff = file("plain.tif");
+    // Three entries of the directory, each with one number: width, height, rows per strip.
+    for tag in [0x0100_u16, 0x0101, 0x0116] {
+        let entry = tiff.windows(8).position(|window| {
+            window[..2] == tag.to_le_bytes() && (window[2] == 3 || window[2] == 4) && window[3..] == [0, 1, 0, 0, 0]
+        });
+        let at = entry.unwrap() + 8;
+        tiff = put(tiff, at, &60_000_u16.to_le_bytes());
+    }
+    let mut heic = file("grid.heic");
+    // A grid's size stands in its item: two flags, rows and columns less one, then width and height.
+    let grid = heic.windows(8).position(|window| window == [0, 0, 1, 1, 0, 128, 0, 96]).unwrap();
+    heic = put(heic, grid + 4, &[0x46, 0x50, 0x27, 0x10]);
+    let sizes = [("bmp", bmp, 60_000, 60_000), ("gif", gif, 60_000, 60_000), ("tiff", tiff, 60_000, 60_000)];
+    for (name, bytes, wide, high) in sizes.into_iter().chain([("heic", heic, 18_000, 10_000)]) {
+        let error = open_bytes(&bytes).unwrap_err();
+        let expected = matches!(error, PhotoError::TooLarge { width, height, .. } if (width, height) == (wide, high));
+        assert!(expected, "{name}: {error:?}");
+    }
+}
+
+#[test]
 fn a_huge_file_is_not_read() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("huge.png");
@@ -281,7 +382,21 @@ fn a_file_cut_anywhere_is_refused() {
         ("png", encode(&noise.clone().into(), ImageFormat::Png)),
         ("lossless webp", encode(&noise.into(), ImageFormat::WebP)),
     ];
-    for name in ["progressive.jpg", "lossy.webp", "palette.png", "oriented.webp", "animated.webp"] {
+    let names = [
+        "progressive.jpg",
+        "lossy.webp",
+        "palette.png",
+        "oriented.webp",
+        "animated.webp",
+        "inks_plain.jpg",
+        "plain.heic",
+        "grid.heic",
+        "plain.tif",
+        "lzw.tif",
+        "rgb.bmp",
+        "still.gif",
+    ];
+    for name in names {
         files.push((name, fs::read(fixture(name)).unwrap()));
     }
     for (name, bytes) in files {
@@ -309,21 +424,56 @@ fn scaling_agrees_with_pillow() {
 }
 
 /// Small files of every decoder, whole.
-fn whole_files() -> Vec<Vec<u8>> {
-    let names =
-        ["progressive.jpg", "rgb.jpg", "oriented.png", "palette.png", "lossy.webp", "oriented.webp", "animated.webp"];
-    names.iter().map(|name| fs::read(fixture(name)).unwrap()).collect()
+const WHOLE_FILES: [&str; 27] = [
+    "progressive.jpg",
+    "rgb.jpg",
+    "oriented.png",
+    "palette.png",
+    "lossy.webp",
+    "oriented.webp",
+    "animated.webp",
+    "inks.jpg",
+    "inks_plain.jpg",
+    "inks_ycck.jpg",
+    "plain.heic",
+    "grid.heic",
+    "turned.heic",
+    "alpha.heic",
+    "deep.heic",
+    "plain.tif",
+    "lzw.tif",
+    "jpeg.tif",
+    "pages.tif",
+    "deep.tif",
+    "oriented.tif",
+    "rgb.bmp",
+    "palette.bmp",
+    "alpha.bmp",
+    "still.gif",
+    "animated.gif",
+    "transparent.gif",
+];
+
+#[test]
+fn a_file_cut_at_any_byte_does_not_panic() {
+    for name in WHOLE_FILES {
+        let bytes = fs::read(fixture(name)).unwrap();
+        for end in (0..bytes.len()).step_by(bytes.len().div_ceil(400)) {
+            // Cut behind its last pixel, a file may still be read.
+            let _ = open_bytes(&bytes[..end]);
+        }
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damaged_files_never_panic(
-        file in 0..7_usize,
+        file in 0..WHOLE_FILES.len(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
     ) {
-        let mut bytes = whole_files().swap_remove(file);
+        let mut bytes = fs::read(fixture(WHOLE_FILES[file])).unwrap();
         for (at, byte) in damage {
             let at = at.index(bytes.len());
             bytes[at] = byte;

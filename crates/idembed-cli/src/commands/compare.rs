@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use idembed_diffusion::device::Compute;
 use idembed_face::recognise::{self, Recogniser, cosine};
+use idembed_face::search::Search;
 use idembed_face::select::choose;
 use ndarray::Array1;
 use serde_json::{Value, json};
@@ -60,8 +61,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let recogniser = recognise::load(&network.file, compute)?;
     network.tell();
     let photo = pixels::open_photo(&args.photo)?;
-    let found = finder.find(&photo, &args.photo, args.face)?;
-    let wanted = embedding(recogniser.as_ref(), &photo, found.face())?;
+    let found = finder.find(photo, &args.photo, args.face)?;
+    let wanted = embedding(recogniser.as_ref(), &found.photo, found.face())?;
 
     let mut progress = Progress::new("comparing", 0, args.pictures.len() as u64);
     let mut pictures = Vec::with_capacity(args.pictures.len());
@@ -80,7 +81,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "recogniser": network.name,
             "recogniser_because": network.because,
             "scale": network.scale,
-            "face": faces::to_json(found.face()),
+            "face": found.to_json(),
             "pictures": pictures,
         }));
     }
@@ -90,8 +91,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// One picture against the embedding of the photo.
 fn compare(finder: &Finder, recogniser: &dyn Recogniser, path: &Path, wanted: &Array1<f32>) -> anyhow::Result<Value> {
-    let picture = pixels::open_photo(path)?;
-    let faces = finder.search(&picture)?.faces;
+    let Search { picture, faces, view, .. } = finder.search(pixels::open_photo(path)?)?;
     let mut result = json!({ "path": output::shown(path), "faces": faces.len(), "id": 0.0 });
     if faces.is_empty() {
         return Ok(result);
@@ -101,6 +101,7 @@ fn compare(finder: &Finder, recogniser: &dyn Recogniser, path: &Path, wanted: &A
     if let (Some(result), Value::Object(face)) = (result.as_object_mut(), faces::to_json(face)) {
         result.extend(face);
     }
+    result["turned"] = json!(view.turned.degrees());
     result["id"] = json!(cosine(embedding(recogniser, &picture, face)?.view(), wanted.view()));
     Ok(result)
 }

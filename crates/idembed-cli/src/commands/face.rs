@@ -7,6 +7,7 @@ use anyhow::bail;
 use idembed_face::Face;
 use idembed_face::align::{ALIGNED_SIDE, Aligned, Similarity, aligned_face, portrait};
 use idembed_face::mask::{head_mask, overlay};
+use idembed_face::search::View;
 use image::{DynamicImage, RgbImage};
 use serde_json::{Value, json};
 
@@ -25,7 +26,11 @@ Writes into DIR, for each photo:
   PHOTO-overlay.png    the photo with boxes, landmarks and mask
   PHOTO-mask.png       white where the chosen face is, of the photo's size
   PHOTO-portrait.png   what `idembed learn` would learn from
-  PHOTO-aligned.png    the face as recognition networks want it, 112 x 112";
+  PHOTO-aligned.png    the face as recognition networks want it, 112 x 112
+
+A photo in which no face is sure is also looked at enlarged, with a margin, and
+turned; if a turn helps, the photo is taken as turned from then on, and `turned`
+in the JSON says by how many degrees clockwise.";
 
 /// What the pictures of one photo are called behind its name.
 const PICTURES: [&str; 4] = ["overlay", "mask", "portrait", "aligned"];
@@ -36,7 +41,7 @@ const PORTRAIT_SIDE: u32 = 512;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Photos: JPEG, PNG or WebP
+    /// Photos: JPEG, PNG, WebP, HEIC, TIFF, BMP or GIF
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// The face to take, counted from 1 as they are listed [default: the largest near the middle]
@@ -45,7 +50,7 @@ pub(crate) struct Args {
     /// Where to put the pictures
     #[arg(long, short, value_name = "DIR", default_value = "out/face")]
     out: PathBuf,
-    /// Print one JSON object: faces of box, score, landmarks; for several photos, photos of that
+    /// Print one JSON object: faces of box, score, landmarks, and how they were found; for several photos, photos of that
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -97,15 +102,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// What there is to say about one photo.
 struct Report<'a> {
     path: &'a Path,
-    photo: RgbImage,
     found: Found,
 }
 
 impl<'a> Report<'a> {
     fn of(finder: &Finder, path: &'a Path, wanted: Option<usize>) -> anyhow::Result<Report<'a>> {
-        let photo = pixels::open_photo(path)?;
-        let found = finder.find(&photo, path, wanted)?;
-        Ok(Report { path, photo, found })
+        let found = finder.find(pixels::open_photo(path)?, path, wanted)?;
+        Ok(Report { path, found })
     }
 
     /// Writes the pictures and prints the report.
@@ -117,17 +120,20 @@ impl<'a> Report<'a> {
     /// Writes the pictures, their names beginning with `stem`, and gives the report as JSON.
     fn write(&self, stem: &Path) -> anyhow::Result<Value> {
         output::make_folder(stem.parent().unwrap_or(Path::new(".")))?;
-        let (width, height) = self.photo.dimensions();
+        let Found { photo, faces, choice, view } = &self.found;
+        let (width, height) = photo.dimensions();
         let face = self.found.face();
         let mask = head_mask(face, width, height, &Similarity::IDENTITY);
         let mut report = json!({
             "photo": output::shown(self.path),
             "width": width,
             "height": height,
-            "faces": self.found.faces.iter().map(faces::to_json).collect::<Vec<_>>(),
-            "chosen": self.found.choice.index + 1,
-            "reason": self.found.choice.reason.to_string(),
-            "concerns": self.found.concerns(&self.photo),
+            "turned": view.turned.degrees(),
+            "found": view.to_string(),
+            "faces": faces.iter().map(faces::to_json).collect::<Vec<_>>(),
+            "chosen": choice.index + 1,
+            "reason": choice.reason.to_string(),
+            "concerns": self.found.concerns(),
         });
         let mut write = |name: &str, picture: &RgbImage| -> anyhow::Result<()> {
             let path = picture_path(stem, name);
@@ -135,9 +141,9 @@ impl<'a> Report<'a> {
             report[name] = json!(output::shown(&path));
             Ok(())
         };
-        write("overlay", &overlay(&self.photo, &self.found.faces, Some(self.found.choice.index), Some(&mask)))?;
+        write("overlay", &overlay(photo, faces, Some(choice.index), Some(&mask)))?;
         write("mask", &DynamicImage::ImageLuma8(mask).into_rgb8())?;
-        let framed = frames(&self.photo, face);
+        let framed = frames(photo, face);
         for (name, aligned) in &framed {
             write(name, &aligned.picture)?;
         }
@@ -165,6 +171,9 @@ fn print(report: &Value) -> anyhow::Result<()> {
     let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
     let mut rows =
         vec![("photo".to_owned(), format!("{} ({} x {})", text("photo"), report["width"], report["height"]))];
+    if report["found"] != View::PLAIN.to_string() {
+        rows.push(("found".to_owned(), format!("in the photo {}", text("found"))));
+    }
     for (index, face) in report["faces"].as_array().into_iter().flatten().enumerate() {
         let edges: Vec<String> = face["box"].as_array().into_iter().flatten().map(in_whole_pixels).collect();
         let score = face["score"].as_f64().unwrap_or_default();

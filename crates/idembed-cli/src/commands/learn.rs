@@ -48,7 +48,7 @@ Learn only faces of people who agreed.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A photo of one face: JPEG, PNG or WebP
+    /// A photo of one face: JPEG, PNG, WebP, HEIC, TIFF, BMP or GIF
     photo: PathBuf,
     /// What to call the identity: letters, digits, - and _
     #[arg(long, value_name = "NAME", value_parser = identity_name)]

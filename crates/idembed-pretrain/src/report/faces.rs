@@ -2,7 +2,7 @@
 
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
-use idembed_face::search::search;
+use idembed_face::search::{Search, search};
 use idembed_world::factors::{Attributes, Framing, Place, Scene, Style};
 use idembed_world::identity::NAMED;
 use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Subject, Who};
@@ -93,7 +93,8 @@ pub(super) fn names(
         let name = Who::Named(who as u32).name().unwrap_or_default();
         let scene = Scene::ALL[7 * who % Scene::ALL.len()];
         let picture = painter.draw(&format!("a close-up photo of {name} {}", scene.phrase()), who as u64)?;
-        let face = search(detector, &picture)?.faces.into_iter().next();
+        let Search { picture, faces, .. } = search(detector, picture)?;
+        let face = faces.into_iter().next();
         let nearest = match &face {
             None => None,
             Some(face) => {
