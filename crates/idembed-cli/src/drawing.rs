@@ -173,7 +173,7 @@ impl DrawPlan {
             seed,
             size: [picture.width(), picture.height()],
             model: self.model.name.clone(),
-            prediction: self.prediction.to_string(),
+            prediction: Some(self.prediction.to_string()),
             model_sha256: self.model_hash.get().map(str::to_owned),
             dtype: compute.dtype_name().to_owned(),
             identities: identities.collect(),

@@ -39,9 +39,9 @@ pub(crate) struct PictureRecord {
     pub(crate) size: [u32; 2],
     /// The model's name (not its path: pictures are passed on).
     pub(crate) model: String,
-    /// What the U-Net was taken to predict: `epsilon` or `v_prediction`; empty in pictures of earlier versions.
-    #[serde(default)]
-    pub(crate) prediction: String,
+    /// What the U-Net was taken to predict: `epsilon` or `v_prediction`; earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) prediction: Option<String>,
     /// SHA-256 of the model's U-Net weights, as hexadecimal digits; earlier versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) model_sha256: Option<String>,
@@ -96,14 +96,13 @@ impl PictureRecord {
         text
     }
 
-    /// Whether both describe the same picture. Of two models by one name the hashes decide, where both are known.
+    /// Whether both describe the same picture: what only one of them knows does not count.
     pub(crate) fn is_same_picture(&self, other: &PictureRecord) -> bool {
-        let both_known = self.model_sha256.is_some() && other.model_sha256.is_some();
-        let comparable = |record: &PictureRecord| {
-            let model_sha256 = record.model_sha256.clone().filter(|_| both_known);
-            PictureRecord { model_sha256, ..record.clone() }
-        };
-        comparable(self) == comparable(other)
+        let agree = |own: &Option<String>, theirs: &Option<String>| own.is_none() || theirs.is_none() || own == theirs;
+        let apart = |record: &PictureRecord| PictureRecord { prediction: None, model_sha256: None, ..record.clone() };
+        agree(&self.prediction, &other.prediction)
+            && agree(&self.model_sha256, &other.model_sha256)
+            && apart(self) == apart(other)
     }
 }
 
@@ -229,7 +228,7 @@ mod tests {
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
-            prediction: "epsilon".to_owned(),
+            prediction: Some("epsilon".to_owned()),
             model_sha256: Some("fedcba9876543210".repeat(4)),
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
@@ -290,7 +289,7 @@ mod tests {
             "scheduler": "ddim", "seed": 1, "size": [128, 128], "model": "mini", "version": "0.1.0"}"#;
         let read: PictureRecord = serde_json::from_str(earlier).unwrap();
         let now = PictureRecord { dtype: String::new(), identities: Vec::new(), ..record() };
-        assert_eq!(read, PictureRecord { model_sha256: None, ..now.clone() });
+        assert_eq!(read, PictureRecord { prediction: None, model_sha256: None, ..now.clone() });
         assert!(read.is_same_picture(&now) && now.is_same_picture(&read));
         let other = PictureRecord { model_sha256: Some("0".repeat(64)), ..now.clone() };
         assert!(!other.is_same_picture(&now) && other.is_same_picture(&other));

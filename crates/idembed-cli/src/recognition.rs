@@ -139,7 +139,7 @@ mod tests {
                 seed: 0,
                 size: [8, 8],
                 model: model.to_owned(),
-                prediction: "epsilon".to_owned(),
+                prediction: None,
                 model_sha256: None,
                 dtype: String::new(),
                 identities: Vec::new(),

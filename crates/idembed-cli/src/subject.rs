@@ -193,6 +193,11 @@ impl Subject {
         let side = size.width.max(size.height);
         let portrait = |side| {
             portrait(&self.photo, face, side).ok_or_else(|| {
+                let smaller = self.photo.width().min(self.photo.height());
+                if face.bounds.width().max(face.bounds.height()) > f64::from(smaller) {
+                    let hint = "--no-face learns the photo as it is; one that shows hair and shoulders teaches more";
+                    return Hinted::new("the face is larger than the photo, which leaves no room for a portrait", hint);
+                }
                 Hinted::new("the landmarks of the face make no sense", "name the part with --crop X,Y,W,H")
             })
         };

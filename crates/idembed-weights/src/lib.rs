@@ -19,7 +19,7 @@ mod weights;
 pub use conv_weight::{ConvWeight, channels_last};
 pub use device::Compute;
 pub use error::{Error, Result, WeightsError};
-pub use lost_pages::announce_lost_pages;
 pub use files::weight_files;
+pub use lost_pages::announce_lost_pages;
 pub use parameters::Parameters;
 pub use weights::{Scope, Weights};

@@ -184,7 +184,7 @@ mod tests {
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),
-            prediction: "epsilon".to_owned(),
+            prediction: Some("epsilon".to_owned()),
             model_sha256: None,
             dtype: "f32".to_owned(),
             identities: Vec::new(),
