@@ -153,7 +153,7 @@ impl<F: Fn(&RgbImage) -> FaceResult<Vec<Face>>> Looks<'_, F> {
     /// Width and height of the turned picture.
     fn size(&self, turned: Turn) -> (u32, u32) {
         let (width, height) = self.picture.dimensions();
-        if turned.degrees() % 180 == 0 { (width, height) } else { (height, width) }
+        if turned.degrees().is_multiple_of(180) { (width, height) } else { (height, width) }
     }
 
     /// The look with the surest face among the three turns.
