@@ -84,6 +84,9 @@ fn no_face_says_what_was_tried_and_what_helps() {
     place.fails(1, &["face", "line.png", "--out=x"], &["1 x 5000 pixels", "at least 32"]);
 }
 
+/// What facenet-pytorch finds in the part of the photo that the forms show, before it is coded.
+const UPRIGHT: [f64; 4] = [87.10, 62.52, 171.45, 175.34];
+
 #[test]
 fn a_face_that_fills_its_photo_is_found_and_learned_as_it_is() {
     if !detector_is_there() {
@@ -143,19 +146,19 @@ fn a_folder_of_all_forms_that_phones_and_labs_give() {
             continue;
         }
         let (turned, expected) = match name {
-            "turned-90.png" => (270, [85.05, 62.16, 171.75, 172.05]),
-            "turned-180.jpg" => (180, [85.05, 62.16, 171.75, 172.05]),
-            "turned-270.webp" => (90, [85.05, 62.16, 171.75, 172.05]),
+            "turned-90.png" => (270, UPRIGHT),
+            "turned-180.jpg" => (180, UPRIGHT),
+            "turned-270.webp" => (90, UPRIGHT),
             // What cannot be seen of the face is guessed.
-            "chin-to-brow.png" => (0, [-9.0, -36.0, 78.0, 74.0]),
-            _ => (0, [85.05, 62.16, 171.75, 172.05]),
+            "chin-to-brow.png" => (0, [-8.1, -32.7, 76.0, 75.6]),
+            _ => (0, UPRIGHT),
         };
         assert_eq!((&found["turned"], found["faces"].as_array().map(Vec::len)), (&turned.into(), Some(1)), "{found}");
         let edges: Vec<f64> =
             found["faces"][0]["box"].as_array().unwrap().iter().map(|edge| edge.as_f64().unwrap()).collect();
         let overlap = overlap(&edges, &expected);
-        // An enlarged photo and a smaller one are looked at on other grids than the original.
-        assert!(overlap > 0.85, "{name}: {edges:?} overlaps by {overlap:.3}");
+        // The coding of a file moves the edges of a box by a few pixels.
+        assert!(overlap > 0.9, "{name}: {edges:?} overlaps by {overlap:.3}");
         // The overlay shows the photo upright, where no mask colours it.
         let overlay = image::open(place.path(found["overlay"].as_str().unwrap())).unwrap().into_rgb8();
         if name == "chin-to-brow.png" {

@@ -170,9 +170,10 @@ impl<F: Fn(&RgbImage) -> FaceResult<Vec<Face>>> Looks<'_, F> {
         Ok(surest)
     }
 
-    /// The same turn without reduction, for boxes and landmarks as exact as those of an upright picture.
+    /// The faces that the detector sees once the picture is turned, as it would in a photo that was upright from the start; if
+    /// there are none in it as it is, those that were seen before.
     fn in_full(&mut self, turned: Found) -> FaceResult<Found> {
-        if turned.view.scale >= 1.0 {
+        if turned.view.scale == 1.0 {
             return Ok(turned);
         }
         let full = self.look(View { scale: 1.0, ..turned.view })?;
