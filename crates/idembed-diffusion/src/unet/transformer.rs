@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::config::UNetConfig;
 use crate::Result;
-use crate::attention::{attend, attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
+use crate::attention::{attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
 use crate::conditioning::TextStates;
-use crate::hook::{AttentionHook, Site};
+use crate::hook::{AttentionHook, Observed, Site};
 use crate::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
 
 /// Group normalisation before the projection; diffusers fixes this one whatever the configuration says.
@@ -220,22 +220,17 @@ impl CrossAttention {
         let KeyValue { key, value } = &context.layers[self.site];
         let query = split_heads(&self.to_q.forward(x)?, self.heads)?;
         let site = Site { index: self.site, name: &self.name, heads: self.heads, height, width };
-        let attended = match context.hook.as_mut().filter(|hook| hook.wants(&site)) {
-            Some(hook) => {
-                let probs = attention_probs(&query, key)?;
-                hook.observe(&site, &query, &probs)?;
-                attend(&probs, value)?
-            }
-            None => {
-                let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
-                fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?
-            }
-        };
+        if let Some(hook) = context.hook.as_mut().filter(|hook| hook.wants(&site)) {
+            let probs = attention_probs(&query, key)?;
+            hook.observe(&site, &Observed { query: &query, key, probs: &probs })?;
+        }
+        let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
+        let attended = fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?;
         self.to_out.forward(&merge_heads(&attended)?)
     }
 }
 
-/// Attention that shows no probabilities, in f32 if the model wants it.
+/// Fused attention, in f32 if the model wants it.
 fn fused(query: &Tensor, key: &Tensor, value: &Tensor, upcast: bool) -> Result<Tensor> {
     if upcast { upcast_attention(query, key, value) } else { fused_attention(query, key, value, false) }
 }
