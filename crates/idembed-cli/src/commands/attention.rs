@@ -5,7 +5,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use idembed_attention::{AttentionMaps, Mask, Scale, Selection, Word, overlay};
+use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection, Word};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ impl Report {
         output::check_inputs_stay(paths.iter().chain([&layers, &stages, &values_file]), read)?;
         for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
-            let picture = overlay(&planes, &map, Scale::PerMap, OPACITY)?.picture;
+            let picture = HeatMap::over(&planes, &map, Scale::PerMap, OPACITY)?.picture;
             png::write(path, &pixels::from_planes(&picture)?, None)?;
             let mut word = self.numbers(index, &Selection::default())?;
             word["word"] = json!(self.maps.words()[index].label);
@@ -233,7 +233,7 @@ impl Report {
             }
             let mut cells = Vec::with_capacity(maps.len());
             for (map, (_, selection)) in maps.iter().zip(columns) {
-                let picture = overlay(&planes, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
+                let picture = HeatMap::over(&planes, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
                 let mut caption = format!("mean {:.3}", map.f_mean(Kind::Double)?.f_double_value(&[])?);
                 if let Some(mask) = &self.mask
                     && let Some(leakage) = self.maps.leakage(index, selection, mask)?

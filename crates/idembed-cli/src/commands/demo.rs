@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
-use idembed_attention::{AttentionMaps, Scale, Selection, Word, overlay};
+use idembed_attention::{AttentionMaps, HeatMap, Scale, Selection, Word};
 use idembed_diffusion::StableDiffusion;
 use idembed_face::CropRect;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identity, LearnConfig, Method};
+use idembed_tokens::{Identities, Identity, LearnConfig, Method};
 use image::RgbImage;
 use serde_json::json;
 
@@ -186,9 +186,10 @@ fn draw_scenes(plan: &Plan, model: &StableDiffusion, identity: &Identity, shift:
     let mut progress = Progress::new("drawing", 0, 2 * scenes.len() as u64 * plan.drawing.total_steps(1));
     let negative = model.condition("")?;
     let name = plan.demo.name.as_str();
+    let identities = Identities::named([(name, identity)])?;
     let mut one = |scene: &Scene, word: &str| -> anyhow::Result<(RgbImage, AttentionMaps)> {
-        let prompt = Prompt::parse(&scene.prompt.replace("{}", word), &[name], &model.tokenizer)?;
-        let conditioning = condition(model, &prompt, &[identity])?;
+        let prompt = Prompt::parse(&scene.prompt.replace("{}", word), &model.tokenizer)?;
+        let conditioning = condition(model, &prompt, &identities, false)?;
         let watched = Word::new(word, prompt.word_positions(word, &model.tokenizer)?);
         let mut watch = Watch::new(model, vec![watched], identity.stages())?;
         let mut drawn = None;
@@ -212,7 +213,7 @@ fn draw_scenes(plan: &Plan, model: &StableDiffusion, identity: &Identity, shift:
 /// The picture under the map of its first word.
 fn heat(picture: &RgbImage, maps: &AttentionMaps, selection: &Selection, scale: Scale) -> anyhow::Result<RgbImage> {
     let map = maps.word_map(0, selection)?;
-    pixels::from_planes(&overlay(&pixels::to_planes(picture)?, &map, scale, OPACITY)?.picture)
+    pixels::from_planes(&HeatMap::over(&pixels::to_planes(picture)?, &map, scale, OPACITY)?.picture)
 }
 
 /// Everything that the sheet and the page tell.

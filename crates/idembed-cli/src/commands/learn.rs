@@ -8,10 +8,10 @@ use std::time::Instant;
 use anyhow::Context;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::{StableDiffusion, memory};
-use idembed_tokens::LearnConfig;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::{Prompt, is_identity_name};
+use idembed_tokens::{Identities, LearnConfig};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};
@@ -127,7 +127,7 @@ impl Plan {
 
     /// Says how much memory learning takes, and gives it in MiB.
     fn announce(&self, model: &StableDiffusion, size: Size, compute: Compute) -> anyhow::Result<u64> {
-        let bytes = |extent| memory::learning(model, extent, self.config.uses_attention_loss());
+        let bytes = |extent| memory::learning(model, extent, self.config.objective.attention.is_some());
         Work { what: "learning", size, batch: self.config.batch, bytes: &bytes }.announce(model, compute)
     }
 
@@ -184,11 +184,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "identity": output::shown(&plan.out),
             "name": config.name,
             "model": plan.model.name,
-            "prediction": learned.identity.prediction_type,
+            "prediction": learned.identity.prediction_type.name(),
             "method": config.method.to_string(),
             "class": config.class,
             "stages": config.stages,
-            "lambda": config.effective_lambda(),
+            "lambda": config.lambda(),
+            "gradient_ratio": learned.gradient_ratio(),
             "steps": learned.identity.steps,
             "steps_here": learned.steps_here,
             "seconds": learned.seconds,
@@ -236,8 +237,9 @@ fn report_pictures(
     for prompt in &prompts[..count] {
         let mut figures = Vec::with_capacity(2);
         let shown = prompt.replace("{}", &format!("<{name}>"));
-        let learned_prompt = Prompt::parse(&shown, &[name], &model.tokenizer)?;
-        let with_identity = condition(model, &learned_prompt, &[&learned.identity])?;
+        let learned_prompt = Prompt::parse(&shown, &model.tokenizer)?;
+        let identities = Identities::named([(name, &learned.identity)])?;
+        let with_identity = condition(model, &learned_prompt, &identities, false)?;
         let with_class = model.condition(&prompt.replace("{}", &plan.config.class))?;
         for conditioning in [with_identity, with_class] {
             let follower = Follower { progress: &mut progress, watch: None };
