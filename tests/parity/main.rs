@@ -19,4 +19,5 @@ mod search;
 mod staged;
 mod tokenizer;
 mod tokens;
+mod training;
 mod weights;
