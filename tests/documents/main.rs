@@ -49,13 +49,29 @@ fn every_xtask_of_the_readme_exists() {
     }
 }
 
+/// The folders with a `Cargo.toml` below one, relative to the root.
+fn packages(below: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let folder = format!("{below}/{}", entry.file_name().to_string_lossy());
+        if entry.path().join("Cargo.toml").is_file() {
+            found.push(folder);
+        } else if entry.path().is_dir() {
+            found.extend(packages(&folder));
+        }
+    }
+    found
+}
+
 #[test]
 fn the_code_map_names_every_crate() {
     let readme = readme();
     let map = readme.split_once("## Code map").unwrap().1.split_once("\n## ").unwrap().0;
-    for entry in fs::read_dir(root().join("crates")).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        assert!(map.contains(&format!("[`{name}`](crates/{name})")), "the code map lacks {name}");
+    for folder in packages("crates") {
+        let manifest = fs::read_to_string(root().join(&folder).join("Cargo.toml")).unwrap();
+        let name = manifest.split_once("name = \"").unwrap().1.split_once('"').unwrap().0;
+        assert!(map.contains(&format!("[`{name}`]({folder})")), "the code map lacks {name}, which is in {folder}");
     }
 }
 

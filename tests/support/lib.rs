@@ -21,10 +21,15 @@ use tch::{Kind, Tensor};
 ///
 /// The variable serves runs on freshly drawn fixtures.
 pub fn fixture_dir(topic: &str) -> PathBuf {
+    fixture_dir_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), topic)
+}
+
+/// As [`fixture_dir`], with the committed ones below another folder.
+fn fixture_dir_in(committed: &Path, topic: &str) -> PathBuf {
     let fresh = std::env::var_os("IDEMBED_FIXTURES").map(|root| PathBuf::from(root).join(topic));
     match fresh {
         Some(folder) if folder.is_dir() => folder,
-        _ => Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(topic),
+        _ => committed.join(topic),
     }
 }
 
@@ -107,7 +112,15 @@ pub struct Fixture {
 impl Fixture {
     /// Reads both files of [`fixture_dir`].
     pub fn open(topic: &str) -> Self {
-        let folder = fixture_dir(topic);
+        Self::read(fixture_dir(topic))
+    }
+
+    /// The same for the tests of another package: `committed` is the folder of its fixtures.
+    pub fn open_in(committed: &Path, topic: &str) -> Self {
+        Self::read(fixture_dir_in(committed, topic))
+    }
+
+    fn read(folder: PathBuf) -> Self {
         let cases = read_json(&folder.join("cases.json"));
         let tensors = read_safetensors(&folder.join("tensors.safetensors"));
         Fixture { folder, cases, tensors }

@@ -16,6 +16,10 @@ use crate::disk::GIB;
 use crate::hint::Hinted;
 use crate::{disk, reference, setup, workspace};
 
+/// The folders of fixtures, each beside the tests that read them; `tests/support` finds a topic of either in one folder of
+/// fresh ones, so no two have the same name.
+const FIXTURES: [&str; 2] = ["tests/fixtures", "crates/miniature/train/tests/fixtures"];
+
 /// Options of `cargo xtask parity`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +32,7 @@ pub(crate) struct Args {
     /// Keep the drawn models and inputs
     #[arg(long)]
     keep: bool,
-    /// Only the fixtures of these folders of `tests/fixtures`
+    /// Only the fixtures of these folders, such as `clip` for `tests/fixtures/clip`
     #[arg(long, value_name = "TOPIC")]
     only: Vec<String>,
 }
@@ -56,8 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => out.join(format!("parity-{seed}")),
     };
     println!("seed {seed}");
-    let topics = generators(&workspace::root().join("tests/fixtures"), &args.only)?;
-    ensure!(!topics.is_empty(), "no folder of `tests/fixtures` has a generator to draw with");
+    let topics = generators(&FIXTURES.map(|fixtures| workspace::root().join(fixtures)), &args.only)?;
+    ensure!(!topics.is_empty(), "no folder of fixtures has a generator to draw with");
     for topic in &topics {
         draw(&python, topic, &folder.join(&topic.name), seed, args.full)?;
     }
@@ -82,17 +86,19 @@ struct Topic {
     has_full: bool,
 }
 
-/// The generators below `fixtures` that take a seed, in the order of their names.
-fn generators(fixtures: &Path, only: &[String]) -> Result<Vec<Topic>> {
+/// The generators below these folders that take a seed, in the order of their names.
+fn generators(folders: &[PathBuf], only: &[String]) -> Result<Vec<Topic>> {
     let mut topics = Vec::new();
-    let entries = fs::read_dir(fixtures).with_context(|| format!("cannot read `{}`", fixtures.display()))?;
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let script = entry.path().join("generate.py");
-        let Ok(source) = fs::read_to_string(&script) else { continue };
-        if source.contains("\"--seed\"") && (only.is_empty() || only.contains(&name)) {
-            topics.push(Topic { name, script, has_full: source.contains("\"--full\"") });
+    for folder in folders {
+        let entries = fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let script = entry.path().join("generate.py");
+            let Ok(source) = fs::read_to_string(&script) else { continue };
+            if source.contains("\"--seed\"") && (only.is_empty() || only.contains(&name)) {
+                topics.push(Topic { name, script, has_full: source.contains("\"--full\"") });
+            }
         }
     }
     topics.sort_by(|a, b| a.name.cmp(&b.name));
@@ -225,16 +231,25 @@ mod tests {
 
     #[test]
     fn generators_are_those_that_take_a_seed() {
-        let folder = tempfile::tempdir().unwrap();
-        let sources = [("b", "add_argument(\"--seed\")"), ("a", "(\"--seed\") (\"--full\")"), ("c", "nothing")];
-        for (name, source) in sources {
-            fs::create_dir(folder.path().join(name)).unwrap();
-            fs::write(folder.path().join(name).join("generate.py"), source).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let sources =
+            [("one/b", "add_argument(\"--seed\")"), ("two/a", "(\"--seed\") (\"--full\")"), ("two/c", "nothing")];
+        for (folder, source) in sources {
+            let folder = temporary.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("generate.py"), source).unwrap();
         }
-        fs::create_dir(folder.path().join("d")).unwrap();
-        let topics = generators(folder.path(), &[]).unwrap();
+        fs::create_dir(temporary.path().join("one/d")).unwrap();
+        let folders = ["one", "two"].map(|folder| temporary.path().join(folder));
+        let topics = generators(&folders, &[]).unwrap();
         let found: Vec<_> = topics.iter().map(|topic| (topic.name.as_str(), topic.has_full)).collect();
         assert_eq!(found, [("a", true), ("b", false)]);
-        assert_eq!(generators(folder.path(), &["b".to_owned()]).unwrap().len(), 1);
+        assert_eq!(generators(&folders, &["b".to_owned()]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn every_folder_of_fixtures_is_there_and_no_topic_is_twice() {
+        let topics = generators(&FIXTURES.map(|fixtures| workspace::root().join(fixtures)), &[]).unwrap();
+        assert!(topics.windows(2).all(|pair| pair[0].name != pair[1].name), "{topics:?}");
     }
 }

@@ -1,11 +1,14 @@
-//! The U-Net's training loss, with the places of words, against diffusers and transformers.
+//! The U-Net's training loss, with the places of words, against diffusers and transformers
+//! (`fixtures/grounding/generate.py`).
 
 use idembed_diffusion::clip::ClipTextConfig;
 use idembed_diffusion::unet::UNetConfig;
-use idembed_integration_tests::{Fixture, Parity, read_safetensors};
+use idembed_integration_tests::{Parity, read_safetensors};
 use idembed_pretrain::unet::{Networks, NoisyBatch, PlacedWords, min_snr_weight};
 use idembed_weights::Parameters;
 use tch::{Device, Kind};
+
+use crate::open;
 
 /// Relative to the expected value.
 const LIMIT: f64 = 1e-4;
@@ -14,7 +17,7 @@ const GRADIENT_LIMIT: f64 = 5e-4;
 
 #[test]
 fn loss_of_the_noise_prediction_with_all_gradients() {
-    let fixture = Fixture::open("grounding");
+    let fixture = open("grounding");
     let mut parity = Parity::new();
     let file = |network: &str, name: &str| fixture.folder.join(network).join(name);
     let text = ClipTextConfig::read(&file("text_encoder", "config.json")).unwrap();

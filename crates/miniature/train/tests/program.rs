@@ -101,7 +101,7 @@ fn the_noise_predictor_needs_the_autoencoder_and_becomes_a_model() {
 #[test]
 fn a_whole_model_can_be_trained_further() {
     let folder = tempfile::tempdir().unwrap();
-    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini");
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/mini");
     let mut command = program(folder.path(), &["--stage=unet", "--samples=8", "--batch=4", "--learning-rate=1e-5"]);
     let (done, text) = said(command.arg("--from").arg(&mini));
     assert!(done && text.contains("complete after 2 steps"), "{text}");
@@ -139,7 +139,7 @@ fn what_the_other_stages_write_can_be_loaded() {
 #[test]
 fn the_scale_of_the_bundled_recogniser_is_measured() {
     let folder = tempfile::tempdir().unwrap();
-    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/recogniser/model.safetensors");
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/mini/recogniser/model.safetensors");
     let place = folder.path().join("recogniser/model.safetensors");
     std::fs::create_dir(folder.path().join("recogniser")).unwrap();
     std::fs::copy(&bundled, &place).unwrap();

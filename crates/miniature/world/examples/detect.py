@@ -5,7 +5,7 @@ share of faces found with an overlap (intersection over union) of at least 0.4, 
 
     cargo run --release -p idembed-world --example sheet -- --portraits --columns 20 --rows 25 \\
         --out out/portraits.png > out/portraits.jsonl
-    .python/env/bin/python crates/idembed-world/examples/detect.py out/portraits.png out/portraits.jsonl --columns 20
+    .python/env/bin/python crates/miniature/world/examples/detect.py out/portraits.png out/portraits.jsonl --columns 20
 """
 
 import argparse

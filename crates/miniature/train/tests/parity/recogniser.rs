@@ -1,15 +1,17 @@
 //! The recogniser's training against PyTorch, NumPy and SciPy (`fixtures/recogniser/generate.py`).
 
-use idembed_integration_tests::{Fixture, Parity};
+use idembed_integration_tests::Parity;
 use idembed_pretrain::recogniser::{AngularMargin, equal_error_rate};
 use tch::Tensor;
+
+use crate::open;
 
 /// Relative to the largest expected value.
 const LIMIT: f64 = 1e-4;
 
 #[test]
 fn angular_margin_with_gradients() {
-    let fixture = Fixture::open("recogniser");
+    let fixture = open("recogniser");
     let mut parity = Parity::new();
     for (index, case) in fixture.list("margins").iter().enumerate() {
         let leaf = |name: &str| fixture.tensor(&format!("margin.{index}.{name}")).copy().set_requires_grad(true);
@@ -41,7 +43,7 @@ fn an_embedding_on_its_centre_has_a_finite_gradient() {
 
 #[test]
 fn equal_error_rates() {
-    let fixture = Fixture::open("recogniser");
+    let fixture = open("recogniser");
     let mut parity = Parity::new();
     for (index, expected) in fixture.list("rates").iter().enumerate() {
         let scores = |name: &str| Vec::<f32>::try_from(fixture.tensor(&format!("rate.{index}.{name}"))).unwrap();

@@ -1,0 +1,122 @@
+//! What the stages write in the hands of diffusers and transformers. Needs their Python: `cargo xtask test --python`.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use idembed_diffusion::clip::ClipScorer;
+use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::vae::Vae;
+use idembed_integration_tests::{Parity, fixture_dir, photo, python, read_json, read_picture, read_safetensors};
+use idembed_pretrain::clip::ClipStage;
+use idembed_pretrain::vae::VaeStage;
+use idembed_pretrain::{Choices, Recipe, RunOptions, Stage, tokenizer, train};
+use idembed_weights::Compute;
+use tch::Tensor;
+
+/// The stage `tokenizer` writes what `CLIPTokenizer.from_pretrained` reads, and both give the same ids for any text.
+#[test]
+fn transformers_reads_the_learned_tokenizer() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (texts, ids) = (folder.path().join("texts.json"), folder.path().join("ids.json"));
+    let tokenizer = tokenizer::ensure(&folder.path().join("tokenizer")).unwrap();
+    // Hard texts, and what it is made for.
+    let mut prompts = read_json(&fixture_dir("tokenizer").join("cases.json"))["prompts"].take();
+    let prompts = prompts.as_array_mut().unwrap();
+    for caption in ["A photo of the face of nuzol puger", "a pop art picture of a man, in an orange shirt, in space"] {
+        prompts.push(caption.into());
+    }
+    fs::write(&texts, serde_json::to_vec(prompts).unwrap()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/encode.py");
+    let output = Command::new(python).arg(script).args([&folder.path().join("tokenizer"), &texts, &ids]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let theirs = read_json(&ids);
+    for (prompt, theirs) in prompts.iter().zip(theirs.as_array().unwrap()) {
+        let ours = tokenizer.encode(prompt.as_str().unwrap()).unwrap().ids;
+        assert_eq!(serde_json::json!(ours), *theirs, "{prompt}");
+    }
+}
+
+/// The stage `vae` of the training writes what `AutoencoderKL.from_pretrained` reads, and it does the same there.
+#[test]
+fn diffusers_loads_a_trained_autoencoder() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = VaeStage::recipe(&Choices { samples: Some(6), batch: Some(2), ..Choices::default() });
+    train_in(folder.path(), &VaeStage::new(recipe).unwrap(), &recipe);
+
+    let (vae, given, theirs) =
+        ["vae", "given.safetensors", "theirs.safetensors"].map(|name| folder.path().join(name)).into();
+    let images = seeded_noise(5, &[2, 3, 40, 24], 1).unwrap().remove(0).clamp(-1.0, 1.0);
+    Tensor::write_safetensors(&[("images", &images)], &given).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/reconstruct.py");
+    let output = Command::new(python).args([&script, &vae, &given, &theirs]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let ours = Vae::load(&vae, Compute::CPU_F32).unwrap();
+    let _guard = tch::no_grad_guard();
+    let latents = ours.encode(&images).unwrap().mean;
+    let theirs = read_safetensors(&theirs);
+    let spread = latents.std(false).double_value(&[]);
+    assert!((0.2..5.0).contains(&spread), "the scaling factor makes the latents about as large as noise: {spread}");
+    let mut parity = Parity::new();
+    parity.check_tensors("reference/vae.latents", &latents, &theirs["latents"], 1e-4);
+    parity.check_tensors("reference/vae.decoded", &ours.decode(&latents).unwrap(), &theirs["decoded"], 1e-4);
+    parity.finish();
+}
+
+/// The stage `clip` writes what `CLIPModel` and `CLIPProcessor` read, and the scores of prompts are the same there.
+#[test]
+fn transformers_scores_prompts_as_we_do() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = ClipStage::recipe(&Choices { samples: Some(8), batch: Some(4), ..Choices::default() });
+    train_in(folder.path(), &ClipStage::new(recipe, folder.path()).unwrap(), &recipe);
+
+    let clip = folder.path().join("clip");
+    let texts = ["a photo of a person", "an oil painting of nuzol puger at the beach, smiling", "Ünknown wörds 😀", ""];
+    // As large as the network's pictures, larger, and not square.
+    let whole = image::open(photo()).unwrap().to_rgb8();
+    let parts = [(128, 128), (512, 512), (300, 171)];
+    let files = [0, 1, 2].map(|index| folder.path().join(format!("{index}.png")));
+    for ((width, height), file) in parts.into_iter().zip(&files) {
+        image::imageops::crop_imm(&whole, 0, 0, width, height).to_image().save(file).unwrap();
+    }
+    let (given, theirs) = (folder.path().join("texts.json"), folder.path().join("theirs.safetensors"));
+    fs::write(&given, serde_json::to_vec(&texts).unwrap()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/score.py");
+    let output = Command::new(python).args([&script, &clip, &given, &theirs]).args(&files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let pictures = files.map(|file| read_picture(&file));
+    let ours = ClipScorer::load(&clip, Compute::CPU_F32).unwrap();
+    let _guard = tch::no_grad_guard();
+    let ours = ours.score(&pictures, &texts).unwrap();
+    let theirs = &read_safetensors(&theirs)["cosines"];
+    let mut parity = Parity::new();
+    parity.check_tensors("reference/clip.cosines", &ours.get(0), &theirs.get(0), 1e-4);
+    // Resized ones may differ by a grey level here and there.
+    parity.check_tensors("reference/clip.cosines_resized", &ours, theirs, 1e-3);
+    parity.finish();
+}
+
+/// Trains a stage to its end.
+fn train_in<S: Stage>(folder: &Path, stage: &S, recipe: &Recipe) {
+    let options = RunOptions {
+        out: folder.to_path_buf(),
+        from: None,
+        compute: Compute::CPU_F32,
+        threads: 1,
+        time: None,
+        line_every: Duration::MAX,
+        save_every: Duration::MAX,
+        sheet_every: Duration::MAX,
+    };
+    train(stage, recipe, &options, &AtomicBool::new(false), &mut |_| ()).unwrap();
+}
