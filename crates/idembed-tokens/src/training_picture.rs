@@ -113,7 +113,7 @@ fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
         hasher.update(format!("{:?}", tensor.size()));
         hasher.update(&bytes);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hasher.finalize()))
 }
 
 /// A seed for one step: SplitMix64 (Steele, Lea and Flood 2014), so that neighbouring steps and seeds share nothing.
