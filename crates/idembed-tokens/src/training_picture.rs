@@ -118,7 +118,7 @@ fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
         hasher.update(format!("{:?}", tensor.size()));
         hasher.update(&bytes);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hasher.finalize()))
 }
 
 /// How a run's timesteps are divided.

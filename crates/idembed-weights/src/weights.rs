@@ -156,7 +156,7 @@ impl Weights {
             hasher.update(&bytes);
         }
         self.check_files()?;
-        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex::encode(hasher.finalize()))
     }
 
     fn names(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::args::{ComputeArgs, DrawArgs, positive};
 use crate::drawing::{DrawPlan, Watch};
 use crate::sheet::{Cell, Sheet};
 use crate::size::Size;
-use crate::{output, pages, pixels, png};
+use crate::{output, pixels, png, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -238,7 +238,7 @@ impl Report {
                 if let Some(mask) = &self.mask
                     && let Some(leakage) = self.maps.leakage(index, selection, mask)?
                 {
-                    caption += &format!(", leakage {}", pages::percent(leakage));
+                    caption += &format!(", leakage {}", report::percent(leakage));
                 }
                 cells.push(Cell::new(pixels::from_planes(&picture)?, caption));
             }
@@ -253,7 +253,7 @@ impl Report {
             let mean = word["mean"].as_f64().unwrap_or_default();
             let mut text = format!("{:5.1} % of the attention", 100.0 * mean);
             if let Some(leakage) = word["leakage"].as_f64() {
-                text += &format!(", leakage {}", pages::percent(leakage));
+                text += &format!(", leakage {}", report::percent(leakage));
             }
             text += &format!("  {}", word["map"].as_str().unwrap_or_default());
             rows.push((word["word"].as_str().unwrap_or_default().to_owned(), text));
