@@ -8,7 +8,7 @@ use idembed_face::search::{Attempt, Search, Turn, View, search};
 use idembed_face::select::{Choice, SelectError, choose, concerns};
 use idembed_face::{Face, FaceBox};
 use image::RgbImage;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tch::Kind;
 
 use crate::failure::Hinted;
@@ -82,11 +82,9 @@ impl Found {
         concerns(self.face(), self.photo.width(), self.photo.height()).iter().map(ToString::to_string).collect()
     }
 
-    /// The face that is meant as it stands in JSON, and by how much the photo was turned for it.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut face = to_json(self.face());
-        face["turned"] = json!(self.view.turned.degrees());
-        face
+    /// What reports say about the face that is meant.
+    pub(crate) fn chosen(&self) -> ChosenFace {
+        ChosenFace::new(self.face(), self.view)
     }
 
     /// Says how the photo was looked at, which face was taken, and what may be wrong with it.
@@ -110,14 +108,40 @@ pub(crate) fn shown_box(bounds: &FaceBox) -> String {
     format!("{left:.0},{top:.0} to {right:.0},{bottom:.0}")
 }
 
-/// A face as it stands in JSON.
-pub(crate) fn to_json(face: &Face) -> Value {
-    let FaceBox { left, top, right, bottom } = face.bounds;
-    json!({
-        "box": [left, top, right, bottom],
-        "score": face.score,
-        "landmarks": face.landmarks.points().map(|point| [point.x, point.y]),
-    })
+/// What reports say about a face.
+#[derive(Clone, Serialize)]
+pub(crate) struct FaceReport {
+    /// Left, top, right, bottom.
+    #[serde(rename = "box")]
+    pub(crate) bounds: [f64; 4],
+    /// How sure the detector is.
+    pub(crate) score: f64,
+    landmarks: [[f64; 2]; 5],
+}
+
+impl FaceReport {
+    /// About this face.
+    pub(crate) fn new(face: &Face) -> FaceReport {
+        let FaceBox { left, top, right, bottom } = face.bounds;
+        let landmarks = face.landmarks.points().map(|point| [point.x, point.y]);
+        FaceReport { bounds: [left, top, right, bottom], score: face.score, landmarks }
+    }
+}
+
+/// What reports say about the one face of a photo that is meant.
+#[derive(Clone, Serialize)]
+pub(crate) struct ChosenFace {
+    #[serde(flatten)]
+    face: FaceReport,
+    /// By how much the photo was turned for it, in degrees.
+    turned: u32,
+}
+
+impl ChosenFace {
+    /// About this face, found in this view of its photo.
+    pub(crate) fn new(face: &Face, view: View) -> ChosenFace {
+        ChosenFace { face: FaceReport::new(face), turned: view.turned.degrees() }
+    }
 }
 
 /// The weight file that `wanted` names: a file, or the name of a folder below `models` with `model.safetensors` in it.

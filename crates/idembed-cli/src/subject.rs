@@ -9,10 +9,9 @@ use idembed_face::mask::head_mask;
 use idembed_face::parsing::{BiSeNet, Parts, parts_mask};
 use idembed_face::{CropRect, Face};
 use image::{DynamicImage, GrayImage, RgbImage, imageops};
-use serde_json::Value;
 use tch::Kind;
 
-use crate::faces::{self, Finder};
+use crate::faces::{self, ChosenFace, Finder};
 use crate::failure::Hinted;
 use crate::pixels;
 use crate::size::Size;
@@ -114,7 +113,7 @@ enum Framing {
     /// As the user said, or the centre square.
     Rect(CropRect),
     /// Around the face; with the face as it stands in reports.
-    Face(Box<Face>, Value),
+    Face(Box<Face>, ChosenFace),
 }
 
 /// Where the mask comes from.
@@ -137,7 +136,7 @@ impl Subject {
         let mut photo = pixels::open_photo(path)?;
         let framing = if args.looks_for_face() {
             let found = Finder::open(compute)?.find(photo, path, args.face)?;
-            let framing = Framing::Face(Box::new(*found.face()), found.to_json());
+            let framing = Framing::Face(Box::new(*found.face()), found.chosen());
             photo = found.photo;
             framing
         } else {
@@ -227,11 +226,11 @@ impl Subject {
         }
     }
 
-    /// The face as JSON, if one was looked for.
-    pub(crate) fn face_json(&self) -> Value {
+    /// What reports say about the face, if one was looked for.
+    pub(crate) fn face(&self) -> Option<&ChosenFace> {
         match &self.framing {
-            Framing::Rect(_) => Value::Null,
-            Framing::Face(_, report) => report.clone(),
+            Framing::Rect(_) => None,
+            Framing::Face(_, report) => Some(report),
         }
     }
 }

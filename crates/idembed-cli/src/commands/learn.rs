@@ -198,7 +198,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "noise_loss": learned.noise_loss(),
             "attention_loss": learned.attention_loss(),
             "leakage": learned.leakage(),
-            "face": plan.subject.face_json(),
+            "face": plan.subject.face(),
             "device": compute.to_string(),
             "expected_memory_mib": expected_memory_mib,
             "peak_memory_mib": output::peak_memory_mib(),
