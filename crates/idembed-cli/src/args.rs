@@ -7,8 +7,7 @@ use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_tokens::prompt::is_identity_name;
 
-use crate::models::{self, Model};
-use crate::size::Size;
+use idembed_studio::{Draw, Drawing, Model, NamedIdentity, Size, models};
 
 const COMPUTE: &str = "Where and how to compute";
 const DRAWING: &str = "Drawing";
@@ -92,6 +91,37 @@ pub(crate) struct DrawArgs {
     /// Use identities that were learned for another model, where the shapes allow
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+impl DrawArgs {
+    /// How to draw, with these seeds.
+    pub(crate) fn wish(&self, seeds: Vec<u64>, batch: Option<usize>) -> Draw {
+        Draw {
+            negative: self.negative.clone(),
+            steps: self.steps,
+            guidance: self.guidance,
+            scheduler: self.scheduler,
+            size: self.size,
+            batch,
+            seeds,
+            force: self.force,
+        }
+    }
+
+    /// Finds the model, reads the identities, and checks the drawing; what is odd about it is said.
+    ///
+    /// # Errors
+    /// As [`Drawing::plan`], or a model or a file that cannot be used.
+    pub(crate) fn plan(&self, prompt: &str, wish: &Draw) -> anyhow::Result<(Model, Drawing)> {
+        let model = self.model.find()?;
+        let identities = self.identities.iter().map(|file| NamedIdentity::read(&file.name, &file.path));
+        let identities = identities.collect::<idembed_studio::Result<_>>()?;
+        let drawing = Drawing::plan(&model, prompt, identities, wish)?;
+        for warning in drawing.warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok((model, drawing))
+    }
 }
 
 /// A file with the name it goes by in prompts, written `NAME=FILE`.

@@ -145,7 +145,9 @@ impl Error {
             Error::OtherWeights(idembed_weights::Error::Changed { .. }) => {
                 Some("run the command again, and let nothing change the model's files meanwhile")
             }
-            Error::NotFinite { .. } | Error::BlankPicture { .. } => Some("try --dtype f32 or bf16"),
+            Error::NotFinite { .. } | Error::BlankPicture { .. } => {
+                Some("compute in f32 or bf16, which hold larger numbers")
+            }
             _ => None,
         }
     }

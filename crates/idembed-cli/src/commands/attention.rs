@@ -6,7 +6,8 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection, Word};
+use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
+use idembed_studio::{Size, Watch, Watched, write};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 use serde::Serialize;
@@ -14,10 +15,9 @@ use serde_json::json;
 use tch::Tensor;
 
 use crate::args::{ComputeArgs, DrawArgs, positive};
-use crate::drawing::{DrawPlan, Watch};
+use crate::progress::Progress;
 use crate::sheet::{Cell, Sheet};
-use crate::size::Size;
-use crate::{output, pixels, png, report};
+use crate::{jobs, output, pixels, report};
 use numbers::{Numbers, Values, WordReport};
 
 const EXAMPLES: &str = "\
@@ -72,44 +72,35 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let compute = args.compute.resolve()?;
     output::check_folder(&args.out)?;
-    let mut plan = DrawPlan::new(&args.prompt, &args.draw)?;
-    plan.settings.batch = 1;
-    let stages = args.stages.or_else(|| plan.identities.first().map(|named| named.identity.stages()));
+    let wish = args.draw.wish(vec![args.draw.seed], Some(1));
+    let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
+    let stages = args.stages.or_else(|| drawing.identities.first().map(|named| named.identity.stages()));
     let stages = stages.unwrap_or(STAGES);
     let words = match &args.words {
         Some(list) => words::listed(list),
         None => words::meaningful(&args.prompt),
     };
     ensure!(!words.is_empty(), "there is no word to look at in the prompt `{}`", args.prompt);
-    let tokenizer = plan.tokenizer()?;
-    let words: Vec<Word> = words
-        .into_iter()
-        .map(|word| Ok(Word::new(word.as_str(), plan.prompt.word_positions(&word, &tokenizer)?)))
-        .collect::<anyhow::Result<_>>()?;
+    drawing.check_words(&words)?;
 
-    let studio = plan.open(compute, true)?;
-    let size = plan.settings.size_for(&studio.model);
+    let studio = jobs::load(&model, compute)?;
+    jobs::announce(&studio.forecast_drawing(&drawing, true)?);
+    let size = drawing.settings.size.unwrap_or(studio.facts().native_size);
     let mask = args.mask.as_ref().map(|path| open_mask(path, size)).transpose()?;
-
-    let mut watch = Watch::new(&studio.model, words, stages)?;
-    let mut drawn = None;
-    let seed = args.draw.seed;
-    studio.draw(&[seed], Some(&mut watch), |_, picture| {
-        drawn = Some(picture);
-        Ok(())
-    })?;
-    let picture = drawn.ok_or_else(|| anyhow::anyhow!("no picture was drawn"))?;
-    let report = Report { maps: watch.finish()?, picture, mask };
+    let mut progress = Progress::new("drawing", 0, drawing.settings.total_steps(1));
+    let prompt = drawing.prompt.text.clone();
+    let Watched { drawn, maps } = jobs::watch(&studio, drawing, Watch { words, stages }, &mut progress)?;
+    drop(progress);
 
     output::make_folder(&args.out)?;
-    let record = plan.record(seed, &report.picture, compute);
-    let path = super::generate::write_picture(&args.out, &report.picture, &record, false)?;
-    let files = report.write(&path.with_extension(""), &plan.prompt.text, args.mask.as_slice())?;
+    let path = super::generate::write_picture(&args.out, &drawn, false)?;
+    let report = Report { maps, picture: drawn.picture, mask };
+    let files = report.write(&path.with_extension(""), &prompt, args.mask.as_slice())?;
     if args.json {
         return output::json(&json!({
             "image": output::shown(&path),
-            "seed": seed,
-            "model": plan.model.name,
+            "seed": drawn.record.seed,
+            "model": model.name,
             "words": files.words,
             "layers_sheet": output::shown(&files.layers),
             "stages_sheet": output::shown(&files.stages),
@@ -120,7 +111,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn open_mask(path: &Path, size: Size) -> anyhow::Result<Mask> {
-    Ok(Mask::new(&pixels::to_mask(&pixels::open_mask(path, size.width, size.height)?)?)?)
+    Ok(Mask::new(&idembed_studio::open_mask(path, size)?)?)
 }
 
 /// A drawn picture with what was seen while it was drawn.
@@ -160,13 +151,13 @@ impl Report {
         for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
             let picture = HeatMap::over(&planes, &map, Scale::PerMap, OPACITY)?.picture;
-            png::write(path, &pixels::from_planes(&picture)?, None)?;
+            write(path, &pixels::from_planes(&picture)?, None)?;
             words.push(WordReport::of(&self.maps, self.mask.as_ref(), index, path)?);
             values.push(Values::of(&map)?);
         }
         let files = Files { words, layers, stages, numbers };
-        png::write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
-        png::write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
+        write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
+        write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
         let words = files.words.iter().zip(values).map(|(word, values)| WordWithValues { word, values });
         let text = serde_json::to_vec(&json!({ "prompt": prompt, "words": words.collect::<Vec<_>>() }))?;
         output::write_file(&files.numbers, &text)?;

@@ -2,19 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::device::Compute;
-use idembed_face::recognise::{self, Recogniser, Scale, cosine};
-use idembed_face::search::Search;
-use idembed_face::select::choose;
-use ndarray::Array1;
+use idembed_face::recognise::Scale;
+use idembed_studio::{ChosenFace, Likeness, Network};
 use serde::Serialize;
-use tch::Kind;
 
 use crate::args::ComputeArgs;
-use crate::faces::{ChosenFace, Finder};
 use crate::progress::Progress;
-use crate::recognition::Network;
-use crate::{output, pixels};
+use crate::{output, photos};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,19 +89,17 @@ enum Outcome {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let compute = Compute { kind: Kind::Float, ..args.compute.resolve()? };
+    let compute = args.compute.resolve()?;
     let network = Network::choose(args.recogniser.as_deref(), &args.photo, &args.pictures)?;
-    let finder = Finder::open(compute)?;
-    let recogniser = recognise::load(&network.file, compute)?;
-    network.tell();
-    let photo = pixels::open_photo(&args.photo)?;
-    let found = finder.find(photo, &args.photo, args.face)?;
-    let wanted = embedding(recogniser.as_ref(), &found.photo, found.face())?;
+    let photo = photos::open(&args.photo)?;
+    let likeness = photos::about(&args.photo, Likeness::to(photo, args.face, &network, compute))?;
+    tell(&network);
+    photos::tell(&args.photo, likeness.found());
 
     let mut progress = Progress::new("comparing", 0, args.pictures.len() as u64);
     let mut pictures = Vec::with_capacity(args.pictures.len());
     for path in &args.pictures {
-        let outcome = compare(&finder, recogniser.as_ref(), path, &wanted).unwrap_or_else(|error| {
+        let outcome = compare(&likeness, path).unwrap_or_else(|error| {
             tracing::warn!("{error:#}");
             Outcome::Failed { error: format!("{error:#}") }
         });
@@ -121,7 +113,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             recogniser: network.name,
             recogniser_because: network.because,
             scale: network.scale,
-            face: found.chosen(),
+            face: ChosenFace::of(likeness.found()),
             pictures,
         });
     }
@@ -130,25 +122,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::table(&rows)
 }
 
-/// One picture against the embedding of the photo.
-fn compare(finder: &Finder, recogniser: &dyn Recogniser, path: &Path, wanted: &Array1<f32>) -> anyhow::Result<Outcome> {
-    let Search { picture, faces, view, .. } = finder.search(pixels::open_photo(path)?)?;
-    if faces.is_empty() {
-        return Ok(Outcome::Compared { faces: 0, face: None, id: 0.0 });
+/// Says which network compares and how its numbers are to be read.
+fn tell(network: &Network) {
+    let Network { name, because, scale, .. } = network;
+    tracing::info!("the network `{name}` compares: {because}");
+    match scale {
+        Some(scale) => tracing::info!("{scale}"),
+        None => tracing::info!("no scale is known for the numbers of `{name}`"),
     }
-    let choice = choose(&faces, picture.width(), picture.height(), None)?;
-    let face = &faces[choice.index];
-    let id = cosine(embedding(recogniser, &picture, face)?.view(), wanted.view());
-    Ok(Outcome::Compared { faces: faces.len(), face: Some(ChosenFace::new(face, view)), id })
 }
 
-fn embedding(
-    recogniser: &dyn Recogniser,
-    picture: &image::RgbImage,
-    face: &idembed_face::Face,
-) -> anyhow::Result<Array1<f32>> {
-    let embeddings = recogniser.embed(&[recogniser.crop(picture, face)])?;
-    Ok(embeddings.row(0).to_owned())
+fn compare(likeness: &Likeness, path: &Path) -> anyhow::Result<Outcome> {
+    let idembed_studio::Compared { faces, face, id } = likeness.of(photos::open(path)?.pixels)?;
+    Ok(Outcome::Compared { faces, face: face.map(|(face, view)| ChosenFace::new(&face, view)), id })
 }
 
 impl Outcome {

@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, positive};
-use crate::faces::{FaceReport, Finder, Found};
 use crate::progress::Progress;
-use crate::{failure, output, pixels, png};
+use crate::{failure, output, photos};
+use idembed_studio::{FaceReport, Finder, Found, write};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -149,7 +149,8 @@ struct Report {
 impl Report {
     /// Finds the faces and writes the pictures, their names beginning with `stem`.
     fn write(finder: &Finder, path: &Path, wanted: Option<usize>, stem: &Path) -> anyhow::Result<Report> {
-        let found = finder.find(pixels::open_photo(path)?, path, wanted)?;
+        let found = photos::about(path, finder.find(photos::open(path)?.pixels, wanted))?;
+        photos::tell(path, &found);
         output::make_folder(stem.parent().unwrap_or(Path::new(".")))?;
         let Found { photo, faces, choice, view } = &found;
         let (width, height) = photo.dimensions();
@@ -163,13 +164,13 @@ impl Report {
             faces: faces.iter().map(FaceReport::new).collect(),
             chosen: choice.index + 1,
             reason: choice.reason.to_string(),
-            concerns: found.concerns(),
+            concerns: found.concerns().iter().map(ToString::to_string).collect(),
             pictures: BTreeMap::new(),
             transforms: BTreeMap::new(),
         };
         let mut write = |name: &'static str, picture: &RgbImage| -> anyhow::Result<()> {
             let path = picture_path(stem, name);
-            png::write(&path, picture, None)?;
+            write(&path, picture, None)?;
             report.pictures.insert(name, output::shown(&path));
             Ok(())
         };
