@@ -308,8 +308,13 @@ pub struct Watched {
     pub maps: AttentionMaps,
 }
 
-/// How much memory drawing takes; `watched` says whether attention maps are looked at.
-pub(crate) fn forecast(model: &StableDiffusion, settings: &DrawSettings, watched: bool) -> Result<Forecast> {
+/// Checks that the identities belong to the model, and forecasts the memory; `watched` says whether attention maps are
+/// looked at.
+pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool) -> Result<Forecast> {
+    for NamedIdentity { identity, .. } in &drawing.identities {
+        identity.check_base(model, drawing.force)?;
+    }
+    let settings = &drawing.settings;
     let DrawSettings { guidance, batch, .. } = *settings;
     let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched);
     Ok(Work { what: "drawing", size: settings.size_for(model), batch, bytes: &bytes }.forecast(model)?)

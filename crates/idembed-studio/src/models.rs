@@ -89,8 +89,8 @@ pub enum Part {
 impl std::fmt::Display for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Part::Detector => "the face detector",
-            Part::Parser => "the face parsing network",
+            Part::Detector => "the face detector (mtcnn)",
+            Part::Parser => "the face parsing network (bisenet)",
             Part::Recogniser => "a face recognition network",
         })
     }

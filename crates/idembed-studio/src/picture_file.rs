@@ -347,7 +347,7 @@ mod tests {
         encoder.add_text_chunk(RECORD.to_owned(), "{}".to_owned()).unwrap();
         encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
         fs::write(&path, bytes).unwrap();
-        let error = format!("{:#}", read(&path).unwrap_err());
-        assert!(error.contains("not a picture record: missing field `prompt`"), "{error}");
+        let StudioError::Picture { source, .. } = read(&path).unwrap_err() else { panic!("another error") };
+        assert!(source.to_string().contains("not a picture record: missing field `prompt`"), "{source}");
     }
 }

@@ -194,10 +194,10 @@ impl Studio {
     /// How much memory a drawing takes; `watched` says whether words are watched.
     ///
     /// # Errors
-    /// More than the machine has.
+    /// More than the machine has, or an identity of another model.
     pub fn forecast_drawing(&self, drawing: &Drawing, watched: bool) -> Result<Forecast> {
-        let settings = drawing.settings;
-        self.inner.worker.submit(move |model, _| drawing::forecast(model, &settings, watched)).wait()
+        let drawing = drawing.clone();
+        self.inner.worker.submit(move |model, _| drawing::forecast(model, &drawing, watched)).wait()
     }
 
     fn plan<'a, I: AsRef<Identity> + 'a>(
