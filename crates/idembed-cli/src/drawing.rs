@@ -169,7 +169,7 @@ impl DrawPlan {
             negative: self.negative.clone(),
             steps: self.settings.steps,
             guidance: self.settings.guidance,
-            scheduler: self.settings.scheduler.to_string(),
+            scheduler: self.settings.scheduler,
             seed,
             size: [picture.width(), picture.height()],
             model: self.model.name.clone(),

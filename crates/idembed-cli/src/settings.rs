@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_tokens::config::DEFAULT_TEMPLATE;
 use idembed_tokens::{LearnConfig, Method};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// The file's name.
 pub(crate) const FILE: &str = "idembed.json";
@@ -22,7 +22,6 @@ pub(crate) struct ModelSettings {
     /// Denoising steps.
     pub(crate) steps: usize,
     /// The sampler.
-    #[serde(deserialize_with = "scheduler")]
     pub(crate) scheduler: SchedulerKind,
     /// Pictures drawn at the same time.
     pub(crate) batch: usize,
@@ -132,10 +131,6 @@ impl ModelSettings {
         }
         Ok(())
     }
-}
-
-fn scheduler<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchedulerKind, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

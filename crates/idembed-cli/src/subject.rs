@@ -1,7 +1,6 @@
 //! The part of a photo to learn from, and the mask of its face: found by the face, or named by the user.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use idembed_diffusion::device::Compute;
 use idembed_face::align::{Aligned, Outside, portrait, warp};
@@ -52,25 +51,15 @@ pub(crate) struct SubjectArgs {
 }
 
 /// What `--mask` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 enum MaskChoice {
     Ellipse,
     Parsing,
     None,
+    /// Any other word.
+    #[strum(default)]
     File(PathBuf),
-}
-
-impl FromStr for MaskChoice {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<MaskChoice, Self::Err> {
-        Ok(match text {
-            "ellipse" => MaskChoice::Ellipse,
-            "parsing" => MaskChoice::Parsing,
-            "none" => MaskChoice::None,
-            _ => MaskChoice::File(PathBuf::from(text)),
-        })
-    }
 }
 
 impl SubjectArgs {
