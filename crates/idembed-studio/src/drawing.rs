@@ -254,7 +254,7 @@ impl Drawing {
             negative: self.negative.clone(),
             steps: self.settings.steps,
             guidance: self.settings.guidance,
-            scheduler: self.settings.scheduler.to_string(),
+            scheduler: self.settings.scheduler,
             seed,
             size: [size.width, size.height],
             model: self.model.clone(),

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use idembed_diffusion::schedulers::SchedulerKind;
 use image::RgbImage;
 use png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,8 @@ pub struct PictureRecord {
     pub steps: usize,
     /// Guidance scale.
     pub guidance: f64,
-    /// The scheduler's name, such as `dpmpp-2m`; a later version's may be one that this one does not know.
-    pub scheduler: String,
+    /// The sampler.
+    pub scheduler: SchedulerKind,
     /// This picture's own seed.
     pub seed: u64,
     /// Width and height in pixels.
@@ -78,9 +79,9 @@ impl PictureRecord {
         if !self.negative.is_empty() {
             let _ = write!(text, "\nNegative prompt: {}", self.negative);
         }
-        let (sampler, schedule) = sampler(&self.scheduler);
+        let (sampler, schedule) = sampler(self.scheduler);
         let [width, height] = self.size;
-        let _ = write!(text, "\nSteps: {}, Sampler: {}", self.steps, quoted(sampler));
+        let _ = write!(text, "\nSteps: {}, Sampler: {sampler}", self.steps);
         if let Some(schedule) = schedule {
             let _ = write!(text, ", Schedule type: {schedule}");
         }
@@ -109,14 +110,13 @@ impl PictureRecord {
 }
 
 /// The name that other tools know a scheduler by, and the noise schedule that they list apart.
-fn sampler(scheduler: &str) -> (&str, Option<&'static str>) {
+fn sampler(scheduler: SchedulerKind) -> (&'static str, Option<&'static str>) {
     match scheduler {
-        "ddim" => ("DDIM", None),
-        "dpmpp-2m" => ("DPM++ 2M", None),
-        "dpmpp-2m-karras" => ("DPM++ 2M", Some("Karras")),
-        "euler" => ("Euler", None),
-        "euler-a" => ("Euler a", None),
-        other => (other, None),
+        SchedulerKind::Ddim => ("DDIM", None),
+        SchedulerKind::DpmPp2m => ("DPM++ 2M", None),
+        SchedulerKind::DpmPp2mKarras => ("DPM++ 2M", Some("Karras")),
+        SchedulerKind::Euler => ("Euler", None),
+        SchedulerKind::EulerAncestral => ("Euler a", None),
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
             negative: "blurry, dark".to_owned(),
             steps: 25,
             guidance: 4.0,
-            scheduler: "ddim".to_owned(),
+            scheduler: SchedulerKind::Ddim,
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
@@ -267,7 +267,7 @@ mod tests {
         let plain = PictureRecord {
             negative: String::new(),
             guidance: 7.5,
-            scheduler: "dpmpp-2m-karras".to_owned(),
+            scheduler: SchedulerKind::DpmPp2mKarras,
             model: "a, b".to_owned(),
             model_sha256: None,
             identities: Vec::new(),

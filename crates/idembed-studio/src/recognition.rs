@@ -119,7 +119,7 @@ mod tests {
                 negative: String::new(),
                 steps: 1,
                 guidance: 1.0,
-                scheduler: "ddim".to_owned(),
+                scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
                 seed: 0,
                 size: [8, 8],
                 model: model.to_owned(),

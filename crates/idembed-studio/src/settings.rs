@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_tokens::config::DEFAULT_TEMPLATE;
 use idembed_tokens::{LearnConfig, Method};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::error::{Result, StudioError};
 
@@ -23,7 +23,6 @@ pub struct ModelSettings {
     /// Denoising steps.
     pub steps: usize,
     /// The sampler.
-    #[serde(deserialize_with = "scheduler")]
     pub scheduler: SchedulerKind,
     /// Pictures drawn at the same time.
     pub batch: usize,
@@ -151,10 +150,6 @@ pub enum SettingsError {
     /// A value is out of its range.
     #[error("{0}")]
     Value(&'static str),
-}
-
-fn scheduler<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<SchedulerKind, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

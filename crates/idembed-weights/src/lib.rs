@@ -14,6 +14,7 @@ mod mapped_file;
 pub mod packed;
 mod parameters;
 pub mod tensor_file;
+mod unknown_name;
 mod weights;
 
 pub use conv_weight::{ConvWeight, channels_last};
@@ -22,4 +23,5 @@ pub use error::{Error, Result, WeightsError};
 pub use files::weight_files;
 pub use lost_pages::announce_lost_pages;
 pub use parameters::Parameters;
+pub use unknown_name::UnknownName;
 pub use weights::{Scope, Weights};

@@ -173,7 +173,7 @@ mod tests {
             negative: String::new(),
             steps: 1,
             guidance: 1.0,
-            scheduler: "ddim".to_owned(),
+            scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),

@@ -175,7 +175,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "identity": output::shown(&plan.out),
             "name": config.name,
             "model": plan.model.name,
-            "prediction": learned.identity.prediction_type.name(),
+            "prediction": learned.identity.prediction_type.to_string(),
             "method": config.method.to_string(),
             "class": config.class,
             "stages": config.stages,

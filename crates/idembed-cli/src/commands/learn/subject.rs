@@ -1,7 +1,6 @@
 //! Which part of a photo is learned: the flags of `idembed learn` that become a [`SubjectChoice`].
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use idembed_face::CropRect;
 use idembed_face::parsing::Parts;
@@ -37,25 +36,15 @@ pub(super) struct SubjectArgs {
 }
 
 /// What `--mask` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 enum MaskFlag {
     Ellipse,
     Parsing,
     None,
+    /// Any other word.
+    #[strum(default)]
     File(PathBuf),
-}
-
-impl FromStr for MaskFlag {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<MaskFlag, Self::Err> {
-        Ok(match text {
-            "ellipse" => MaskFlag::Ellipse,
-            "parsing" => MaskFlag::Parsing,
-            "none" => MaskFlag::None,
-            _ => MaskFlag::File(PathBuf::from(text)),
-        })
-    }
 }
 
 impl SubjectArgs {
