@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use idembed_attention::{AttentionMaps, Layers, MapRecorder, Word};
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::AttentionHook;

@@ -89,6 +89,9 @@ fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
         }
         return error.hint().map(str::to_owned);
     }
+    if let Some(error) = cause.downcast_ref::<idembed_clip::Error>() {
+        return error.hint().map(str::to_owned);
+    }
     if let Some(error) = cause.downcast_ref::<PhotoError>() {
         return error.hint().map(str::to_owned);
     }
