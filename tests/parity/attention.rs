@@ -1,13 +1,13 @@
 //! The attention loss, its gradients, leakage, resized maps and recorded maps against PyTorch autograd.
 
 use idembed_attention::{
-    FaceWiseLoss, LossOptions, MapRecorder, Mask, ReferenceKeys, Selection, Target, TargetKind, Word, leakage_each,
+    FaceWiseLoss, LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, TargetMaps, Word, leakage_each,
     to_picture_size,
 };
 use idembed_clip::ClipTextModel;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
-use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::unet::UNet;
 use idembed_integration_tests::{Fixture, Parity};
 use idembed_layers::attention::attention_probs;
@@ -36,13 +36,15 @@ fn site(index: usize, value: &Value) -> Site<'static> {
     Site { index, name: "attn2", heads: number("heads"), height: number("height"), width: number("width") }
 }
 
-fn options(value: &Value) -> LossOptions {
-    LossOptions {
-        target: text(value, "target").parse().unwrap(),
-        norm: text(value, "norm").parse().unwrap(),
-        reduction: text(value, "reduction").parse().unwrap(),
-        layers: text(value, "layers").parse().unwrap(),
-        detach_query: value["detach_query"].as_bool().unwrap(),
+/// What a variant's maps are pulled to.
+fn target<'a>(options: &Value, keys: &'a ReferenceKeys, mask: &'a Mask, positions: &'a [Vec<i64>]) -> TargetMaps<'a> {
+    match text(options, "target") {
+        "mask" => TargetMaps::Mask { mask, positions },
+        _ => TargetMaps::Reference {
+            keys,
+            norm: text(options, "norm").parse().unwrap(),
+            reduction: text(options, "reduction").parse().unwrap(),
+        },
     }
 }
 
@@ -72,28 +74,25 @@ fn compare_loss(fixture: &Fixture, network: &Value, variant: &Value, parity: &mu
     let leaves =
         |part: &str| -> Vec<Tensor> { inputs(part).into_iter().map(|tensor| tensor.set_requires_grad(true)).collect() };
 
-    let options = options(&variant["options"]);
+    let options = &variant["options"];
     let downscales: Vec<i64> = sites.iter().map(|site| site["downscale"].as_i64().unwrap()).collect();
-    let layers = options.layers.resolve(&downscales).unwrap();
+    let layers = text(options, "layers").parse::<LayerChoice>().unwrap().resolve(&downscales).unwrap();
     let reference = ReferenceKeys::new(inputs("reference")).unwrap();
     let mask = Mask::new(fixture.tensor(&format!("{network_name}.mask"))).unwrap();
     let positions: Vec<Vec<i64>> = items(network, "positions").iter().map(integers).collect();
-    let target = match options.target {
-        TargetKind::Reference => Target::Reference(&reference),
-        TargetKind::Mask => Target::Mask { mask: &mask, positions: &positions },
-        TargetKind::None => Target::None,
-    };
+    let target = target(options, &reference, &mask, &positions);
     let (queries, keys) = (leaves("query"), leaves("key"));
 
-    let mut loss = FaceWiseLoss::new(&options, &layers, target, Some(&keys)).unwrap();
+    let detach_query = options["detach_query"].as_bool().unwrap();
+    let mut loss = FaceWiseLoss::new(target, &layers, detach_query).unwrap();
     for (index, value) in sites.iter().enumerate() {
         let site = site(index, value);
         if loss.wants(&site) {
             let probs = attention_probs(&queries[index], &keys[index]).unwrap();
-            loss.observe(&site, &queries[index], &probs).unwrap();
+            loss.observe(&site, &Observed { query: &queries[index], key: &keys[index], probs: &probs }).unwrap();
         }
     }
-    let value = loss.finish().unwrap().unwrap();
+    let value = loss.finish().unwrap();
     value.backward();
 
     check_values(&case, variant, &loss, &value, parity);
@@ -127,7 +126,7 @@ fn gradient_through_the_networks() {
     let cases = &fixture.cases["networks"];
     let text_encoder = ClipTextModel::load(&fixture.folder.join("text_encoder"), Compute::CPU_F32).unwrap();
     let unet = UNet::load(&fixture.folder.join("unet"), Compute::CPU_F32).unwrap();
-    let downscales: Vec<i64> = unet.sites().iter().map(|site| site.downscale).collect();
+    let downscales = unet.downscales();
     let expected: Vec<i64> = items(cases, "sites").iter().map(|site| site["downscale"].as_i64().unwrap()).collect();
     assert_eq!(downscales, expected);
 
@@ -141,13 +140,9 @@ fn gradient_through_the_networks() {
 
     for variant in items(cases, "variants") {
         let case = format!("attention/networks.{}", text(variant, "name"));
-        let options = options(&variant["options"]);
-        let layers = options.layers.resolve(&downscales).unwrap();
-        let target = match options.target {
-            TargetKind::Reference => Target::Reference(&reference),
-            TargetKind::Mask => Target::Mask { mask: &mask, positions: &positions },
-            TargetKind::None => Target::None,
-        };
+        let options = &variant["options"];
+        let layers = text(options, "layers").parse::<LayerChoice>().unwrap().resolve(&downscales).unwrap();
+        let target = target(options, &reference, &mask, &positions);
         let vectors = fixture.tensor("networks.vectors").copy().set_requires_grad(true);
         let states = |row: i64| {
             let (before, after) =
@@ -156,13 +151,13 @@ fn gradient_through_the_networks() {
             text_encoder.encode(&placed).unwrap()
         };
         let states = TextStates { key: states(0), value: states(1) };
-        let learned_keys = unet.project_keys(&states.key).unwrap();
         let context = unet.project(&states).unwrap();
 
-        let mut loss = FaceWiseLoss::new(&options, &layers, target, Some(&learned_keys)).unwrap();
+        let detach_query = options["detach_query"].as_bool().unwrap();
+        let mut loss = FaceWiseLoss::new(target, &layers, detach_query).unwrap();
         let (latents, timesteps) = (fixture.tensor("networks.latents"), fixture.tensor("networks.timesteps"));
         let _ = unet.forward(latents, timesteps, &context, Some(&mut loss)).unwrap();
-        let value = loss.finish().unwrap().unwrap();
+        let value = loss.finish().unwrap();
         value.backward();
 
         check_values(&case, variant, &loss, &value, &mut parity);
@@ -217,15 +212,17 @@ fn recorded_maps() {
     let sites = items(record, "layers");
     let words = items(record, "words").iter().enumerate();
     let words = words.map(|(index, positions)| Word::new(format!("word {index}"), integers(positions))).collect();
-    let layers = "all".parse::<idembed_attention::LayerChoice>().unwrap().resolve(&vec![1; sites.len()]).unwrap();
+    let layers = LayerChoice::All.resolve(&vec![1; sites.len()]).unwrap();
     let rows = integers(&record["rows"]);
     let mut recorder = MapRecorder::new(words, layers).unwrap().watching(rows[0]..rows[1]).unwrap();
     for (step, stage) in integers(&record["steps"]).into_iter().enumerate() {
         recorder.begin_step(stage as usize);
         for (index, value) in sites.iter().enumerate() {
             let probs = fixture.tensor(&format!("record.{step}.{index}.probs"));
-            // The recorder needs no query; its shape must fit.
-            recorder.observe(&site(index, value), &probs.zeros_like(), probs).unwrap();
+            // The recorder needs no query and no key; their shapes must fit.
+            let (query, key) = (probs.zeros_like(), probs.narrow(2, 0, 1).transpose(2, 3).zeros_like());
+            let key = key.expand([-1, -1, -1, probs.size()[3]], false);
+            recorder.observe(&site(index, value), &Observed { query: &query, key: &key, probs }).unwrap();
         }
     }
     let maps = recorder.finish().unwrap();

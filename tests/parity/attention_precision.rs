@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use idembed_attention::{FaceWiseLoss, LayerChoice, LossOptions, ReferenceKeys, Target};
+use idembed_attention::{FaceWiseLoss, LayerChoice, Norm, Reduction, ReferenceKeys, TargetMaps};
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
-use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::unet::{UNet, UNetConfig};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, read_json};
-use idembed_layers::attention::{attend, attention_probs, upcast_attention};
+use idembed_layers::attention::{attention_probs, upcast_attention};
 use idembed_weights::Weights;
 use tch::{Device, Kind, Tensor};
 
@@ -35,15 +35,13 @@ fn scores_beyond_f16() {
     let (query, key, value) = (tensor("query"), tensor("key"), tensor("value"));
 
     let probs = attention_probs(query, key).unwrap();
-    let attended = attend(&probs, value).unwrap();
-    let fused = upcast_attention(query, key, value).unwrap();
-    assert_eq!((probs.kind(), attended.kind(), fused.kind()), (Kind::Float, Kind::Half, Kind::Half));
+    let attended = upcast_attention(query, key, value).unwrap();
+    assert_eq!((probs.kind(), attended.kind()), (Kind::Float, Kind::Half));
     for (name, ours, expected, limit) in [
         ("probs", &probs, "probs", PROBS_LIMIT),
         ("probs_of_diffusers", &probs, "diffusers_probs", HALF_LIMIT),
         ("attended", &attended, "attended", HALF_LIMIT),
         ("attended_of_diffusers", &attended, "diffusers_attended", HALF_LIMIT),
-        ("fused", &fused, "attended", HALF_LIMIT),
     ] {
         parity.check_tensors(&format!("attention_precision/overflow.{name}"), ours, tensor(expected), limit);
     }
@@ -59,10 +57,11 @@ fn maps_that_are_nearly_the_same() {
     let reference = ReferenceKeys::new(vec![fixture.tensor("alike.reference").shallow_clone()]).unwrap();
     let layers = LayerChoice::All.resolve(&[1]).unwrap();
     let probs = attention_probs(&query, &key).unwrap();
-    let mut loss = FaceWiseLoss::new(&LossOptions::default(), &layers, Target::Reference(&reference), None).unwrap();
+    let maps = TargetMaps::Reference { keys: &reference, norm: Norm::Squared, reduction: Reduction::Sum };
+    let mut loss = FaceWiseLoss::new(maps, &layers, false).unwrap();
     let site = Site { index: 0, name: "attn2", heads: query.size()[1], height: query.size()[2], width: 1 };
-    loss.observe(&site, &query, &probs).unwrap();
-    let value = loss.finish().unwrap().unwrap();
+    loss.observe(&site, &Observed { query: &query, key: &key, probs: &probs }).unwrap();
+    let value = loss.finish().unwrap();
     value.backward();
 
     let expected = Tensor::from_slice(&[fixture.cases["alike"]["loss"].as_f64().unwrap()]);
@@ -86,8 +85,8 @@ impl AttentionHook for Finite {
         true
     }
 
-    fn observe(&mut self, _: &Site<'_>, _: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
-        self.probs &= is_finite(probs);
+    fn observe(&mut self, _: &Site<'_>, observed: &Observed<'_>) -> idembed_diffusion::Result<()> {
+        self.probs &= is_finite(observed.probs);
         Ok(())
     }
 }
@@ -113,12 +112,10 @@ fn a_network_that_needs_upcast_attention() {
     assert_eq!((&case["finite_without_upcast"], &case["finite_with_upcast"]), (&false.into(), &true.into()));
     let folder = fixture.folder.join("unet");
     let inputs = ["latents", "timesteps", "states"].map(|name| fixture.tensor(&format!("unet.{name}")));
-    for upcast in [false, true] {
-        let mut finite = Finite { probs: true };
-        let heard = forward(&folder, (Kind::Half, upcast), inputs, Some(&mut finite));
-        assert!(finite.probs && is_finite(&heard), "observed, upcast {upcast}");
-    }
-    assert!(is_finite(&forward(&folder, (Kind::Half, true), inputs, None)), "not observed");
+    let mut finite = Finite { probs: true };
+    let observed = forward(&folder, (Kind::Half, true), inputs, Some(&mut finite));
+    assert!(finite.probs && is_finite(&observed));
+    assert!(observed.equal(&forward(&folder, (Kind::Half, true), inputs, None)), "watching changes nothing");
 }
 
 #[test]

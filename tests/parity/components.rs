@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use idembed_clip::ClipTextModel;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
-use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::UNet;
 use idembed_diffusion::vae::Vae;
@@ -172,14 +172,14 @@ impl AttentionHook for Listener {
         self.only.is_none_or(|only| only == site.index)
     }
 
-    fn observe(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
+    fn observe(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> idembed_diffusion::Result<()> {
         let heard = Heard {
             name: site.name.to_owned(),
             heads: site.heads,
             height: site.height,
             width: site.width,
-            query: query.copy(),
-            probs: probs.copy(),
+            query: observed.query.copy(),
+            probs: observed.probs.copy(),
         };
         assert!(self.heard.insert(site.index, heard).is_none(), "{} was heard twice", site.name);
         Ok(())

@@ -17,4 +17,5 @@ mod search;
 mod staged;
 mod tokenizer;
 mod tokens;
+mod training;
 mod weights;

@@ -9,9 +9,9 @@ use idembed_diffusion::{Error, Picture, StableDiffusion};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
-use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
+use idembed_tokens::{Identities, Identity};
 use serde_json::Value;
 use tch::Tensor;
 
@@ -25,12 +25,13 @@ fn pictures() {
     let rows = read_safetensors(&folder.join("identities.safetensors"));
     let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
     let names: Vec<&str> = cases["identities"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let identities: Vec<Identity> = names.iter().map(|name| through_a_file(&model, name, &rows)).collect();
+    let read: Vec<Identity> = names.iter().map(|name| through_a_file(&model, name, &rows)).collect();
+    let identities = Identities::named(names.iter().copied().zip(&read)).unwrap();
 
     let mut parity = Parity::new();
     for case in cases["cases"].as_array().unwrap() {
         let files = case["pictures"].as_array().unwrap();
-        let ours = draw(&model, case, &names, &identities);
+        let ours = draw(&model, case, &identities);
         assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
         for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
             let off = pixels_off(ours, &read_picture(&folder.join(file.as_str().unwrap())));
@@ -52,8 +53,9 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
         text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
-        prediction_type: "epsilon".to_owned(),
+        prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
+        attention_reduction: None,
         steps: 0,
         seed: 0,
         created_by: "a test".to_owned(),
@@ -66,12 +68,12 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
     read
 }
 
-fn draw(model: &StableDiffusion, case: &Value, names: &[&str], identities: &[Identity]) -> Vec<Picture> {
+fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> Vec<Picture> {
     let number = |field: &str| case[field].as_i64().unwrap();
-    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), names, &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), &model.tokenizer).unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
-        prompt: &condition(model, &prompt, &identities.iter().collect::<Vec<_>>()).unwrap(),
+        prompt: &condition(model, &prompt, identities, false).unwrap(),
         negative: &model.condition("").unwrap(),
         guidance_scale: case["guidance"].as_f64().unwrap(),
         steps: number("steps") as usize,

@@ -1,19 +1,19 @@
 //! Token module, optimizer, the whole objective with its gradients, and pictures of identities, against PyTorch,
 //! diffusers and transformers.
 
-use idembed_attention::{LayerChoice, LossOptions, ReferenceKeys};
+use idembed_attention::{LayerChoice, Norm, Reduction, ReferenceKeys};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::text_to_image::TextToImage;
 use idembed_diffusion::{Picture, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
-use idembed_tokens::Identity;
 use idembed_tokens::contexts::{TrainingPrompt, condition};
 use idembed_tokens::export::Embedding;
 use idembed_tokens::module::{ModuleConfig, TokenModule};
-use idembed_tokens::objective::{AttentionTerm, Batch, losses};
+use idembed_tokens::objective::{AttentionTerm, Batch, TermTarget, losses};
 use idembed_tokens::prompt::Prompt;
+use idembed_tokens::{Identities, Identity};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -116,21 +116,24 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
     let prefix = format!("objective.{}.{}", text(case, "model"), text(case, "name"));
     let tensor = |name: &str| fixture.tensor(&format!("{prefix}.{name}"));
     let template = text(&fixture.cases, "template");
-    let prompt = Prompt::parse(&template.replace("{}", "<me>"), &["me"], &model.tokenizer).unwrap();
-    let position = prompt.positions[0][0];
+    let prompt = Prompt::parse(&template.replace("{}", "<me>"), &model.tokenizer).unwrap();
+    let position = prompt.placeholders[0].positions[0];
     let embed = |ids: &[i64]| model.text_encoder.embed_tokens(&Tensor::from_slice(ids).unsqueeze(0)).unwrap();
     let stages = integer(case, "stages") as usize;
     let training = TrainingPrompt::new(embed(&prompt.ids), position, stages, 1000, flag(case, "split_kv"));
     let class = model.tokenizer.token_ids(text(&fixture.cases, "class")).unwrap();
     let reference = training.fixed_states(&model.text_encoder, &embed(&class).reshape([-1])).unwrap();
 
-    let downscales: Vec<i64> = model.unet.sites().iter().map(|site| site.downscale).collect();
+    let downscales = model.unet.downscales();
     assert_eq!(downscales.len() as i64, integer(case, "layers"));
     let term = AttentionTerm {
-        options: LossOptions { detach_query: flag(case, "detach_query"), ..LossOptions::default() },
+        target: TermTarget::Reference {
+            keys: ReferenceKeys::new(model.unet.project_keys(&reference).unwrap()).unwrap(),
+            norm: Norm::Squared,
+            reduction: Reduction::Sum,
+        },
         layers: LayerChoice::All.resolve(&downscales).unwrap(),
-        reference: Some(ReferenceKeys::new(model.unet.project_keys(&reference).unwrap()).unwrap()),
-        position,
+        detach_query: flag(case, "detach_query"),
     };
     let timesteps = case["timesteps"].as_array().unwrap().iter().map(|value| value.as_i64().unwrap());
     let batch = Batch {
@@ -141,7 +144,7 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
     };
     let tokens = tensor("tokens").copy().set_requires_grad(true);
     let states = training.states(&model.text_encoder, &tokens, &batch.timesteps).unwrap();
-    let losses = losses(model, &states, &batch, Some(&term), flag(case, "masked_noise")).unwrap();
+    let losses = losses(model, &states, &batch, Some(&term), flag(case, "masked_noise"), None).unwrap();
     for (name, loss) in [("noise", losses.noise), ("attention", losses.attention.unwrap())] {
         let gradient = &Tensor::run_backward(&[&loss], &[&tokens], true, false)[0];
         let value = loss.detach().reshape([1]);
@@ -161,8 +164,9 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
         train_timesteps: 1000,
         base_model: "tiny".to_owned(),
         text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
-        prediction_type: "epsilon".to_owned(),
+        prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
+        attention_reduction: None,
         steps: 1,
         seed: 0,
         created_by: "test".to_owned(),
@@ -211,8 +215,9 @@ fn pictures_of_two_identities() {
             identity(&model, name, rows("k"), rows("v"))
         });
         for case in fixture.list("pictures").iter().filter(|case| text(case, "model") == name) {
-            let prompt = Prompt::parse(text(case, "prompt"), &["a", "b"], &model.tokenizer).unwrap();
-            let conditioning = condition(&model, &prompt, &[&a, &b]).unwrap();
+            let prompt = Prompt::parse(text(case, "prompt"), &model.tokenizer).unwrap();
+            let identities = Identities::named([("a", &a), ("b", &b)]).unwrap();
+            let conditioning = condition(&model, &prompt, &identities, false).unwrap();
             let scheduler = text(case, "scheduler");
             let expected = fixture.tensor(&format!("picture.{name}.{scheduler}"));
             let picture = draw(&model, &conditioning, case);
@@ -239,8 +244,8 @@ fn exported_embedding() {
     assert_eq!(exported.keys().collect::<Vec<_>>(), ["emb_params"]);
     assert!(exported["emb_params"].equal(vector) && exported["emb_params"].kind() == Kind::Float);
 
-    let prompt = Prompt::parse(text(case, "prompt"), &["me"], &model.tokenizer).unwrap();
-    let conditioning = condition(&model, &prompt, &[&me]).unwrap();
+    let prompt = Prompt::parse(text(case, "prompt"), &model.tokenizer).unwrap();
+    let conditioning = condition(&model, &prompt, &Identities::named([("me", &me)]).unwrap(), false).unwrap();
     let picture = draw(&model, &conditioning, case);
     compare_pictures(&mut parity, "tokens/embedding", &picture, fixture.tensor("embedding.picture"));
     parity.finish();

@@ -15,10 +15,10 @@ use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
 use idembed_diffusion::{Error, Picture, StableDiffusion};
 use idembed_integration_tests::{mini_model, python};
-use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
 use idembed_tokens::prompt::Prompt;
+use idembed_tokens::{Identities, Identity};
 use tch::Tensor;
 
 /// `export --to embedding` writes what `load_textual_inversion` reads, and the vector means the same there.
@@ -75,8 +75,9 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
         text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
-        prediction_type: "epsilon".to_owned(),
+        prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
+        attention_reduction: None,
         steps: 0,
         seed: 3,
         created_by: "a test".to_owned(),
@@ -84,9 +85,9 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
 }
 
 fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> Picture {
-    let prompt = Prompt::parse(prompt, &["me"], &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(prompt, &model.tokenizer).unwrap();
     let request = TextToImage {
-        prompt: &condition(model, &prompt, &[identity]).unwrap(),
+        prompt: &condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap(),
         negative: &model.condition("").unwrap(),
         guidance_scale: 4.0,
         steps,

@@ -75,7 +75,7 @@ impl Hasher {
 
     /// Of all bytes taken.
     pub fn finish(self) -> Fingerprint {
-        let sha256 = self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(self.sha256.finalize());
         Fingerprint { size: self.size, sha256 }
     }
 }

@@ -1,6 +1,6 @@
 //! Checks where tensors enter.
 
-use idembed_diffusion::hook::Site;
+use idembed_diffusion::hook::{Observed, Site};
 use tch::{Kind, Tensor};
 
 use crate::error::{AttentionError, Result};
@@ -30,15 +30,16 @@ pub(crate) fn map(map: &Tensor) -> Result<Tensor> {
     Ok(map)
 }
 
-/// What one layer showed, with sizes that agree with its site.
+/// Sizes that every tensor of one layer agrees with.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Observed {
+pub(crate) struct Sizes {
     pub(crate) batch: i64,
     pub(crate) tokens: i64,
 }
 
 /// Checks what the hook received against the layer that it came from.
-pub(crate) fn observed(site: &Site<'_>, query: &Tensor, probs: &Tensor) -> Result<Observed> {
+pub(crate) fn sizes(site: &Site<'_>, observed: &Observed<'_>) -> Result<Sizes> {
+    let Observed { query, key, probs } = observed;
     let pixels = site.height * site.width;
     let batch = match query.size()[..] {
         [batch, heads, n, _] if batch > 0 && pixels > 0 && heads == site.heads && n == pixels => batch,
@@ -49,12 +50,24 @@ pub(crate) fn observed(site: &Site<'_>, query: &Tensor, probs: &Tensor) -> Resul
     };
     match probs.size()[..] {
         [b, heads, n, tokens] if b == batch && heads == site.heads && n == pixels && tokens > 0 => {
-            Ok(Observed { batch, tokens })
+            let sizes = Sizes { batch, tokens };
+            self::key("the key", site, key, query, sizes)?;
+            Ok(sizes)
         }
         _ => Err(shape_error(
             "the attention probabilities",
             probs,
             format!("[{batch}, {}, {pixels} pixels, tokens]", site.heads),
         )),
+    }
+}
+
+/// Checks a key tensor against the layer that it is to be used in.
+pub(crate) fn key(what: &'static str, site: &Site<'_>, key: &Tensor, query: &Tensor, sizes: Sizes) -> Result<()> {
+    let Sizes { batch, tokens } = sizes;
+    let dim = query.size()[3];
+    match key.size()[..] {
+        [b, heads, t, d] if (b == 1 || b == batch) && heads == site.heads && t == tokens && d == dim => Ok(()),
+        _ => Err(shape_error(what, key, format!("[1 or {batch}, {}, {tokens}, {dim}]", site.heads))),
     }
 }

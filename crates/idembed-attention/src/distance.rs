@@ -4,10 +4,12 @@ use tch::{Kind, Tensor};
 
 use crate::error::{AttentionError, Result};
 use crate::mask::Mask;
-use crate::options::{Norm, Reduction};
+use crate::options::{NORMAL_SIDE, Norm, Reduction};
 use crate::word::membership;
 
 /// Distance of two stacks of maps.
+///
+/// `downscale` says how many times coarser than the latents the maps are.
 ///
 /// # Shapes
 /// - `learned`, `reference`: `[batch, heads, pixels, tokens]`, f32, rows sum to 1
@@ -15,18 +17,25 @@ use crate::word::membership;
 ///
 /// # Source
 /// arXiv 2402.00631, face-wise attention loss.
-pub(crate) fn map_distance(learned: &Tensor, reference: &Tensor, norm: Norm, reduction: Reduction) -> Result<Tensor> {
+pub(crate) fn map_distance(
+    learned: &Tensor,
+    reference: &Tensor,
+    downscale: i64,
+    norm: Norm,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let (batch, heads, pixels, tokens) = learned.size4()?;
     let sum = match norm {
         Norm::Squared => learned.f_mse_loss(reference, tch::Reduction::Sum)?,
         Norm::Absolute => learned.f_l1_loss(reference, tch::Reduction::Sum)?,
     };
-    let averaged = match reduction {
-        Reduction::Sum => batch * heads,
-        Reduction::PixelMean => batch * heads * pixels,
-        Reduction::Mean => batch * heads * pixels * tokens,
+    let weight = match reduction {
+        Reduction::Normalised => (NORMAL_SIDE as f64 / downscale as f64).powi(2) / pixels as f64,
+        Reduction::Sum => 1.0,
+        Reduction::PixelMean => 1.0 / pixels as f64,
+        Reduction::Mean => 1.0 / (pixels * tokens) as f64,
     };
-    Ok(sum.f_div_scalar(averaged as f64)?)
+    Ok(sum.f_mul_scalar(weight / (batch * heads) as f64)?)
 }
 
 /// Distance of the learned word's map from the mask.
@@ -68,10 +77,28 @@ mod tests {
         // One sample, two heads, three pixels, two tokens; every value differs by 0.5.
         let learned = Tensor::zeros([1, 2, 3, 2], (Kind::Float, tch::Device::Cpu));
         let reference = &learned + 0.5;
-        let distance = |norm, reduction| map_distance(&learned, &reference, norm, reduction).unwrap().double_value(&[]);
+        let distance =
+            |norm, reduction| map_distance(&learned, &reference, 4, norm, reduction).unwrap().double_value(&[]);
         assert_eq!(distance(Norm::Squared, Reduction::Sum), 0.25 * 3.0 * 2.0);
         assert_eq!(distance(Norm::Squared, Reduction::PixelMean), 0.25 * 2.0);
         assert_eq!(distance(Norm::Absolute, Reduction::Mean), 0.5);
+        // Latents of 16 x 16 have 4 x 4 pixels in a layer that is 4 times coarser.
+        assert_eq!(distance(Norm::Squared, Reduction::Normalised), 0.25 * 2.0 * 16.0);
+    }
+
+    #[test]
+    fn the_normalised_form_does_not_depend_on_the_size() {
+        let options = (Kind::Float, tch::Device::Cpu);
+        let small = Tensor::arange(2 * 3 * 4 * 5, options).view([2, 3, 4, 5]).softmax(-1, Kind::Float);
+        let other = small.flip([3]);
+        // Every pixel becomes nine, as in a picture of three times the side.
+        let large = |maps: &Tensor| maps.repeat_interleave_self_int(9, 2, None);
+        let distance = |learned: &Tensor, reference: &Tensor, reduction| {
+            map_distance(learned, reference, 2, Norm::Squared, reduction).unwrap().double_value(&[])
+        };
+        let of = |reduction| distance(&large(&small), &large(&other), reduction) / distance(&small, &other, reduction);
+        assert!((of(Reduction::Normalised) - 1.0).abs() < 1e-6);
+        assert!((of(Reduction::Sum) - 9.0).abs() < 1e-5);
     }
 
     #[test]

@@ -32,49 +32,51 @@ pub struct HeatMap {
     pub high: f64,
 }
 
-/// A map in colour, at its own size.
-///
-/// # Shapes
-/// - `map`: `[height, width]`
-///
-/// # Errors
-/// Another shape, NaN or infinity, a fixed scale without extent.
-pub fn heat_map(map: &Tensor, scale: Scale) -> Result<HeatMap> {
-    let map = check::map(map)?;
-    let (low, high) = ends(&map, scale)?;
-    let (height, width) = map.size2()?;
-    let colours = colours(&map, low, high)?;
-    Ok(HeatMap { picture: planes(&colours, height, width)?, low, high })
-}
+impl HeatMap {
+    /// A map in colour, at its own size.
+    ///
+    /// # Shapes
+    /// - `map`: `[height, width]`
+    ///
+    /// # Errors
+    /// Another shape, NaN or infinity, a fixed scale without extent.
+    pub fn new(map: &Tensor, scale: Scale) -> Result<HeatMap> {
+        let map = check::map(map)?;
+        let (low, high) = ends(&map, scale)?;
+        let (height, width) = map.size2()?;
+        let colours = colours(&map, low, high)?;
+        Ok(HeatMap { picture: planes(&colours, height, width)?, low, high })
+    }
 
-/// A map in colour over a picture: `opacity` x colour + (1 - `opacity`) x picture.
-///
-/// The map is brought to the picture's size (bicubic) first; the scale is that of the enlarged map.
-///
-/// # Shapes
-/// - `picture`: `[3, H, W]`, u8
-/// - `map`: `[height, width]`, any size
-///
-/// # Errors
-/// A picture or a map of another shape or dtype, NaN or infinity, an opacity outside 0..=1.
-pub fn overlay(picture: &Tensor, map: &Tensor, scale: Scale, opacity: f64) -> Result<HeatMap> {
-    let (height, width) = match picture.size()[..] {
-        [3, height, width] if height > 0 && width > 0 && picture.kind() == Kind::Uint8 => (height, width),
-        _ => return Err(check::shape_error("the picture", picture, "[3, H, W] of u8")),
-    };
-    if !(0.0..=1.0).contains(&opacity) {
-        return Err(AttentionError::Setting(format!("an opacity of {opacity} is not between 0 and 1")));
-    }
-    let map = resize_bicubic(&check::map(map)?, height, width)?;
-    let (low, high) = ends(&map, scale)?;
-    let mut blended = colours(&map, low, high)?;
-    let pixels = Vec::<u8>::try_from(picture.f_to_device(Device::Cpu)?.f_permute([1, 2, 0])?.f_reshape([-1])?)?;
-    for (colour, below) in blended.iter_mut().zip(pixels.chunks_exact(3)) {
-        for (value, &below) in colour.iter_mut().zip(below) {
-            *value = opacity * *value + (1.0 - opacity) * f64::from(below) / 255.0;
+    /// A map in colour over a picture: `opacity` x colour + (1 - `opacity`) x picture.
+    ///
+    /// The map is brought to the picture's size (bicubic) first; the scale is that of the enlarged map.
+    ///
+    /// # Shapes
+    /// - `picture`: `[3, H, W]`, u8
+    /// - `map`: `[height, width]`, any size
+    ///
+    /// # Errors
+    /// A picture or a map of another shape or dtype, NaN or infinity, an opacity outside 0..=1.
+    pub fn over(picture: &Tensor, map: &Tensor, scale: Scale, opacity: f64) -> Result<HeatMap> {
+        let (height, width) = match picture.size()[..] {
+            [3, height, width] if height > 0 && width > 0 && picture.kind() == Kind::Uint8 => (height, width),
+            _ => return Err(check::shape_error("the picture", picture, "[3, H, W] of u8")),
+        };
+        if !(0.0..=1.0).contains(&opacity) {
+            return Err(AttentionError::Setting(format!("an opacity of {opacity} is not between 0 and 1")));
         }
+        let map = resize_bicubic(&check::map(map)?, height, width)?;
+        let (low, high) = ends(&map, scale)?;
+        let mut blended = colours(&map, low, high)?;
+        let pixels = Vec::<u8>::try_from(picture.f_to_device(Device::Cpu)?.f_permute([1, 2, 0])?.f_reshape([-1])?)?;
+        for (colour, below) in blended.iter_mut().zip(pixels.chunks_exact(3)) {
+            for (value, &below) in colour.iter_mut().zip(below) {
+                *value = opacity * *value + (1.0 - opacity) * f64::from(below) / 255.0;
+            }
+        }
+        Ok(HeatMap { picture: planes(&blended, height, width)?, low, high })
     }
-    Ok(HeatMap { picture: planes(&blended, height, width)?, low, high })
 }
 
 /// The inferno colour of a value, each channel in 0..=1; values outside 0..=1 take the end colours.
@@ -84,7 +86,7 @@ pub fn overlay(picture: &Tensor, map: &Tensor, scale: Scale, opacity: f64) -> Re
 /// # Source
 /// Matplotlib's inferno (Smith, van der Walt, Firing; CC0), as the sixth-degree polynomials that Matt Zucker fitted
 /// (shadertoy.com/view/WlfXRN; CC0).
-pub fn inferno(value: f64) -> [f64; 3] {
+fn inferno(value: f64) -> [f64; 3] {
     /// Coefficients by rising power, of red, green and blue.
     const POLYNOMIALS: [[f64; 7]; 3] = [
         [0.000218940, 0.106513419, 11.602493082, -41.703996131, 77.162935699, -71.319428245, 25.131126225],
@@ -149,29 +151,29 @@ mod tests {
 
     #[test]
     fn the_scale_is_told() {
-        let per_map = heat_map(&ramp(), Scale::PerMap).unwrap();
+        let per_map = HeatMap::new(&ramp(), Scale::PerMap).unwrap();
         assert_eq!(per_map.picture.size(), [3, 2, 3]);
         assert!(per_map.low == 0.0 && (per_map.high - 0.1).abs() < 1e-8);
         assert_eq!(colour_at(&per_map.picture, 1, 2), inferno(1.0).map(|value| (value * 255.0).round() as i64));
 
-        let fixed = heat_map(&ramp(), Scale::Fixed { low: 0.0, high: 0.2 }).unwrap();
+        let fixed = HeatMap::new(&ramp(), Scale::Fixed { low: 0.0, high: 0.2 }).unwrap();
         assert_eq!((fixed.low, fixed.high), (0.0, 0.2));
         assert_eq!(colour_at(&fixed.picture, 1, 2), inferno(0.5).map(|value| (value * 255.0).round() as i64));
     }
 
     #[test]
     fn a_flat_map_is_dark() {
-        let flat = heat_map(&(ramp() * 0.0 + 0.3), Scale::PerMap).unwrap();
+        let flat = HeatMap::new(&(ramp() * 0.0 + 0.3), Scale::PerMap).unwrap();
         assert_eq!(colour_at(&flat.picture, 0, 0), inferno(0.0).map(|value| (value * 255.0).round() as i64));
     }
 
     #[test]
     fn opacity_blends() {
         let picture = Tensor::arange(3 * 5 * 9, (Kind::Uint8, Device::Cpu)).reshape([3, 5, 9]);
-        assert_eq!(overlay(&picture, &ramp(), Scale::PerMap, 0.0).unwrap().picture, picture);
+        assert_eq!(HeatMap::over(&picture, &ramp(), Scale::PerMap, 0.0).unwrap().picture, picture);
         let map = to_picture(&ramp(), 5, 9);
-        let covered = overlay(&picture, &ramp(), Scale::PerMap, 1.0).unwrap();
-        assert_eq!(covered.picture, heat_map(&map, Scale::PerMap).unwrap().picture);
+        let covered = HeatMap::over(&picture, &ramp(), Scale::PerMap, 1.0).unwrap();
+        assert_eq!(covered.picture, HeatMap::new(&map, Scale::PerMap).unwrap().picture);
     }
 
     fn to_picture(map: &Tensor, height: i64, width: i64) -> Tensor {
@@ -181,16 +183,16 @@ mod tests {
     #[test]
     fn bad_input_is_refused() {
         let picture = Tensor::zeros([3, 5, 9], (Kind::Uint8, Device::Cpu));
-        assert!(overlay(&picture.to_kind(Kind::Float), &ramp(), Scale::PerMap, 0.5).is_err());
-        assert!(overlay(&picture.narrow(0, 0, 1), &ramp(), Scale::PerMap, 0.5).is_err());
-        assert!(overlay(&picture.narrow(1, 0, 0), &ramp(), Scale::PerMap, 0.5).is_err());
+        assert!(HeatMap::over(&picture.to_kind(Kind::Float), &ramp(), Scale::PerMap, 0.5).is_err());
+        assert!(HeatMap::over(&picture.narrow(0, 0, 1), &ramp(), Scale::PerMap, 0.5).is_err());
+        assert!(HeatMap::over(&picture.narrow(1, 0, 0), &ramp(), Scale::PerMap, 0.5).is_err());
         for opacity in [-0.1, 1.1, f64::NAN] {
-            assert!(overlay(&picture, &ramp(), Scale::PerMap, opacity).is_err());
+            assert!(HeatMap::over(&picture, &ramp(), Scale::PerMap, opacity).is_err());
         }
-        assert!(heat_map(&(ramp() * f64::NAN), Scale::PerMap).is_err());
-        assert!(heat_map(&ramp().unsqueeze(0), Scale::PerMap).is_err());
+        assert!(HeatMap::new(&(ramp() * f64::NAN), Scale::PerMap).is_err());
+        assert!(HeatMap::new(&ramp().unsqueeze(0), Scale::PerMap).is_err());
         for (low, high) in [(0.1, 0.1), (1.0, 0.0), (f64::NAN, 1.0), (0.0, f64::INFINITY)] {
-            assert!(heat_map(&ramp(), Scale::Fixed { low, high }).is_err());
+            assert!(HeatMap::new(&ramp(), Scale::Fixed { low, high }).is_err());
         }
     }
 }

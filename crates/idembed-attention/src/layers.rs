@@ -57,7 +57,7 @@ impl LayerChoice {
         if !wanted.contains(&true) {
             return Err(AttentionError::Setting("no cross-attention layer is chosen".to_owned()));
         }
-        Ok(Layers { wanted })
+        Ok(Layers { wanted, downscales: downscales.to_vec() })
     }
 }
 
@@ -101,6 +101,7 @@ impl FromStr for LayerChoice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layers {
     wanted: Vec<bool>,
+    downscales: Vec<i64>,
 }
 
 impl Layers {
@@ -125,9 +126,13 @@ impl Layers {
         self.get(index).unwrap_or(true)
     }
 
-    /// Refuses a layer that the network was not said to have.
-    pub(crate) fn check(&self, index: usize) -> Result<()> {
-        self.get(index).map(|_| ()).ok_or(AttentionError::UnknownLayer { index, layers: self.total() })
+    /// How many times coarser than the latents a layer's feature map is.
+    ///
+    /// # Errors
+    /// The network was not said to have this layer.
+    pub(crate) fn downscale(&self, index: usize) -> Result<i64> {
+        let unknown = AttentionError::UnknownLayer { index, layers: self.total() };
+        self.downscales.get(index).copied().ok_or(unknown)
     }
 }
 

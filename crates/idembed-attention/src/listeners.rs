@@ -1,7 +1,6 @@
 //! Several listeners at the hook of one forward pass.
 
-use idembed_diffusion::hook::{AttentionHook, Site};
-use tch::Tensor;
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 
 /// Passes what the hook receives to each listener that wants it, in order.
 #[derive(Default)]
@@ -16,7 +15,7 @@ impl std::fmt::Debug for Listeners<'_> {
 }
 
 impl<'a> Listeners<'a> {
-    /// Nobody listens yet.
+    /// A hook without listeners.
     pub fn new() -> Self {
         Self::default()
     }
@@ -33,10 +32,10 @@ impl AttentionHook for Listeners<'_> {
         self.listeners.iter().any(|listener| listener.wants(site))
     }
 
-    fn observe(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
+    fn observe(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> idembed_diffusion::Result<()> {
         for listener in &mut self.listeners {
             if listener.wants(site) {
-                listener.observe(site, query, probs)?;
+                listener.observe(site, observed)?;
             }
         }
         Ok(())
@@ -45,7 +44,7 @@ impl AttentionHook for Listeners<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
+    use tch::{Device, Kind, Tensor};
 
     use super::*;
 
@@ -59,7 +58,7 @@ mod tests {
             site.index == self.layer
         }
 
-        fn observe(&mut self, _: &Site<'_>, _: &Tensor, _: &Tensor) -> idembed_diffusion::Result<()> {
+        fn observe(&mut self, _: &Site<'_>, _: &Observed<'_>) -> idembed_diffusion::Result<()> {
             self.seen += 1;
             Ok(())
         }
@@ -72,9 +71,10 @@ mod tests {
         let nothing = Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu));
         let site = |index| Site { index, name: "attn2", heads: 1, height: 1, width: 1 };
         assert!(both.wants(&site(0)) && both.wants(&site(1)) && !both.wants(&site(2)));
-        both.observe(&site(0), &nothing, &nothing).unwrap();
-        both.observe(&site(0), &nothing, &nothing).unwrap();
-        both.observe(&site(1), &nothing, &nothing).unwrap();
+        let observed = Observed { query: &nothing, key: &nothing, probs: &nothing };
+        for index in [0, 0, 1] {
+            both.observe(&site(index), &observed).unwrap();
+        }
         assert_eq!((first.seen, second.seen), (2, 1));
     }
 }

@@ -8,23 +8,30 @@
 //!
 //! for every token, as in arXiv 2402.00631. The other target, a mask, follows Break-A-Scene (arXiv 2305.16311).
 
-use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_layers::attention::attention_probs;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::check::{self, Observed};
+use crate::check;
 use crate::distance::{map_distance, mask_distance};
 use crate::error::{AttentionError, Result};
 use crate::layers::Layers;
 use crate::mask::Mask;
-use crate::options::{LossOptions, Norm, Reduction, TargetKind};
+use crate::options::{Norm, Reduction};
 use crate::reference_keys::ReferenceKeys;
 
-/// What the maps of one forward pass are pulled to.
+/// What the maps of one forward pass are pulled to: [`crate::Target`] with what it compares with.
 #[derive(Debug, Clone, Copy)]
-pub enum Target<'a> {
+pub enum TargetMaps<'a> {
     /// The maps of a reference prompt that agrees with the learned one token by token.
-    Reference(&'a ReferenceKeys),
+    Reference {
+        /// The reference prompt's keys.
+        keys: &'a ReferenceKeys,
+        /// Distance of two attention values.
+        norm: Norm,
+        /// How a layer's distances become one number.
+        reduction: Reduction,
+    },
     /// A mask, for the learned word only.
     Mask {
         /// Where the face is: one mask, or one for each sample.
@@ -32,19 +39,6 @@ pub enum Target<'a> {
         /// Token positions of the learned word: one list for all samples, or one for each.
         positions: &'a [Vec<i64>],
     },
-    /// Nothing; no layer is observed.
-    None,
-}
-
-impl Target<'_> {
-    /// Which kind of target this is.
-    pub fn kind(&self) -> TargetKind {
-        match self {
-            Target::Reference(_) => TargetKind::Reference,
-            Target::Mask { .. } => TargetKind::Mask,
-            Target::None => TargetKind::None,
-        }
-    }
 }
 
 /// The loss of one layer, for the log.
@@ -61,12 +55,9 @@ pub struct LayerLoss {
 /// Probabilities and distances are f32 whatever the format of the network.
 #[derive(Debug)]
 pub struct FaceWiseLoss<'a> {
-    norm: Norm,
-    reduction: Reduction,
+    target: TargetMaps<'a>,
     layers: &'a Layers,
-    target: Target<'a>,
-    /// The learned prompt's keys, if the query is to be detached: the layer's own probabilities know the live query.
-    detached_with: Option<&'a [Tensor]>,
+    detach_query: bool,
     sum: Option<Tensor>,
     /// Each layer's loss without its gradient.
     seen: Vec<Option<Tensor>>,
@@ -75,66 +66,39 @@ pub struct FaceWiseLoss<'a> {
 impl<'a> FaceWiseLoss<'a> {
     /// A loss for one forward pass.
     ///
-    /// `layers` is `options.layers`, resolved for the network. `learned_keys` holds K_t of every cross-attention layer;
-    /// only `options.detach_query` needs it.
-    ///
-    /// # Shapes
-    /// - `learned_keys`: one `[1 or batch, heads, tokens, head_dim]` for each cross-attention layer
+    /// With `detach_query`, the gradient reaches the learned words through each layer's own keys only.
     ///
     /// # Errors
-    /// A target of another kind than `options.target`, a number of keys that is not the number of layers, or
-    /// `detach_query` without `learned_keys`.
-    pub fn new(
-        options: &LossOptions,
-        layers: &'a Layers,
-        target: Target<'a>,
-        learned_keys: Option<&'a [Tensor]>,
-    ) -> Result<Self> {
-        if target.kind() != options.target {
-            return Err(AttentionError::Setting(format!(
-                "the attention target is `{}`, but data for `{}` was given",
-                options.target,
-                target.kind()
-            )));
-        }
-        if let Target::Reference(keys) = target {
-            check_count("reference", keys.total(), layers)?;
-        }
-        if let Target::Mask { positions, .. } = target
-            && (positions.is_empty() || positions.iter().any(Vec::is_empty))
-        {
-            return Err(AttentionError::Setting("the learned word has no token position".to_owned()));
-        }
-        let detached_with = match (options.detach_query, learned_keys) {
-            (true, Some(keys)) => {
-                check_count("learned", keys.len(), layers)?;
-                Some(keys)
+    /// A number of reference keys that is not the number of layers, or a word without a position.
+    pub fn new(target: TargetMaps<'a>, layers: &'a Layers, detach_query: bool) -> Result<Self> {
+        let total = layers.total();
+        match target {
+            TargetMaps::Reference { keys, .. } if keys.total() != total => {
+                let keys = keys.total();
+                return Err(AttentionError::Setting(format!(
+                    "there are reference keys for {keys} cross-attention layers, expected {total}"
+                )));
             }
-            (true, None) => {
-                let what = "a detached query needs the learned prompt's keys";
-                return Err(AttentionError::Setting(what.to_owned()));
+            TargetMaps::Mask { positions, .. } if positions.is_empty() || positions.iter().any(Vec::is_empty) => {
+                return Err(AttentionError::Setting("the learned word has no token position".to_owned()));
             }
-            (false, _) => None,
-        };
-        let seen = (0..layers.total()).map(|_| None).collect();
-        let LossOptions { norm, reduction, .. } = *options;
-        Ok(FaceWiseLoss { norm, reduction, layers, target, detached_with, sum: None, seen })
+            _ => {}
+        }
+        let seen = (0..total).map(|_| None).collect();
+        Ok(FaceWiseLoss { target, layers, detach_query, sum: None, seen })
     }
 
-    /// The loss, averaged over the wanted layers: a scalar with its gradient; `None` for [`Target::None`].
+    /// The loss, averaged over the wanted layers: a scalar with its gradient.
     ///
     /// Not checked for NaN, which would make a GPU wait: check the total loss, once.
     ///
     /// # Errors
     /// The pass did not show every wanted layer.
-    pub fn finish(&self) -> Result<Option<Tensor>> {
-        if matches!(self.target, Target::None) {
-            return Ok(None);
-        }
+    pub fn finish(&self) -> Result<Tensor> {
         let wanted = self.layers.count();
         let seen = self.seen.iter().flatten().count();
         match &self.sum {
-            Some(sum) if seen == wanted => Ok(Some(sum.f_div_scalar(wanted as f64)?)),
+            Some(sum) if seen == wanted => Ok(sum.f_div_scalar(wanted as f64)?),
             _ => Err(AttentionError::Incomplete { seen, wanted }),
         }
     }
@@ -146,26 +110,28 @@ impl<'a> FaceWiseLoss<'a> {
     }
 
     /// Adds one layer's loss.
-    fn add(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> Result<()> {
-        self.layers.check(site.index)?;
+    fn add(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> Result<()> {
+        let downscale = self.layers.downscale(site.index)?;
         if self.seen[site.index].is_some() {
             return Err(AttentionError::SeenTwice { index: site.index });
         }
-        let observed = check::observed(site, query, probs)?;
-        let learned = match self.detached_with {
-            Some(keys) => {
-                probabilities("the learned key tensor", site, &query.f_detach()?, &keys[site.index], observed)?
-            }
-            None => probs.f_to_kind(Kind::Float)?,
+        let sizes = check::sizes(site, observed)?;
+        let Observed { query, key, probs } = *observed;
+        let detached;
+        let learned = if self.detach_query {
+            detached = attention_probs(&query.f_detach()?, key)?;
+            &detached
+        } else {
+            probs
         };
         let loss = match self.target {
-            Target::Reference(keys) => {
+            TargetMaps::Reference { keys, norm, reduction } => {
                 let key = keys.get(site.index)?;
-                let reference = tch::no_grad(|| probabilities("the reference key tensor", site, query, key, observed))?;
-                map_distance(&learned, &reference, self.norm, self.reduction)?
+                check::key("the reference key tensor", site, key, query, sizes)?;
+                let reference = tch::no_grad(|| attention_probs(query, key))?;
+                map_distance(learned, &reference, downscale, norm, reduction)?
             }
-            Target::Mask { mask, positions } => mask_distance((site.height, site.width), &learned, mask, positions)?,
-            Target::None => return Ok(()),
+            TargetMaps::Mask { mask, positions } => mask_distance((site.height, site.width), learned, mask, positions)?,
         };
         self.seen[site.index] = Some(loss.f_detach()?);
         self.sum = Some(match self.sum.take() {
@@ -178,42 +144,17 @@ impl<'a> FaceWiseLoss<'a> {
 
 impl AttentionHook for FaceWiseLoss<'_> {
     fn wants(&self, site: &Site<'_>) -> bool {
-        !matches!(self.target, Target::None) && self.layers.to_observe(site.index)
+        self.layers.to_observe(site.index)
     }
 
-    fn observe(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
-        Ok(self.add(site, query, probs)?)
+    fn observe(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> idembed_diffusion::Result<()> {
+        Ok(self.add(site, observed)?)
     }
-}
-
-fn check_count(whose: &str, keys: usize, layers: &Layers) -> Result<()> {
-    if keys == layers.total() {
-        return Ok(());
-    }
-    let layers = layers.total();
-    Err(AttentionError::Setting(format!("there are {whose} keys for {keys} cross-attention layers, expected {layers}")))
-}
-
-/// Probabilities of the layer's query under other keys, which must fit what the layer showed.
-fn probabilities(
-    what: &'static str,
-    site: &Site<'_>,
-    query: &Tensor,
-    key: &Tensor,
-    observed: Observed,
-) -> Result<Tensor> {
-    let Observed { batch, tokens } = observed;
-    let dim = query.size()[3];
-    match key.size()[..] {
-        [b, heads, t, d] if (b == 1 || b == batch) && heads == site.heads && t == tokens && d == dim => {}
-        _ => return Err(check::shape_error(what, key, format!("[1 or {batch}, {}, {tokens}, {dim}]", site.heads))),
-    }
-    Ok(attention_probs(query, key)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::layers::LayerChoice;
@@ -224,119 +165,144 @@ mod tests {
         Site { index, name: "attn2", heads, height, width }
     }
 
-    /// A query, its probabilities and the key behind them, without randomness.
-    fn layer(batch: i64, heads: i64, pixels: i64, tokens: i64) -> (Tensor, Tensor, Tensor) {
-        let wave = |shape: [i64; 4], step: f64| {
-            let count: i64 = shape.iter().product();
-            ((Tensor::arange(count, CPU) * step).sin() * 2.0).reshape(shape)
-        };
-        let query = wave([batch, heads, pixels, 7], 0.37);
-        let key = wave([1, heads, tokens, 7], 0.73);
-        let probs = attention_probs(&query, &key).unwrap();
-        (query, probs, key)
+    /// What a layer computed, without randomness.
+    struct Computed {
+        query: Tensor,
+        key: Tensor,
+        probs: Tensor,
     }
 
-    fn mask_options() -> LossOptions {
-        LossOptions { target: TargetKind::Mask, ..LossOptions::default() }
+    impl Computed {
+        fn new(batch: i64, heads: i64, pixels: i64, tokens: i64) -> Computed {
+            let wave = |shape: [i64; 4], step: f64| {
+                let count: i64 = shape.iter().product();
+                ((Tensor::arange(count, CPU) * step).sin() * 2.0).reshape(shape)
+            };
+            let query = wave([batch, heads, pixels, 7], 0.37);
+            let key = wave([1, heads, tokens, 7], 0.73);
+            let probs = attention_probs(&query, &key).unwrap();
+            Computed { query, key, probs }
+        }
+
+        fn observed(&self) -> Observed<'_> {
+            Observed { query: &self.query, key: &self.key, probs: &self.probs }
+        }
+
+        fn reference(&self) -> ReferenceKeys {
+            ReferenceKeys::new(vec![self.key.shallow_clone()]).unwrap()
+        }
+    }
+
+    fn reference(keys: &ReferenceKeys) -> TargetMaps<'_> {
+        TargetMaps::Reference { keys, norm: Norm::default(), reduction: Reduction::default() }
+    }
+
+    fn one_layer() -> Layers {
+        LayerChoice::All.resolve(&[1]).unwrap()
     }
 
     #[test]
     fn equal_keys_give_exactly_zero() {
-        let (query, probs, key) = layer(3, 2, 17 * 5, 77);
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
-        let keys = ReferenceKeys::new(vec![key]).unwrap();
-        let mut loss = FaceWiseLoss::new(&LossOptions::default(), &layers, Target::Reference(&keys), None).unwrap();
-        loss.observe(&site(0, 2, 17, 5), &query, &probs).unwrap();
-        assert_eq!(loss.finish().unwrap().unwrap().double_value(&[]), 0.0);
+        let computed = Computed::new(3, 2, 17 * 5, 77);
+        let (layers, keys) = (one_layer(), computed.reference());
+        let mut loss = FaceWiseLoss::new(reference(&keys), &layers, false).unwrap();
+        loss.observe(&site(0, 2, 17, 5), &computed.observed()).unwrap();
+        assert_eq!(loss.finish().unwrap().double_value(&[]), 0.0);
         assert_eq!(loss.layer_losses().unwrap(), [LayerLoss { index: 0, value: 0.0 }]);
     }
 
     #[test]
-    fn no_target_wants_nothing() {
-        let options = LossOptions { target: TargetKind::None, ..LossOptions::default() };
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
-        let loss = FaceWiseLoss::new(&options, &layers, Target::None, None).unwrap();
-        assert!(!loss.wants(&site(0, 2, 17, 5)));
-        assert!(loss.finish().unwrap().is_none());
-    }
-
-    #[test]
     fn unknown_and_repeated_layers_are_refused() {
-        let (query, probs, key) = layer(1, 2, 6, 5);
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
-        let keys = ReferenceKeys::new(vec![key]).unwrap();
-        let mut loss = FaceWiseLoss::new(&LossOptions::default(), &layers, Target::Reference(&keys), None).unwrap();
+        let computed = Computed::new(1, 2, 6, 5);
+        let (layers, keys) = (one_layer(), computed.reference());
+        let mut loss = FaceWiseLoss::new(reference(&keys), &layers, false).unwrap();
         assert!(matches!(loss.finish(), Err(AttentionError::Incomplete { seen: 0, wanted: 1 })));
 
         let outside = site(1, 2, 3, 2);
         assert!(loss.wants(&outside), "an unknown layer would be missed in silence");
-        let error = loss.observe(&outside, &query, &probs).unwrap_err();
+        let error = loss.observe(&outside, &computed.observed()).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(source, "cross-attention layer 1 was observed, but the listener was made for 1 layers");
 
-        loss.add(&site(0, 2, 3, 2), &query, &probs).unwrap();
-        let twice = loss.add(&site(0, 2, 3, 2), &query, &probs);
+        loss.add(&site(0, 2, 3, 2), &computed.observed()).unwrap();
+        let twice = loss.add(&site(0, 2, 3, 2), &computed.observed());
         assert!(matches!(twice, Err(AttentionError::SeenTwice { index: 0 })));
     }
 
     #[test]
     fn wrong_shapes_are_refused() {
-        let (query, probs, key) = layer(3, 2, 6, 5);
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
-        let keys = ReferenceKeys::new(vec![key.narrow(2, 0, 4)]).unwrap();
-        let options = LossOptions::default();
-        let mut loss = FaceWiseLoss::new(&options, &layers, Target::Reference(&keys), None).unwrap();
-        let error = loss.add(&site(0, 2, 3, 2), &query, &probs).unwrap_err().to_string();
+        let computed = Computed::new(3, 2, 6, 5);
+        let layers = one_layer();
+        let keys = ReferenceKeys::new(vec![computed.key.narrow(2, 0, 4)]).unwrap();
+        let mut loss = FaceWiseLoss::new(reference(&keys), &layers, false).unwrap();
+        let error = loss.add(&site(0, 2, 3, 2), &computed.observed()).unwrap_err().to_string();
         assert_eq!(error, "the reference key tensor has shape [1, 2, 4, 7], expected [1 or 3, 2, 5, 7]");
         for wrong in [site(0, 2, 3, 3), site(0, 3, 3, 2), site(0, 2, 0, 2)] {
-            assert!(matches!(loss.add(&wrong, &query, &probs), Err(AttentionError::Shape { .. })), "{wrong:?}");
+            let refused = loss.add(&wrong, &computed.observed());
+            assert!(matches!(refused, Err(AttentionError::Shape { .. })), "{wrong:?}");
         }
-        let flat = probs.flatten(0, 1);
-        assert!(matches!(loss.add(&site(0, 2, 3, 2), &query, &flat), Err(AttentionError::Shape { .. })));
+        let (flat, short) = (computed.probs.flatten(0, 1), computed.key.narrow(2, 0, 4));
+        let whole = computed.observed();
+        for (wrong, what) in [
+            (Observed { probs: &flat, ..whole }, "the attention probabilities"),
+            (Observed { key: &short, ..whole }, "the key"),
+        ] {
+            let error = loss.add(&site(0, 2, 3, 2), &wrong).unwrap_err();
+            assert!(matches!(error, AttentionError::Shape { what: found, .. } if found == what), "{error}");
+        }
     }
 
     #[test]
-    fn settings_that_do_not_fit_are_refused() {
+    fn what_does_not_fit_the_network_is_refused() {
         let layers = LayerChoice::All.resolve(&[1, 2]).unwrap();
         let keys = ReferenceKeys::new(vec![Tensor::zeros([1, 2, 5, 7], CPU)]).unwrap();
-        let options = LossOptions::default();
-        assert!(FaceWiseLoss::new(&options, &layers, Target::Reference(&keys), None).is_err());
-        assert!(FaceWiseLoss::new(&options, &layers, Target::None, None).is_err());
-
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
-        let detached = LossOptions { detach_query: true, ..options };
-        assert!(FaceWiseLoss::new(&detached, &layers, Target::Reference(&keys), None).is_err());
-        assert!(FaceWiseLoss::new(&detached, &layers, Target::Reference(&keys), Some(&[])).is_err());
-
+        let error = FaceWiseLoss::new(reference(&keys), &layers, false).unwrap_err().to_string();
+        assert_eq!(error, "there are reference keys for 1 cross-attention layers, expected 2");
         let mask = Mask::new(&Tensor::ones([1, 1, 4, 4], CPU)).unwrap();
         for positions in [&[][..], &[vec![]]] {
-            let target = Target::Mask { mask: &mask, positions };
-            assert!(FaceWiseLoss::new(&mask_options(), &layers, target, None).is_err());
+            let error = FaceWiseLoss::new(TargetMaps::Mask { mask: &mask, positions }, &layers, false).unwrap_err();
+            assert_eq!(error.to_string(), "the learned word has no token position");
         }
     }
 
     #[test]
     fn a_mask_must_fit_batch_and_prompt() {
-        let (query, probs, _) = layer(3, 2, 6, 5);
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
+        let computed = Computed::new(3, 2, 6, 5);
+        let layers = one_layer();
         let two = Mask::new(&Tensor::ones([2, 1, 4, 4], CPU)).unwrap();
         let one = Mask::new(&Tensor::ones([1, 1, 4, 4], CPU)).unwrap();
         let cases =
             [(&two, vec![vec![1]]), (&one, vec![vec![1], vec![1]]), (&one, vec![vec![5]]), (&one, vec![vec![-1]])];
         for (mask, positions) in &cases {
-            let target = Target::Mask { mask, positions };
-            let mut loss = FaceWiseLoss::new(&mask_options(), &layers, target, None).unwrap();
-            assert!(loss.observe(&site(0, 2, 3, 2), &query, &probs).is_err(), "{positions:?}");
+            let mut loss = FaceWiseLoss::new(TargetMaps::Mask { mask, positions }, &layers, false).unwrap();
+            assert!(loss.observe(&site(0, 2, 3, 2), &computed.observed()).is_err(), "{positions:?}");
+        }
+    }
+
+    #[test]
+    fn a_detached_query_gets_no_gradient() {
+        let leaf = |tensor: &Tensor| tensor.copy().set_requires_grad(true);
+        let computed = Computed::new(1, 2, 6, 5);
+        let layers = one_layer();
+        let keys = ReferenceKeys::new(vec![computed.key.flip([2])]).unwrap();
+        for detach_query in [false, true] {
+            let (query, key) = (leaf(&computed.query), leaf(&computed.key));
+            let probs = attention_probs(&query, &key).unwrap();
+            let mut loss = FaceWiseLoss::new(reference(&keys), &layers, detach_query).unwrap();
+            loss.observe(&site(0, 2, 3, 2), &Observed { query: &query, key: &key, probs: &probs }).unwrap();
+            loss.finish().unwrap().backward();
+            assert!(key.grad().abs().max().double_value(&[]) > 0.0);
+            assert_eq!(query.grad().defined(), !detach_query);
         }
     }
 
     #[test]
     fn not_a_number_stays_visible() {
-        let (query, probs, key) = layer(1, 2, 6, 5);
-        let layers = LayerChoice::All.resolve(&[1]).unwrap();
-        let keys = ReferenceKeys::new(vec![key]).unwrap();
-        let mut loss = FaceWiseLoss::new(&LossOptions::default(), &layers, Target::Reference(&keys), None).unwrap();
-        loss.observe(&site(0, 2, 3, 2), &query, &(probs * f64::NAN)).unwrap();
-        assert!(loss.finish().unwrap().unwrap().double_value(&[]).is_nan());
+        let computed = Computed::new(1, 2, 6, 5);
+        let (layers, keys) = (one_layer(), computed.reference());
+        let mut loss = FaceWiseLoss::new(reference(&keys), &layers, false).unwrap();
+        let wrong = &computed.probs * f64::NAN;
+        loss.observe(&site(0, 2, 3, 2), &Observed { probs: &wrong, ..computed.observed() }).unwrap();
+        assert!(loss.finish().unwrap().double_value(&[]).is_nan());
     }
 }

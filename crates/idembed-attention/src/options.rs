@@ -6,15 +6,15 @@ use std::str::FromStr;
 use crate::error::{AttentionError, Result};
 use crate::layers::LayerChoice;
 
-/// Settings of [`crate::FaceWiseLoss`].
+/// Side of the latents, in pixels, at which [`Reduction::Normalised`] equals [`Reduction::Sum`]: those of a 128 x 128
+/// picture, for which the usual weight of the loss was found.
+pub const NORMAL_SIDE: i64 = 16;
+
+/// Settings of the attention loss.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LossOptions {
     /// What the attention maps are pulled to.
-    pub target: TargetKind,
-    /// Distance of two attention values (reference target only; the mask target is always a mean square).
-    pub norm: Norm,
-    /// How a layer's distances become one number (reference target only).
-    pub reduction: Reduction,
+    pub target: Target,
     /// The layers that take part.
     pub layers: LayerChoice,
     /// Lets the gradient reach the learned words through each layer's own keys only, not through what earlier layers
@@ -23,15 +23,24 @@ pub struct LossOptions {
 }
 
 /// What the attention maps are pulled to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TargetKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
     /// The maps that a reference prompt has under the same queries (arXiv 2402.00631).
-    #[default]
-    Reference,
-    /// A mask of the face: only the learned word's map, divided by its maximum (Break-A-Scene, arXiv 2305.16311).
+    Reference {
+        /// Distance of two attention values.
+        norm: Norm,
+        /// How a layer's distances become one number.
+        reduction: Reduction,
+    },
+    /// A mask of the face: only the learned word's map, divided by its maximum (Break-A-Scene, arXiv 2305.16311); always a
+    /// mean square.
     Mask,
-    /// Nothing: there is no attention loss.
-    None,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Target::Reference { norm: Norm::default(), reduction: Reduction::default() }
+    }
 }
 
 /// Distance of two attention values.
@@ -49,8 +58,11 @@ pub enum Norm {
 /// Heads, batch and then layers are always averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
-    /// Summed over pixels and tokens: fine layers weigh more than coarse ones.
+    /// Averaged over pixels, summed over tokens, and multiplied with the number of pixels that the layer has for latents of
+    /// [`NORMAL_SIDE`] squared: what [`Reduction::Sum`] gives there, and the same at any picture size.
     #[default]
+    Normalised,
+    /// Summed over pixels and tokens: fine layers weigh more than coarse ones, and large pictures more than small ones.
     Sum,
     /// Averaged over pixels, summed over tokens: every layer weighs the same at any picture size.
     PixelMean,
@@ -58,18 +70,13 @@ pub enum Reduction {
     Mean,
 }
 
-impl TargetKind {
-    const NAMES: [(Self, &'static str); 3] =
-        [(Self::Reference, "reference"), (Self::Mask, "mask"), (Self::None, "none")];
-}
-
 impl Norm {
     const NAMES: [(Self, &'static str); 2] = [(Self::Squared, "squared"), (Self::Absolute, "absolute")];
 }
 
 impl Reduction {
-    const NAMES: [(Self, &'static str); 3] =
-        [(Self::Sum, "sum"), (Self::PixelMean, "pixel-mean"), (Self::Mean, "mean")];
+    const NAMES: [(Self, &'static str); 4] =
+        [(Self::Normalised, "normalised"), (Self::Sum, "sum"), (Self::PixelMean, "pixel-mean"), (Self::Mean, "mean")];
 }
 
 fn name_of<T: PartialEq>(names: &[(T, &'static str)], value: &T) -> &'static str {
@@ -83,12 +90,6 @@ fn value_of<T: Copy>(names: &[(T, &'static str)], what: &str, text: &str) -> Res
     })
 }
 
-impl fmt::Display for TargetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(&Self::NAMES, self))
-    }
-}
-
 impl fmt::Display for Norm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(name_of(&Self::NAMES, self))
@@ -98,14 +99,6 @@ impl fmt::Display for Norm {
 impl fmt::Display for Reduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(name_of(&Self::NAMES, self))
-    }
-}
-
-impl FromStr for TargetKind {
-    type Err = AttentionError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        value_of(&Self::NAMES, "attention target", text)
     }
 }
 
@@ -131,9 +124,6 @@ mod tests {
 
     #[test]
     fn names_go_both_ways() {
-        for (kind, name) in TargetKind::NAMES {
-            assert_eq!((kind.to_string().as_str(), name.parse::<TargetKind>().unwrap()), (name, kind));
-        }
         for (norm, name) in Norm::NAMES {
             assert_eq!((norm.to_string().as_str(), name.parse::<Norm>().unwrap()), (name, norm));
         }
@@ -145,6 +135,6 @@ mod tests {
     #[test]
     fn a_wrong_name_lists_the_right_ones() {
         let error = "max".parse::<Reduction>().unwrap_err().to_string();
-        assert_eq!(error, "reduction `max`: expected sum, pixel-mean, mean");
+        assert_eq!(error, "reduction `max`: expected normalised, sum, pixel-mean, mean");
     }
 }

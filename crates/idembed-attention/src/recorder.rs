@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use idembed_diffusion::hook::{AttentionHook, Site};
-use tch::{Kind, Tensor};
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
+use tch::Kind;
 
-use crate::check::{self, Observed};
+use crate::check::{self, Sizes};
 use crate::error::{AttentionError, Result};
 use crate::layers::Layers;
 use crate::maps::{AttentionMaps, RecordedLayer, Sum};
@@ -66,9 +66,10 @@ impl MapRecorder {
         AttentionMaps::new(self.words, self.recorded, self.sums)
     }
 
-    fn add(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> Result<()> {
-        self.layers.check(site.index)?;
-        let Observed { batch, tokens } = check::observed(site, query, probs)?;
+    fn add(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> Result<()> {
+        self.layers.downscale(site.index)?;
+        let Sizes { batch, tokens } = check::sizes(site, observed)?;
+        let probs = observed.probs;
         let rows = self.rows.clone().unwrap_or(0..batch);
         if rows.end > batch {
             return Err(AttentionError::Setting(format!("rows {rows:?} are watched, but the batch has {batch}")));
@@ -103,14 +104,14 @@ impl AttentionHook for MapRecorder {
         self.layers.to_observe(site.index)
     }
 
-    fn observe(&mut self, site: &Site<'_>, query: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
-        Ok(tch::no_grad(|| self.add(site, query, probs))?)
+    fn observe(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> idembed_diffusion::Result<()> {
+        Ok(tch::no_grad(|| self.add(site, observed))?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Tensor};
 
     use super::*;
     use crate::layers::LayerChoice;
@@ -131,7 +132,8 @@ mod tests {
         let pixels = site.height * site.width;
         let probs = Tensor::zeros([1, 2, pixels, 3], CPU);
         let _ = probs.narrow(3, 1, 1).fill_(share);
-        recorder.observe(site, &Tensor::zeros([1, 2, pixels, 4], CPU), &probs)
+        let (query, key) = (Tensor::zeros([1, 2, pixels, 4], CPU), Tensor::zeros([1, 2, 3, 4], CPU));
+        recorder.observe(site, &Observed { query: &query, key: &key, probs: &probs })
     }
 
     #[test]

@@ -9,14 +9,13 @@ use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
 use idembed_diffusion::{Error, StableDiffusion, memory};
-use idembed_tokens::Identity;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::prompt_syntax::other_syntax;
+use idembed_tokens::{Identities, Identity};
 use image::RgbImage;
 
 use crate::args::{DrawArgs, NamedFile};
-use crate::failure::wrong_usage;
 use crate::forecast::Work;
 use crate::hashes::{ModelHash, sha256_of};
 use crate::models::Model;
@@ -87,7 +86,7 @@ pub(crate) struct DrawPlan {
     pub(crate) prompt: Prompt,
     /// The negative prompt.
     pub(crate) negative: String,
-    /// The identities in the order that `prompt` knows them by.
+    /// The identities, each under a name of its own.
     pub(crate) identities: Vec<NamedIdentity>,
     /// How to draw.
     pub(crate) settings: DrawSettings,
@@ -108,16 +107,15 @@ impl DrawPlan {
             size: args.size,
             batch: own.batch,
         };
-        for (index, file) in args.identities.iter().enumerate() {
-            if args.identities[..index].iter().any(|other| other.name == file.name) {
-                return Err(wrong_usage(format!("--identity {}=... is given twice", file.name)));
-            }
-        }
         let identities: Vec<NamedIdentity> =
             args.identities.iter().map(NamedIdentity::read).collect::<anyhow::Result<_>>()?;
         let names: Vec<&str> = identities.iter().map(|identity| identity.name.as_str()).collect();
-        let tokenizer = tokenizer(&model)?;
-        let prompt = Prompt::parse(prompt, &names, &tokenizer)?;
+        let prompt = Prompt::parse(prompt, &tokenizer(&model)?)?;
+        let by_name = by_name(&identities)?;
+        by_name.check(&prompt)?;
+        for name in by_name.unused(&prompt) {
+            tracing::warn!("the identity `{name}` was given, but the prompt does not say <{name}>");
+        }
         for warning in &prompt.warnings {
             tracing::warn!("{warning}");
         }
@@ -143,23 +141,19 @@ impl DrawPlan {
     /// `watched` says whether attention maps will be looked at.
     pub(crate) fn open(&self, compute: Compute, watched: bool) -> anyhow::Result<Studio> {
         let model = load(&self.model, compute)?;
-        for NamedIdentity { identity, .. } in &self.identities {
-            identity.check_base(&model, self.force)?;
-        }
         let DrawSettings { guidance, batch, .. } = self.settings;
         let bytes = |extent| memory::drawing(&model, extent, guidance > 1.0, watched);
+        let prompt = condition(&model, &self.prompt, &by_name(&self.identities)?, self.force)?;
+        let negative = model.condition(&self.negative)?;
         let work = Work { what: "drawing", size: self.settings.size_for(&model), batch, bytes: &bytes };
         let expected_memory_mib = work.announce(&model, compute)?;
-        let identities: Vec<&Identity> = self.identities.iter().map(|named| &named.identity).collect();
-        let prompt = condition(&model, &self.prompt, &identities)?;
-        let negative = model.condition(&self.negative)?;
         Ok(Studio { model, expected_memory_mib, prompt, negative, settings: self.settings })
     }
 
     /// What a picture's file says about it.
     pub(crate) fn record(&self, seed: u64, picture: &RgbImage, compute: Compute) -> PictureRecord {
-        let used = self.identities.iter().zip(&self.prompt.positions).filter(|(_, positions)| !positions.is_empty());
-        let identities = used.map(|(named, _)| IdentityRecord {
+        let used = self.identities.iter().filter(|named| self.prompt.names(&named.name));
+        let identities = used.map(|named| IdentityRecord {
             name: named.name.clone(),
             sha256: named.sha256.clone(),
             method: named.identity.method.clone(),
@@ -180,6 +174,10 @@ impl DrawPlan {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+fn by_name(identities: &[NamedIdentity]) -> idembed_tokens::Result<Identities<'_>> {
+    Identities::named(identities.iter().map(|named| (named.name.as_str(), &named.identity)))
 }
 
 /// Says what of a negative prompt does not do what it seems to.
@@ -290,8 +288,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches these words at all layers, in `stages` stages.
     pub(crate) fn new(model: &StableDiffusion, words: Vec<Word>, stages: usize) -> anyhow::Result<Watch> {
-        let downscales: Vec<i64> = model.unet.sites().iter().map(|site| site.downscale).collect();
-        let layers = idembed_attention::LayerChoice::All.resolve(&downscales)?;
+        let layers = idembed_attention::LayerChoice::All.resolve(&model.unet.downscales())?;
         let train_timesteps = model.noise_schedule.train_timesteps;
         Ok(Watch { words, layers, stages, train_timesteps, recorder: None })
     }

@@ -42,7 +42,7 @@ fn sha256_of_all(paths: &[PathBuf]) -> io::Result<String> {
             }
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hasher.finalize()))
 }
 
 /// The hash of a model: that of its U-Net's weight file, or of its shards one after the other in the order of their

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use idembed_diffusion::StableDiffusion;
+use idembed_tokens::report::{SENSIBLE_RATIOS, gradient_ratio};
 use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, StepReport, Trainer};
 use image::RgbImage;
 
@@ -85,7 +86,10 @@ impl Lesson {
         drop(progress);
         let steps_here = self.config.steps - first;
         tracing::info!("learned {steps_here} steps in {}", duration(seconds));
-        Ok(Learned { identity, history: trainer.history().clone(), measured, prepare_seconds, seconds, steps_here })
+        let history = trainer.history().clone();
+        let learned = Learned { identity, history, measured, prepare_seconds, seconds, steps_here };
+        learned.warn_of_lambda();
+        Ok(learned)
     }
 }
 
@@ -98,6 +102,22 @@ impl Learned {
     /// The attention loss before lambda, averaged in the same way.
     pub(crate) fn attention_loss(&self) -> Option<f64> {
         last_mean(&self.history.attention)
+    }
+
+    /// How strongly the attention loss pulled beside the noise loss.
+    pub(crate) fn gradient_ratio(&self) -> Option<f64> {
+        gradient_ratio(self.measured.iter().map(|(_, measured)| measured))
+    }
+
+    /// Says so if one of the two losses had next to no say.
+    fn warn_of_lambda(&self) {
+        let Some(ratio) = self.gradient_ratio().filter(|ratio| !SENSIBLE_RATIOS.contains(ratio)) else { return };
+        let (too, other) = if ratio < 1.0 { ("weakly", "larger") } else { ("strongly", "smaller") };
+        tracing::warn!(
+            "the attention loss pulled very {too}: its gradient was {ratio:.2e} times the noise loss's; try a {other} \
+             --lambda than {}",
+            self.identity.lambda
+        );
     }
 
     /// The leakage, averaged over the last tenth of its measurements.

@@ -52,11 +52,12 @@ impl Conditioning {
 
     /// Different states in different timestep ranges.
     ///
-    /// The pieces are put in order, noisiest first; the last one also serves every timestep below it.
-    /// Returns `None` if there is no piece.
-    pub fn staged(mut pieces: Vec<Piece>) -> Option<Self> {
-        pieces.sort_by(|a, b| b.from_timestep.total_cmp(&a.from_timestep));
-        (!pieces.is_empty()).then_some(Conditioning { pieces })
+    /// `cleanest` serves from timestep 0 on, and `noisier` pieces, in any order, from their own timesteps on.
+    pub fn staged(cleanest: TextStates, noisier: impl IntoIterator<Item = Piece>) -> Self {
+        let mut conditioning = Conditioning::constant(cleanest);
+        conditioning.pieces.extend(noisier);
+        conditioning.pieces.sort_by(|a, b| b.from_timestep.total_cmp(&a.from_timestep));
+        conditioning
     }
 
     /// The pieces, noisiest first.

@@ -72,7 +72,7 @@ pub enum Error {
     OtherWeights(idembed_weights::Error),
     /// The tokenizer or the text encoder refused something.
     #[error(transparent)]
-    Clip(idembed_clip::Error),
+    Clip(Box<idembed_clip::Error>),
     /// A tensor given to this crate has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {
@@ -139,8 +139,12 @@ impl From<idembed_clip::Error> for Error {
         match error {
             Source::Weights(error) => error.into(),
             Source::Unsupported(what) => Error::Unsupported { what, hint: None },
+            Source::NoTokenizer { folder } => {
+                let what = "the tokenizer needs vocab.json and merges.txt, or tokenizer.json".to_owned();
+                Error::Layout { path: folder, what }
+            }
             Source::Torch(error) => Error::Torch(error),
-            other => Error::Clip(other),
+            other => Error::Clip(Box::new(other)),
         }
     }
 }
@@ -150,7 +154,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Unsupported { hint, .. } => *hint,
-            Error::Layout { .. } | Error::Clip(idembed_clip::Error::NoTokenizer { .. }) => {
+            Error::Layout { .. } => {
                 Some("give a folder that holds model_index.json, tokenizer/, text_encoder/, unet/, vae/ and scheduler/")
             }
             Error::Weights { source, .. } => source.hint(),

@@ -1,5 +1,4 @@
-//! Multi-head attention, split so that the probabilities can be seen: `attend(attention_probs(q, k), v)` equals
-//! `fused_attention(q, k, v)` but for rounding.
+//! Multi-head attention: fused for computing, and its probabilities alone for those who watch.
 //!
 //! All tensors are `[batch, heads, positions, head_dim]`.
 
@@ -22,16 +21,6 @@ pub fn attention_probs(query: &Tensor, key: &Tensor) -> Result<Tensor> {
     let (query, key) = (query.f_to_kind(Kind::Float)?, key.f_to_kind(Kind::Float)?);
     let scores = query.f_mul_scalar(scale)?.f_matmul(&key.f_transpose(-2, -1)?)?;
     scores.f_softmax(-1, Kind::Float)
-}
-
-/// Weighs the values with explicit probabilities.
-///
-/// # Shapes
-/// - `probs`: `[batch, heads, n, tokens]`
-/// - `value`: `[batch, heads, tokens, head_dim]`
-/// - returns: `[batch, heads, n, head_dim]` in the format of `value`
-pub fn attend(probs: &Tensor, value: &Tensor) -> Result<Tensor> {
-    probs.f_to_kind(value.kind())?.f_matmul(value)
 }
 
 /// libtorch's fused attention; `causal` hides later positions.

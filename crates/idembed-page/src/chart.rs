@@ -1,20 +1,43 @@
-//! Line charts as inline SVG.
+//! Line charts as inline SVG, drawn by plotters.
 
-use std::fmt::Write as _;
+use std::ops::Range;
 
-use super::escape;
-use super::ticks::{labelled, linear_ticks, log_ticks, significant};
+use maud::{Markup, PreEscaped, Render, html};
+use plotters::coord::Shift;
+use plotters::coord::combinators::{BindKeyPoints, IntoLogRange};
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::data::float::pretty_print_float;
+use plotters::prelude::*;
 
-const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 66.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 46.0;
-/// Number of colours that the style sheet has for lines.
-const COLOURS: usize = 6;
+type Points = Vec<(f64, f64)>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// Coordinates to a pixel on the page: plotters rounds to whole ones.
+const UNIT: u32 = 4;
+/// Width and height in pixels.
+const SIZE: (u32, u32) = (860, 310);
+/// The colours of the lines, in turn. Style sheets find what has one of these colours by its name, and replace it where
+/// the page is dark.
+const LINES: [RGBColor; 6] = [
+    RGBColor(0x25, 0x63, 0xeb),
+    RGBColor(0xd9, 0x48, 0x0f),
+    RGBColor(0x2b, 0x8a, 0x3e),
+    RGBColor(0x86, 0x2e, 0x9c),
+    RGBColor(0x0b, 0x72, 0x85),
+    RGBColor(0xc2, 0x25, 0x5c),
+];
+const GRID: RGBColor = RGBColor(0xe2, 0xe2, 0xe7);
+const AXIS: RGBColor = RGBColor(0x63, 0x63, 0x6b);
+/// How much of its colour the values behind a smoothed line have.
+const PALE: f64 = 0.3;
 /// More points than this on one line cannot be told apart; they are averaged in groups.
 const MAX_POINTS: usize = 1200;
+/// Where a logarithmic axis has its marks, times powers of ten.
+const LOG_MARKS: [f64; 3] = [1.0, 2.0, 5.0];
+/// Values beyond this magnitude are gaps, as those that are not finite, and so are those below its inverse on a
+/// logarithmic axis: the room around them could leave the range of numbers.
+const HUGE: f64 = 1e100;
 
 /// A line chart.
 #[derive(Clone, Debug)]
@@ -30,7 +53,7 @@ pub struct Chart {
 #[derive(Clone, Debug)]
 struct Series {
     name: String,
-    points: Vec<(f64, f64)>,
+    points: Points,
 }
 
 impl Chart {
@@ -64,152 +87,141 @@ impl Chart {
         self
     }
 
-    /// The chart with its title and legend.
-    pub(super) fn html(&self) -> String {
-        let mut html = format!("<div class=\"chart\"><h3>{}</h3>\n<ul class=\"legend\">", escape(&self.title));
-        for (index, series) in self.series.iter().enumerate() {
-            let colour = index % COLOURS;
-            let _ = write!(html, "<li><i class=\"b{colour}\"></i>{}</li>", escape(&series.name));
-        }
-        html.push_str("</ul>\n");
-        html.push_str(&self.svg());
-        html.push_str("</div>\n");
-        html
-    }
-
-    fn svg(&self) -> String {
-        let (title, height) = (escape(&self.title), HEIGHT + TOP);
-        let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n");
-        let raw: Vec<Vec<(f64, f64)>> = self.series.iter().map(|series| self.drawable(&series.points)).collect();
-        let Some(frame) = Frame::around(&raw, self.log) else {
-            let (x, y) = (WIDTH / 2.0, HEIGHT / 2.0);
-            let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">no values</text></svg>");
-            return svg;
+    /// The drawing, or none if there is no value to draw.
+    fn svg(&self) -> Option<String> {
+        let lines: Vec<Points> = self.series.iter().map(|series| self.drawable(&series.points)).collect();
+        let (x, y) = ranges(&lines, self.log)?;
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, (UNIT * SIZE.0, UNIT * SIZE.1)).into_drawing_area();
+        // Less than a decade looks much the same on a linear axis, and there the marks are round.
+        let drawn = if self.log && y.end / y.start >= 10.0 {
+            let marks = log_marks(&y);
+            self.draw(&area, x, y.log_scale().with_key_points(marks), &lines)
+        } else {
+            self.draw(&area, x, y, &lines)
         };
-        self.draw_axes(&mut svg, &frame);
-        for (index, points) in raw.iter().enumerate() {
-            let colour = index % COLOURS;
-            if self.smoothing > 1 {
-                let path = frame.path(&thinned(points));
-                let _ = writeln!(svg, "<path class=\"line raw c{colour}\" d=\"{path}\"/>");
-            }
-        }
-        // All smooth lines lie above all pale ones.
-        for (index, points) in raw.iter().enumerate() {
-            let path = frame.path(&thinned(&smooth(points, self.smoothing)));
-            let _ = writeln!(svg, "<path class=\"line c{}\" d=\"{path}\"/>", index % COLOURS);
-        }
-        svg.push_str("</svg>\n");
-        svg
+        drawn.expect("text is written into a string and measured without fonts");
+        drop(area);
+        Some(svg)
     }
 
     /// The points with every value that cannot be drawn turned into a gap.
-    fn drawable(&self, points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-        let value = |y: f64| if self.log && y <= 0.0 { f64::NAN } else { y };
-        points.iter().filter(|(x, _)| x.is_finite()).map(|&(x, y)| (x, value(y))).collect()
+    fn drawable(&self, points: &[(f64, f64)]) -> Points {
+        let can_be_drawn = |y: f64| y.abs() < HUGE && !(self.log && y < HUGE.recip());
+        let value = |y: f64| if can_be_drawn(y) { y } else { f64::NAN };
+        points.iter().filter(|(x, _)| x.abs() < HUGE).map(|&(x, y)| (x, value(y))).collect()
     }
 
-    fn draw_axes(&self, svg: &mut String, frame: &Frame) {
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        for (value, label) in frame.y_ticks() {
-            let y = frame.y(value);
-            let _ = write!(svg, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
-            let (x, y) = (LEFT - 8.0, y + 4.0);
-            let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{label}</text>");
+    fn draw<Y>(&self, area: &Area<'_>, x: Range<f64>, y: Y, lines: &[Points]) -> Drawn
+    where
+        Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    {
+        let mut chart = ChartBuilder::on(area)
+            .margin_top(10 * UNIT)
+            .margin_right(24 * UNIT)
+            .margin_left(4 * UNIT)
+            .x_label_area_size(46 * UNIT)
+            .y_label_area_size(68 * UNIT)
+            .build_cartesian_2d(x, y)?;
+        let letters = ("sans-serif", 15 * UNIT).into_font().color(&AXIS);
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID.stroke_width(UNIT))
+            .axis_style(AXIS.stroke_width(UNIT))
+            .set_all_tick_mark_size(5 * UNIT)
+            .x_labels(9)
+            .y_labels(6)
+            .x_label_formatter(&|x| number(*x))
+            .y_label_formatter(&|y| number(*y))
+            .label_style(letters)
+            .x_desc(&self.x_label)
+            .y_desc(&self.y_label)
+            .draw()?;
+        let colours = || LINES.into_iter().cycle();
+        if self.smoothing > 1 {
+            for (points, colour) in lines.iter().zip(colours()) {
+                for run in runs(&thinned(points)) {
+                    chart.draw_series(LineSeries::new(run, colour.mix(PALE).stroke_width(UNIT)))?;
+                }
+            }
         }
-        for (value, label) in labelled(&linear_ticks(frame.x_low, frame.x_high, 8)) {
-            let (x, below, label_y) = (frame.x(value), bottom + 5.0, bottom + 20.0);
-            let _ = write!(svg, "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{bottom}\" y2=\"{below}\"/>");
-            let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{label_y}\" text-anchor=\"middle\">{label}</text>");
+        // All smooth lines lie above all pale ones.
+        for (points, colour) in lines.iter().zip(colours()) {
+            for run in runs(&thinned(&smooth(points, self.smoothing))) {
+                chart.draw_series(LineSeries::new(run, colour.stroke_width(2 * UNIT)))?;
+            }
         }
-        let _ = writeln!(svg, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{bottom}\" y2=\"{bottom}\"/>");
-        let (middle, label_y) = ((LEFT + right) / 2.0, bottom + 40.0);
-        let x_label = escape(&self.x_label);
-        let _ = writeln!(svg, "<text x=\"{middle}\" y=\"{label_y}\" text-anchor=\"middle\">{x_label}</text>");
-        let (middle, y_label) = ((TOP + bottom) / 2.0, escape(&self.y_label));
-        let _ = writeln!(
-            svg,
-            "<text transform=\"translate(14 {middle}) rotate(-90)\" text-anchor=\"middle\">{y_label}</text>"
-        );
+        area.present()
     }
 }
 
-/// The ranges of the two axes; with a logarithmic axis, `y_low` and `y_high` are logarithms.
-struct Frame {
-    x_low: f64,
-    x_high: f64,
-    y_low: f64,
-    y_high: f64,
-    log: bool,
+impl Render for Chart {
+    /// The chart with its title and legend.
+    fn render(&self) -> Markup {
+        html! {
+            div.chart {
+                h3 { (self.title) }
+                ul.legend {
+                    @for (series, colour) in self.series.iter().zip((0..LINES.len()).cycle()) {
+                        li { i class={ "b" (colour) } {} (series.name) }
+                    }
+                }
+                @match self.svg() {
+                    Some(svg) => div role="img" aria-label=(self.title) { (PreEscaped(svg)) },
+                    None => p { "no values" },
+                }
+            }
+        }
+    }
 }
 
-impl Frame {
-    /// The frame that holds all finite points, or none if there are none.
-    fn around(lines: &[Vec<(f64, f64)>], log: bool) -> Option<Frame> {
-        let finite = || lines.iter().flatten().filter(|(_, y)| y.is_finite());
-        let mut ranges = [(f64::INFINITY, f64::NEG_INFINITY); 2];
-        for &(x, y) in finite() {
-            for ((low, high), value) in ranges.iter_mut().zip([x, if log { y.log10() } else { y }]) {
-                *low = low.min(value);
-                *high = high.max(value);
-            }
-        }
-        let [(x_low, x_high), (y_low, y_high)] = ranges;
-        if x_low > x_high {
-            return None;
-        }
-        let (x_low, x_high) = widened(x_low, x_high, 0.0);
-        let (mut y_low, y_high) = widened(y_low, y_high, 0.05);
-        if !log && y_low < 0.0 && finite().all(|&(_, y)| y >= 0.0) {
-            y_low = 0.0;
-        }
-        Some(Frame { x_low, x_high, y_low, y_high, log })
+/// The ranges of both axes around all finite points, or none if there are none.
+fn ranges(lines: &[Points], log: bool) -> Option<(Range<f64>, Range<f64>)> {
+    let finite = || lines.iter().flatten().filter(|(_, y)| y.is_finite());
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        let first = values.next()?;
+        Some(values.fold((first, first), |(low, high), value| (low.min(value), high.max(value))))
+    };
+    let (low, high) = range(&mut finite().map(|point| point.0))?;
+    let x = widened(low, high, 0.0);
+    let (low, high) = range(&mut finite().map(|point| point.1))?;
+    if log {
+        let logarithm = widened(low.log10(), high.log10(), 0.05);
+        return Some((x, 10_f64.powf(logarithm.start)..10_f64.powf(logarithm.end)));
     }
-
-    fn x(&self, value: f64) -> f64 {
-        LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (WIDTH - LEFT - RIGHT)
+    let mut y = widened(low, high, 0.05);
+    if low >= 0.0 {
+        y.start = y.start.max(0.0);
     }
-
-    fn y(&self, value: f64) -> f64 {
-        let value = if self.log { value.log10() } else { value };
-        HEIGHT - BOTTOM - (value - self.y_low) / (self.y_high - self.y_low) * (HEIGHT - BOTTOM - TOP)
-    }
-
-    fn y_ticks(&self) -> Vec<(f64, String)> {
-        if !self.log {
-            return labelled(&linear_ticks(self.y_low, self.y_high, 5));
-        }
-        let ticks = log_ticks(self.y_low, self.y_high);
-        if ticks.len() >= 2 {
-            return ticks.into_iter().map(|tick| (tick, significant(tick))).collect();
-        }
-        // Less than a decade: evenly spaced values serve better.
-        labelled(&linear_ticks(10_f64.powf(self.y_low), 10_f64.powf(self.y_high), 5))
-    }
-
-    /// The points as an SVG path; a value that is not finite interrupts it.
-    fn path(&self, points: &[(f64, f64)]) -> String {
-        let mut path = String::new();
-        let mut pen_down = false;
-        for &(x, y) in points {
-            if y.is_finite() {
-                let _ = write!(path, "{}{:.1} {:.1}", if pen_down { 'L' } else { 'M' }, self.x(x), self.y(y));
-            }
-            pen_down = y.is_finite();
-        }
-        path
-    }
+    Some((x, y))
 }
 
 /// A range with `share` of its length added at each end; an empty one becomes a range around its value.
-fn widened(low: f64, high: f64, share: f64) -> (f64, f64) {
-    if high > low {
-        let room = (high - low) * share;
-        (low - room, high + room)
-    } else {
-        let room = (low.abs() * 0.1).max(0.5);
-        (low - room, high + room)
-    }
+fn widened(low: f64, high: f64, share: f64) -> Range<f64> {
+    let room = if high > low { (high - low) * share } else { (low.abs() * 0.1).max(0.5) };
+    low - room..high + room
+}
+
+/// Powers of ten within a range, with their two- and fivefold where there are few.
+fn log_marks(range: &Range<f64>) -> Vec<f64> {
+    let (low, high) = (range.start.log10(), range.end.log10());
+    let factors = if high - low < 2.5 { &LOG_MARKS[..] } else { &LOG_MARKS[..1] };
+    let every = (((high - low) / 7.0).ceil() as i32).max(1);
+    let decades = (low.floor() as i32..=high.ceil() as i32).filter(|decade| decade % every == 0);
+    let marks = decades.flat_map(|decade| factors.iter().map(move |factor| factor * 10_f64.powi(decade)));
+    marks.filter(|mark| range.contains(mark)).collect()
+}
+
+/// A number in the shortest form that is easy to read.
+fn number(value: f64) -> String {
+    pretty_print_float(value, !(1e-3..1e6).contains(&value.abs()))
+}
+
+/// The stretches of points between the gaps.
+fn runs(points: &[(f64, f64)]) -> impl Iterator<Item = Points> {
+    points.split(|point| !point.1.is_finite()).filter(|run| !run.is_empty()).map(<[_]>::to_vec)
 }
 
 /// A straight line fitted to the `window` neighbours around each point, read at that point. Gaps stay gaps.
@@ -246,8 +258,13 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
+
+    fn chart(values: &[f64]) -> Chart {
+        Chart::new("t", "x", "y").series("s", values.iter().enumerate().map(|(x, &y)| (x as f64, y)))
+    }
 
     #[test]
     fn smoothing_keeps_lines_straight_and_gaps_open() {
@@ -264,40 +281,57 @@ mod tests {
 
     #[test]
     fn gaps_interrupt_the_line() {
-        let values = [1.0, 2.0, f64::NAN, 3.0, f64::INFINITY, 2.0];
-        let svg =
-            Chart::new("t", "x", "y").series("s", values.into_iter().enumerate().map(|(x, y)| (x as f64, y))).svg();
-        let path = svg.split(" d=\"").nth(1).map(|rest| rest.split('"').next().unwrap_or_default()).unwrap_or_default();
-        assert_eq!((path.matches('M').count(), path.matches('L').count()), (3, 1), "{path}");
+        let svg = chart(&[1.0, 2.0, f64::NAN, 3.0, 4.0, f64::INFINITY, 2.0]).svg().unwrap();
+        let lines: Vec<&str> = svg.lines().filter(|line| line.contains("#2563EB")).collect();
+        assert_eq!(lines.len(), 3, "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }
 
     #[test]
     fn any_values_give_a_chart() {
-        let cases: [&[f64]; 9] = [
-            &[],
-            &[f64::NAN],
-            &[5.0],
-            &[0.0, 0.0, 0.0],
-            &[1e-300, 1e300],
-            &[-1.0, -2.0],
-            &[1e-9, 2e-9, 3e-9],
-            &[f64::MAX, f64::MIN],
-            &[7.0, 7.0],
+        let cases: [(&[f64], bool); 9] = [
+            (&[], false),
+            (&[f64::NAN], false),
+            (&[5.0], true),
+            (&[0.0, 0.0, 0.0], true),
+            (&[1e-99, 1e99], true),
+            (&[-1.0, -2.0], true),
+            (&[1e-9, 2e-9, 3e-9], true),
+            (&[f64::MAX, f64::MIN], false),
+            (&[7.0, 7.0], true),
         ];
-        for values in cases {
-            for log in [false, true] {
-                let points = values.iter().enumerate().map(|(x, y)| (x as f64, *y));
-                let chart = Chart::new("t", "x", "y").series("s", points).smoothed(3);
-                let svg = if log { chart.log().svg() } else { chart.svg() };
-                assert!(svg.ends_with("</svg>\n") && svg.len() < 20_000, "{values:?}: {} bytes", svg.len());
+        for (values, drawn) in cases {
+            for chart in [chart(values).smoothed(3), chart(values).smoothed(3).log()] {
+                let above_zero = values.iter().any(|value| *value > 0.0);
+                let svg = chart.svg();
+                assert_eq!(svg.is_some(), drawn && (above_zero || !chart.log), "{values:?}");
+                assert!(svg.is_none_or(|svg| svg.ends_with("</svg>\n") && svg.len() < 20_000), "{values:?}");
             }
         }
+        assert!(chart(&[]).render().into_string().contains("no values"));
     }
 
     #[test]
-    fn many_points_make_a_short_path() {
-        let points = (0..100_000).map(|x| (f64::from(x), f64::from(x % 7)));
-        assert!(Chart::new("t", "x", "y").series("s", points).smoothed(50).svg().len() < 60_000);
+    fn marks_of_a_logarithmic_axis_are_round_and_few() {
+        let marks = |low, high| log_marks(&(low..high)).into_iter().map(number).collect::<Vec<_>>();
+        assert_eq!(marks(6e-4, 1.2), ["0.001", "0.01", "0.1", "1"]);
+        assert_eq!(marks(0.9, 11.0), ["1", "2", "5", "10"]);
+        assert!(log_marks(&(1e-30..1e10)).len() <= 8);
+        assert_eq!([0.02, 25.0, 1e-6, 2.5e7].map(number), ["0.02", "25", "1e-6", "2.5e7"]);
+    }
+
+    #[test]
+    fn many_points_make_a_short_chart() {
+        let points: Vec<f64> = (0..100_000).map(|x| f64::from(x % 7)).collect();
+        assert!(chart(&points).smoothed(50).svg().unwrap().len() < 60_000);
+    }
+
+    #[test]
+    fn the_style_sheet_knows_every_colour() {
+        let style = include_str!("style.css");
+        for RGBColor(red, green, blue) in LINES.into_iter().chain([GRID, AXIS]) {
+            let rule = format!("[stroke=\"#{red:02X}{green:02X}{blue:02X}\"]");
+            assert!(style.contains(&rule), "{rule}");
+        }
     }
 }

@@ -15,7 +15,9 @@ use crate::trainer::Trainer;
 use crate::{Result, TokensError};
 
 /// The format that this program writes and reads.
-pub const FORMAT: &str = "idembed-checkpoint/1";
+///
+/// Version 1 drew timesteps in another way: its runs cannot go on as they began.
+pub const FORMAT: &str = "idembed-checkpoint/2";
 
 /// Far above any real checkpoint: the largest text encoders give some 100 MB.
 const SIZE_LIMIT: u64 = 4 << 30;
@@ -25,6 +27,8 @@ const WHAT: &str = "checkpoint";
 /// Before each setting's name in the metadata.
 const RUN_PREFIX: &str = "run.";
 
+const LOSS_SCALE: &str = "loss_scale";
+
 type FileResult<T> = std::result::Result<T, FileError>;
 
 /// What a checkpoint says of its run.
@@ -32,6 +36,8 @@ type FileResult<T> = std::result::Result<T, FileError>;
 pub struct CheckpointInfo {
     /// Steps done.
     pub step: usize,
+    /// What the losses are multiplied with before their gradients are computed.
+    pub loss_scale: f64,
     /// Settings and inputs of the run, by name.
     pub run: BTreeMap<String, String>,
 }
@@ -60,6 +66,7 @@ impl Trainer<'_> {
         file.tensors.insert("history.attention".to_owned(), Tensor::f_from_slice(&self.history.attention)?);
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
         file.metadata.insert("step".to_owned(), self.step.to_string());
+        file.metadata.insert(LOSS_SCALE.to_owned(), self.loss_scale.to_string());
         file.metadata.extend(self.run_fields().into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
         Ok(file.write(path)?)
     }
@@ -95,6 +102,7 @@ impl Trainer<'_> {
         }
         self.optimizer = AdamW::restore(self.config.optimizer(), steps, moments);
         self.step = info.step;
+        self.loss_scale = info.loss_scale;
         self.history = history;
         Ok(())
     }
@@ -114,8 +122,13 @@ fn parse(file: &TensorFile) -> FileResult<CheckpointInfo> {
     }
     let step = text("step")?;
     let step = step.parse().map_err(|_| bad_step(step))?;
+    let loss_scale = text(LOSS_SCALE)?;
+    let loss_scale =
+        loss_scale.parse().ok().filter(|scale: &f64| scale.is_finite() && *scale > 0.0).ok_or_else(|| {
+            FileError::Value { key: LOSS_SCALE, got: loss_scale.clone(), expected: "a number above 0".to_owned() }
+        })?;
     let run = file.metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(RUN_PREFIX)?, value)));
-    Ok(CheckpointInfo { step, run: run.map(|(key, value)| (key.to_owned(), value.clone())).collect() })
+    Ok(CheckpointInfo { step, loss_scale, run: run.map(|(key, value)| (key.to_owned(), value.clone())).collect() })
 }
 
 fn bad_step(got: &str) -> FileError {

@@ -1,10 +1,11 @@
 //! The settings of one learning run.
 
+use idembed_attention::Target;
 use idembed_optimizer::{AdamWConfig, Decay, LearningRate};
 
-use crate::method::Method;
+use crate::method::{Learns, Method};
 use crate::module::ModuleConfig;
-use crate::objective::ObjectiveOptions;
+use crate::objective::{AttentionOptions, ObjectiveOptions};
 use crate::prompt::is_identity_name;
 use crate::{Result, TokensError};
 
@@ -50,21 +51,24 @@ pub struct LearnConfig {
     /// Size of the token module, where the method has one.
     pub module: ModuleConfig,
     /// Every how many steps the two gradient norms and the leakage are measured: each measurement costs one more
-    /// backward pass. 0 for never. Has no influence on what is learned.
+    /// backward pass through the attention loss. 0 for never. Has no influence on what is learned.
     pub log_every: usize,
 }
 
 impl LearnConfig {
     /// The defaults of a method.
     pub fn new(name: &str, class: &str, method: Method) -> Self {
-        let spec = method.spec();
+        let stages = match method.spec().learns {
+            Learns::Vector => 1,
+            Learns::Tokens { stages } => stages,
+        };
         LearnConfig {
             name: name.to_owned(),
             class: class.to_owned(),
             method,
-            stages: spec.default_stages,
+            stages,
             template: DEFAULT_TEMPLATE.to_owned(),
-            objective: ObjectiveOptions { lambda: spec.default_lambda, ..ObjectiveOptions::default() },
+            objective: ObjectiveOptions::of(method),
             steps: 200,
             batch: 2,
             learning_rate: 0.05,
@@ -79,14 +83,9 @@ impl LearnConfig {
         }
     }
 
-    /// Whether the attention loss takes part.
-    pub fn uses_attention_loss(&self) -> bool {
-        self.objective.has_attention_term()
-    }
-
-    /// The weight of the attention loss, 0 if it takes no part.
-    pub fn effective_lambda(&self) -> f64 {
-        if self.uses_attention_loss() { self.objective.lambda } else { 0.0 }
+    /// The weight of the attention loss, 0 if there is none.
+    pub fn lambda(&self) -> f64 {
+        self.objective.attention.as_ref().map_or(0.0, |attention| attention.lambda)
     }
 
     /// The learning rate at every step.
@@ -117,14 +116,15 @@ impl LearnConfig {
     /// # Errors
     /// The first setting that is out of range.
     pub fn check(&self) -> Result<()> {
-        let spec = self.method.spec();
+        let staged = matches!(self.method.spec().learns, Learns::Tokens { .. });
+        let lambda = self.objective.attention.as_ref().map(|attention| attention.lambda);
         self.template_parts()?;
         let finite = |value: f64| value.is_finite() && value >= 0.0;
         let checks = [
             (is_identity_name(&self.name), "name", self.name.clone(), "letters, digits, - and _"),
             (!self.class.trim().is_empty(), "class", format!("`{}`", self.class), "a word"),
             (self.stages >= 1, "stages", self.stages.to_string(), "1 or more"),
-            (spec.staged || self.stages == 1, "stages", self.stages.to_string(), "1 for this method"),
+            (staged || self.stages == 1, "stages", self.stages.to_string(), "1 for this method"),
             (self.steps >= 1, "steps", self.steps.to_string(), "1 or more"),
             (self.batch >= 1, "batch", self.batch.to_string(), "1 or more"),
             (
@@ -133,7 +133,12 @@ impl LearnConfig {
                 self.learning_rate.to_string(),
                 "a number above 0",
             ),
-            (finite(self.objective.lambda), "lambda", self.objective.lambda.to_string(), "0 or more"),
+            (
+                lambda.is_none_or(|lambda| finite(lambda) && lambda > 0.0),
+                "lambda",
+                self.lambda().to_string(),
+                "above 0",
+            ),
             (finite(self.weight_decay), "weight decay", self.weight_decay.to_string(), "0 or more"),
             (
                 finite(self.clip_norm) && self.clip_norm > 0.0,
@@ -151,19 +156,13 @@ impl LearnConfig {
 
     /// Every setting that influences the result, as name and value; numbers are written so that no digit is lost.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
-        let attention = &self.objective.attention;
-        vec![
+        let mut fields = vec![
             ("name", self.name.clone()),
             ("class", self.class.clone()),
             ("method", self.method.to_string()),
             ("stages", self.stages.to_string()),
             ("template", self.template.clone()),
-            ("lambda", self.objective.lambda.to_string()),
-            ("attention-target", attention.target.to_string()),
-            ("attention-norm", attention.norm.to_string()),
-            ("attention-reduction", attention.reduction.to_string()),
-            ("attention-layers", attention.layers.to_string()),
-            ("detach-query", attention.detach_query.to_string()),
+            ("lambda", self.lambda().to_string()),
             ("masked-noise", self.objective.masked_noise.to_string()),
             ("steps", self.steps.to_string()),
             ("batch", self.batch.to_string()),
@@ -176,7 +175,20 @@ impl LearnConfig {
             ("mirror", self.mirror.to_string()),
             ("module-heads", self.module.heads.to_string()),
             ("module-expansion", self.module.expansion.to_string()),
-        ]
+        ];
+        if let Some(AttentionOptions { loss, .. }) = &self.objective.attention {
+            match loss.target {
+                Target::Reference { norm, reduction } => fields.extend([
+                    ("attention-target", "reference".to_owned()),
+                    ("attention-norm", norm.to_string()),
+                    ("attention-reduction", reduction.to_string()),
+                ]),
+                Target::Mask => fields.push(("attention-target", "mask".to_owned())),
+            }
+            fields.push(("attention-layers", loss.layers.to_string()));
+            fields.push(("detach-query", loss.detach_query.to_string()));
+        }
+        fields
     }
 }
 

@@ -5,6 +5,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::{Conditioning, Piece, TextStates, stage_of};
 use tch::{Kind, Tensor};
 
+use crate::identities::Identities;
 use crate::prompt::Prompt;
 use crate::{Identity, Result};
 
@@ -52,69 +53,69 @@ struct Reading {
 
 /// The conditioning of a prompt with identities, without gradient.
 ///
-/// `identities` stand in the order of the names that `prompt` was parsed with. Where identities have different numbers
-/// of stages, the timesteps are split wherever any of them changes. Texts that are the same (an identity whose K and V
-/// rows agree, two stages that agree) are encoded once.
+/// Where identities have different numbers of stages, the timesteps are split wherever any of them changes. Texts that are
+/// the same (an identity whose K and V rows agree, two stages that agree) are encoded once.
+///
+/// `force` lets identities of another model pass where the shapes allow ([`Identity::check_base`]).
 ///
 /// # Errors
-/// Rows that do not have the text encoder's width.
-pub fn condition(model: &StableDiffusion, prompt: &Prompt, identities: &[&Identity]) -> Result<Conditioning> {
-    let used: Vec<usize> = (0..identities.len()).filter(|&index| !prompt.positions[index].is_empty()).collect();
-    for &index in &used {
-        let (got, expected) = (identities[index].hidden(), model.text_encoder.hidden_size());
-        if got != expected {
-            return Err(crate::TokensError::OtherHidden { name: identities[index].name.clone(), got, expected });
-        }
-    }
-    let used: Vec<(&Identity, &[i64])> =
-        used.into_iter().map(|index| (identities[index], prompt.positions[index].as_slice())).collect();
+/// The prompt names an identity that is not given, or one that does not belong to this model.
+pub fn condition(
+    model: &StableDiffusion,
+    prompt: &Prompt,
+    identities: &Identities<'_>,
+    force: bool,
+) -> Result<Conditioning> {
+    let used = prompt.placeholders.iter().map(|placeholder| {
+        let identity = identities.get(&placeholder.name)?;
+        identity.check_base(model, force)?;
+        Ok((identity, placeholder.positions.as_slice()))
+    });
+    let used: Vec<(&Identity, &[i64])> = used.collect::<Result<_>>()?;
 
-    let starts = piece_starts(used.iter().map(|(identity, _)| (identity.stages(), identity.train_timesteps)));
+    let changes = stage_changes(used.iter().map(|(identity, _)| (identity.stages(), identity.train_timesteps)));
     let mut readings: Vec<Reading> = Vec::new();
-    let mut index_of = |reading: Reading| {
-        readings.iter().position(|known| *known == reading).unwrap_or_else(|| {
+    let mut reading_at = |timestep: f64, value: bool| -> Result<usize> {
+        let rows = used.iter().map(|(identity, _)| canonical_row(identity, timestep, value));
+        let reading = Reading { rows: rows.collect::<Result<_>>()? };
+        Ok(readings.iter().position(|known| *known == reading).unwrap_or_else(|| {
             readings.push(reading);
             readings.len() - 1
-        })
+        }))
     };
-    let mut pieces: Vec<(f64, usize, usize)> = Vec::with_capacity(starts.len());
-    for (index, &from) in starts.iter().enumerate() {
-        let inside = match starts.get(index + 1) {
-            Some(next) => (from + next) / 2.0,
-            None => from + 0.5,
-        };
-        let mut reading = |value: bool| -> Result<usize> {
-            let rows = used.iter().map(|(identity, _)| canonical_row(identity, inside, value));
-            Ok(index_of(Reading { rows: rows.collect::<Result<_>>()? }))
-        };
-        pieces.push((from, reading(false)?, reading(true)?));
-    }
+    // The keys' and the values' reading between one change and the next.
+    let mut between = |from: f64, to: Option<&f64>| -> Result<[usize; 2]> {
+        let inside = to.map_or(from + 0.5, |to| (from + to) / 2.0);
+        Ok([reading_at(inside, false)?, reading_at(inside, true)?])
+    };
+    let cleanest = between(0.0, changes.first())?;
+    let noisier = changes.iter().enumerate().map(|(index, &from)| Ok((from, between(from, changes.get(index + 1))?)));
+    let noisier: Vec<(f64, [usize; 2])> = noisier.collect::<Result<_>>()?;
 
-    let states = tch::no_grad(|| encode_readings(model, prompt, &used, &readings))?;
-    if readings.len() == 1 {
-        return Ok(Conditioning::constant(TextStates::shared(states[0].shallow_clone())));
+    let encoded = tch::no_grad(|| encode_readings(model, prompt, &used, &readings))?;
+    if let [one] = &encoded[..] {
+        return Ok(Conditioning::constant(TextStates::shared(one.shallow_clone())));
     }
-    let pieces = pieces.into_iter().map(|(from_timestep, key, value)| {
-        let states = TextStates { key: states[key].shallow_clone(), value: states[value].shallow_clone() };
-        Piece { from_timestep, states }
-    });
-    // There is always the piece that begins at timestep 0.
-    Ok(Conditioning::staged(pieces.collect())
-        .unwrap_or_else(|| Conditioning::constant(TextStates::shared(states[0].shallow_clone()))))
+    let states = |[key, value]: [usize; 2]| TextStates {
+        key: encoded[key].shallow_clone(),
+        value: encoded[value].shallow_clone(),
+    };
+    let noisier = noisier.into_iter().map(|(from_timestep, pair)| Piece { from_timestep, states: states(pair) });
+    Ok(Conditioning::staged(states(cleanest), noisier))
 }
 
-/// Where the pieces of a conditioning begin: 0 and every timestep at which some identity changes its stage, ascending.
+/// Every timestep at which some identity changes its stage, ascending.
 ///
 /// Takes each identity's number of stages and of training timesteps.
-fn piece_starts(identities: impl Iterator<Item = (usize, usize)>) -> Vec<f64> {
-    let mut starts = vec![0.0];
+fn stage_changes(identities: impl Iterator<Item = (usize, usize)>) -> Vec<f64> {
+    let mut changes = Vec::new();
     for (stages, train_timesteps) in identities {
         // Stage `stages - 1 - i` begins where `floor(t * stages / train_timesteps)` becomes `i`.
-        starts.extend((1..stages).map(|index| (index * train_timesteps) as f64 / stages as f64));
+        changes.extend((1..stages).map(|index| (index * train_timesteps) as f64 / stages as f64));
     }
-    starts.sort_by(f64::total_cmp);
-    starts.dedup();
-    starts
+    changes.sort_by(f64::total_cmp);
+    changes.dedup();
+    changes
 }
 
 /// The first row of an identity that equals the one it has at a timestep, K rows before V rows.
@@ -197,11 +198,17 @@ impl TrainingPrompt {
     /// - `timesteps`: one for each sample
     /// - returns: K and V states, each `[batch, tokens, hidden]`
     pub fn states(&self, encoder: &ClipTextModel, tokens: &Tensor, timesteps: &[i64]) -> Result<TextStates> {
-        let stages = timesteps.iter().map(|&timestep| stage_of(timestep as f64, self.stages, self.train_timesteps));
-        let stages: Vec<usize> = stages.collect();
-        let mut distinct = stages.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
+        // The stages that occur, and for each sample the place of its stage among them.
+        let mut distinct: Vec<usize> = Vec::new();
+        let places = timesteps.iter().map(|&timestep| {
+            let stage = stage_of(timestep as f64, self.stages, self.train_timesteps);
+            let place = distinct.iter().position(|&known| known == stage).unwrap_or_else(|| {
+                distinct.push(stage);
+                distinct.len() - 1
+            });
+            place as i64
+        });
+        let places: Vec<i64> = places.collect();
         let mut rows: Vec<i64> = distinct.iter().map(|&stage| stage as i64).collect();
         if self.split_kv {
             rows.extend(distinct.iter().map(|&stage| (self.stages + stage) as i64));
@@ -211,8 +218,6 @@ impl TrainingPrompt {
         let rows = tokens.f_index_select(0, &index(&rows)?)?;
         let encoded = encoder.encode(&place_rows(&self.embeds, &[(self.position, rows)])?)?;
 
-        let places = stages.iter().map(|stage| distinct.iter().position(|other| other == stage).unwrap_or(0) as i64);
-        let places: Vec<i64> = places.collect();
         let key = encoded.f_index_select(0, &index(&places)?)?;
         if !self.split_kv {
             return Ok(TextStates::shared(key));
@@ -252,10 +257,10 @@ mod tests {
     fn pieces_agree_with_the_stages() {
         let empty = || TextStates::shared(Tensor::new());
         for stages in [1, 2, 3, 5, 6, 7, 9, 10, 31] {
-            let starts = piece_starts([(stages, 1000)].into_iter());
-            assert_eq!(starts.len(), stages);
-            let pieces = starts.into_iter().map(|from_timestep| Piece { from_timestep, states: empty() });
-            let conditioning = Conditioning::staged(pieces.collect()).unwrap();
+            let changes = stage_changes([(stages, 1000)].into_iter());
+            assert_eq!(changes.len(), stages - 1);
+            let pieces = changes.into_iter().map(|from_timestep| Piece { from_timestep, states: empty() });
+            let conditioning = Conditioning::staged(empty(), pieces);
             for timestep in 0..1000 {
                 let timestep = f64::from(timestep);
                 assert_eq!(conditioning.piece_at(timestep), stage_of(timestep, stages, 1000), "{stages} {timestep}");
@@ -265,11 +270,8 @@ mod tests {
 
     #[test]
     fn several_identities_split_at_every_change() {
-        assert_eq!(
-            piece_starts([(2, 1000), (5, 1000), (1, 1000)].into_iter()),
-            [0.0, 200.0, 400.0, 500.0, 600.0, 800.0]
-        );
-        assert_eq!(piece_starts([(3, 1000), (6, 1000)].into_iter()).len(), 6);
-        assert_eq!(piece_starts(std::iter::empty()), [0.0]);
+        assert_eq!(stage_changes([(2, 1000), (5, 1000), (1, 1000)].into_iter()), [200.0, 400.0, 500.0, 600.0, 800.0]);
+        assert_eq!(stage_changes([(3, 1000), (6, 1000)].into_iter()).len(), 5);
+        assert!(stage_changes(std::iter::empty()).is_empty());
     }
 }

@@ -76,6 +76,12 @@ pub enum TokensError {
         /// The names given.
         given: Vec<String>,
     },
+    /// Two identities were given the same name.
+    #[error("<{name}> is given twice")]
+    GivenTwice {
+        /// The name.
+        name: String,
+    },
     /// A prompt is so long that a placeholder lies beyond its end.
     #[error("the prompt is cut after {limit} tokens, and <{name}> comes after that")]
     PlaceholderCutOff {
@@ -100,6 +106,18 @@ pub enum TokensError {
         /// The fingerprint in the identity file.
         got: String,
         /// The fingerprint of the model at hand.
+        expected: String,
+    },
+    /// An identity was learned for a model that was trained otherwise.
+    #[error("identity `{name}` was learned for a model with {what} {got}, this model has {expected}")]
+    OtherTraining {
+        /// The identity's name.
+        name: String,
+        /// What differs: the prediction type, or the number of training timesteps.
+        what: &'static str,
+        /// Its value in the identity file.
+        got: String,
+        /// Its value in the model at hand.
         expected: String,
     },
     /// An identity's vectors do not fit the model.
@@ -182,7 +200,7 @@ impl TokensError {
             TokensError::PlaceholderCutOff { .. } => {
                 Some("shorten the prompt, or name the identity earlier".to_owned())
             }
-            TokensError::OtherBase { .. } => {
+            TokensError::OtherBase { .. } | TokensError::OtherTraining { .. } => {
                 Some("give the model it was learned for with --model, or use --force to try it anyway".to_owned())
             }
             TokensError::OtherHidden { .. } => Some("give the model it was learned for with --model".to_owned()),

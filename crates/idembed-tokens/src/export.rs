@@ -58,24 +58,11 @@ impl Embedding {
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
+    use crate::identity::example;
 
     fn identity(k: &[f32], v: &[f32]) -> Identity {
         let rows = |values: &[f32]| Tensor::from_slice(values).view([-1, 2]);
-        Identity {
-            name: "me".to_owned(),
-            class: "person".to_owned(),
-            method: "sefi".to_owned(),
-            k: rows(k),
-            v: rows(v),
-            train_timesteps: 1000,
-            base_model: String::new(),
-            text_encoder_sha256: String::new(),
-            prediction_type: "epsilon".to_owned(),
-            lambda: 0.0,
-            steps: 0,
-            seed: 0,
-            created_by: String::new(),
-        }
+        Identity { k: rows(k), v: rows(v), ..example() }
     }
 
     #[test]

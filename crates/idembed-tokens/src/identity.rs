@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use idembed_attention::Reduction;
 use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::schedulers::PredictionType;
 use idembed_weights::tensor_file::TensorFile;
 use tch::{Kind, Tensor};
 
@@ -21,6 +23,10 @@ pub const FORMAT: &str = "idembed-identity/1";
 const SIZE_LIMIT: u64 = 64 << 20;
 
 const WHAT: &str = "identity file";
+
+const ATTENTION_REDUCTION: &str = "attention_reduction";
+
+const NONE: &str = "none";
 
 /// A learned identity.
 #[derive(Debug)]
@@ -41,10 +47,12 @@ pub struct Identity {
     pub base_model: String,
     /// Fingerprint of that model's text encoder.
     pub text_encoder_sha256: String,
-    /// `epsilon` or `v_prediction`.
-    pub prediction_type: String,
+    /// What that model predicts.
+    pub prediction_type: PredictionType,
     /// Weight of the attention loss; 0 if there was none.
     pub lambda: f64,
+    /// How the attention loss reduced a layer's distances; `None` without a loss that compares with a reference prompt.
+    pub attention_reduction: Option<Reduction>,
     /// Training steps.
     pub steps: usize,
     /// The seed of the run.
@@ -83,7 +91,7 @@ impl Identity {
     }
 
     /// The metadata of the file.
-    pub fn metadata(&self) -> [(&'static str, String); 14] {
+    pub fn metadata(&self) -> [(&'static str, String); 15] {
         [
             ("format", FORMAT.to_owned()),
             ("name", self.name.clone()),
@@ -94,8 +102,9 @@ impl Identity {
             ("hidden", self.hidden().to_string()),
             ("base_model", self.base_model.clone()),
             ("text_encoder_sha256", self.text_encoder_sha256.clone()),
-            ("prediction_type", self.prediction_type.clone()),
+            ("prediction_type", self.prediction_type.to_string()),
             ("lambda", self.lambda.to_string()),
+            (ATTENTION_REDUCTION, self.attention_reduction.map_or(NONE.to_owned(), |reduction| reduction.to_string())),
             ("steps", self.steps.to_string()),
             ("seed", self.seed.to_string()),
             ("created_by", self.created_by.clone()),
@@ -104,10 +113,11 @@ impl Identity {
 
     /// Whether the identity can be used with this model.
     ///
-    /// `force` lets a model with another text encoder pass where the shapes allow.
+    /// `force` lets a model with another text encoder, or one that was trained otherwise, pass where the shapes allow.
     ///
     /// # Errors
-    /// The model's text encoder is another one, or is of another width.
+    /// The model's text encoder is another one or of another width, or the model predicts something else or was trained
+    /// with another number of timesteps.
     pub fn check_base(&self, model: &StableDiffusion, force: bool) -> Result<()> {
         let (got, expected) = (self.hidden(), model.text_encoder.hidden_size());
         if got != expected {
@@ -118,7 +128,17 @@ impl Identity {
             let got = self.text_encoder_sha256.clone();
             return Err(TokensError::OtherBase { name: self.name.clone(), got, expected });
         }
-        Ok(())
+        let schedule = &model.noise_schedule;
+        let facts = [
+            ("prediction type", self.prediction_type.to_string(), schedule.prediction_type.to_string()),
+            ("training timesteps", self.train_timesteps.to_string(), schedule.train_timesteps.to_string()),
+        ];
+        match facts.into_iter().find(|(_, got, expected)| got != expected) {
+            Some((what, got, expected)) if !force => {
+                Err(TokensError::OtherTraining { name: self.name.clone(), what, got, expected })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn parse(file: TensorFile) -> std::result::Result<Self, FileError> {
@@ -149,6 +169,7 @@ impl Identity {
             let expected = "letters, digits, - and _".to_owned();
             return Err(FileError::Value { key: "name", got: name, expected });
         }
+        let lambda = fields.parse("lambda", "a number", |lambda: &f64| lambda.is_finite())?;
         Ok(Identity {
             name,
             class: fields.text("class")?,
@@ -158,8 +179,15 @@ impl Identity {
             train_timesteps: fields.parse("train_timesteps", "a whole number from 1", |&steps| steps >= 1)?,
             base_model: fields.text("base_model")?,
             text_encoder_sha256: fields.text("text_encoder_sha256")?,
-            prediction_type: fields.text("prediction_type")?,
-            lambda: fields.parse("lambda", "a number", |lambda: &f64| lambda.is_finite())?,
+            prediction_type: fields.parse("prediction_type", "epsilon or v_prediction", |_| true)?,
+            lambda,
+            attention_reduction: match file.metadata.get(ATTENTION_REDUCTION).map(String::as_str) {
+                Some(NONE) => None,
+                Some(_) => Some(fields.parse(ATTENTION_REDUCTION, "a reduction that this version knows", |_| true)?),
+                // Older files were learned with sums, and do not say so.
+                None if lambda > 0.0 => Some(Reduction::Sum),
+                None => None,
+            },
             steps: fields.parse("steps", "a whole number", |_| true)?,
             seed: fields.parse("seed", "a whole number", |_| true)?,
             created_by: fields.text("created_by")?,
@@ -187,28 +215,31 @@ impl Fields<'_> {
     }
 }
 
+/// An identity for tests.
+#[cfg(test)]
+pub(crate) fn example() -> Identity {
+    Identity {
+        name: "me".to_owned(),
+        class: "person".to_owned(),
+        method: "sefi".to_owned(),
+        k: Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]),
+        v: Tensor::from_slice(&[6.0f32, 5.0, 4.0, 3.0, 2.0, 1.0]).view([2, 3]),
+        train_timesteps: 1000,
+        base_model: "mini".to_owned(),
+        text_encoder_sha256: "00ff".to_owned(),
+        prediction_type: PredictionType::Epsilon,
+        lambda: 0.003,
+        attention_reduction: Some(Reduction::Normalised),
+        steps: 7,
+        seed: u64::MAX,
+        created_by: "idembed 0.1.0".to_owned(),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
-
-    pub(crate) fn example() -> Identity {
-        Identity {
-            name: "me".to_owned(),
-            class: "person".to_owned(),
-            method: "sefi".to_owned(),
-            k: Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]),
-            v: Tensor::from_slice(&[6.0f32, 5.0, 4.0, 3.0, 2.0, 1.0]).view([2, 3]),
-            train_timesteps: 1000,
-            base_model: "mini".to_owned(),
-            text_encoder_sha256: "00ff".to_owned(),
-            prediction_type: "epsilon".to_owned(),
-            lambda: 0.003,
-            steps: 7,
-            seed: u64::MAX,
-            created_by: "idembed 0.1.0".to_owned(),
-        }
-    }
 
     /// The error of reading the example after `change`.
     fn refused(change: impl FnOnce(&mut TensorFile)) -> FileError {
@@ -235,6 +266,19 @@ mod tests {
     }
 
     #[test]
+    fn older_files_were_learned_with_sums() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        for (lambda, expected) in [(0.003, Some(Reduction::Sum)), (0.0, None)] {
+            Identity { lambda, ..example() }.write(&path).unwrap();
+            let mut file = TensorFile::read(&path, WHAT, SIZE_LIMIT).unwrap();
+            file.metadata.remove(ATTENTION_REDUCTION).unwrap();
+            file.write(&path).unwrap();
+            assert_eq!(Identity::read(&path).unwrap().attention_reduction, expected);
+        }
+    }
+
+    #[test]
     fn refuses_each_kind_of_damage() {
         let set = |key: &'static str, value: &'static str| {
             refused(move |file| drop(file.metadata.insert(key.to_owned(), value.to_owned())))
@@ -244,6 +288,8 @@ mod tests {
         assert!(matches!(set("stages", "0"), FileError::Value { key: "stages", .. }));
         assert!(matches!(set("lambda", "inf"), FileError::Value { key: "lambda", .. }));
         assert!(matches!(set("name", "a b"), FileError::Value { key: "name", .. }));
+        assert!(matches!(set("prediction_type", "x"), FileError::Value { key: "prediction_type", .. }));
+        assert!(matches!(set(ATTENTION_REDUCTION, "max"), FileError::Value { key: ATTENTION_REDUCTION, .. }));
         assert!(matches!(refused(|file| drop(file.metadata.remove("seed"))), FileError::MissingKey("seed")));
         assert!(matches!(refused(|file| drop(file.tensors.remove("v"))), FileError::MissingTensor(_)));
         let put = |value: Tensor| refused(move |file| drop(file.tensors.insert("v".to_owned(), value)));

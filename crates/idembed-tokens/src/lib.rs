@@ -11,6 +11,7 @@ pub mod config;
 pub mod contexts;
 pub mod error;
 pub mod export;
+pub mod identities;
 pub mod identity;
 pub mod learn;
 pub mod method;
@@ -23,6 +24,7 @@ pub mod trainer;
 
 pub use config::LearnConfig;
 pub use error::{Result, TokensError};
+pub use identities::Identities;
 pub use identity::Identity;
 pub use learn::{LearnControl, learn};
 pub use method::Method;

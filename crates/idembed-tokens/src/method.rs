@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// The weight of the attention loss with which the paper's method works best.
+pub const DEFAULT_LAMBDA: f64 = 0.003;
+
 /// How an identity is learned. Everything that [`MethodSpec`] does not name is the same for all methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
@@ -16,16 +19,23 @@ pub enum Method {
 /// What sets one method apart from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MethodSpec {
-    /// Number of stages unless the user says otherwise.
-    pub default_stages: usize,
-    /// Whether the user may choose the number of stages.
-    pub staged: bool,
-    /// Whether keys and values get vectors of their own.
-    pub split_kv: bool,
-    /// Whether a token module makes the vectors, instead of one vector trained directly.
-    pub module: bool,
+    /// What is learned.
+    pub learns: Learns,
     /// Weight of the attention loss unless the user says otherwise; 0 for a method that was published without it.
-    pub default_lambda: f64,
+    pub lambda: f64,
+}
+
+/// What is learned of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Learns {
+    /// One vector, trained directly: for keys and values, in every stage.
+    Vector,
+    /// Vectors for the keys and others for the values in each stage, made by a token module.
+    Tokens {
+        /// Number of stages unless the user says otherwise.
+        stages: usize,
+    },
 }
 
 impl Method {
@@ -35,12 +45,8 @@ impl Method {
     /// The method's declaration.
     pub fn spec(self) -> MethodSpec {
         match self {
-            Method::Sefi => {
-                MethodSpec { default_stages: 5, staged: true, split_kv: true, module: true, default_lambda: 0.003 }
-            }
-            Method::TextualInversion => {
-                MethodSpec { default_stages: 1, staged: false, split_kv: false, module: false, default_lambda: 0.0 }
-            }
+            Method::Sefi => MethodSpec { learns: Learns::Tokens { stages: 5 }, lambda: DEFAULT_LAMBDA },
+            Method::TextualInversion => MethodSpec { learns: Learns::Vector, lambda: 0.0 },
         }
     }
 

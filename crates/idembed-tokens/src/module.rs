@@ -9,7 +9,7 @@
 //! One learning rate thus serves text encoders of any width and scale.
 
 use idembed_diffusion::noise::with_seed;
-use idembed_layers::attention::{attend, attention_probs};
+use idembed_layers::attention::fused_attention;
 use tch::{Device, Kind, Tensor};
 
 use crate::{Result, TokensError};
@@ -132,9 +132,8 @@ impl TokenModule {
             let projected = self.linear(&normed, name)?;
             Ok(projected.f_view([1, rows, heads, hidden / heads])?.f_transpose(1, 2)?)
         };
-        let probs = attention_probs(&project("to_q")?, &project("to_k")?)?;
-        let attended = attend(&probs, &project("to_v")?)?.f_transpose(1, 2)?.f_reshape([rows, hidden])?;
-        self.linear(&attended, "to_out")
+        let attended = fused_attention(&project("to_q")?, &project("to_k")?, &project("to_v")?, false)?;
+        self.linear(&attended.f_transpose(1, 2)?.f_reshape([rows, hidden])?, "to_out")
     }
 
     fn feed_forward(&self, x: &Tensor) -> Result<Tensor> {

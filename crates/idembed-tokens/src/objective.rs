@@ -1,39 +1,50 @@
 //! What is minimised: the noise loss plus lambda times the attention loss.
 
-use idembed_attention::{FaceWiseLoss, Layers, LossOptions, Mask, ReferenceKeys, Target, TargetKind};
+use idembed_attention::{
+    FaceWiseLoss, Layers, Listeners, LossOptions, Mask, Norm, Reduction, ReferenceKeys, Target, TargetMaps,
+};
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
 use tch::{Kind, Tensor};
 
+use crate::method::Method;
 use crate::{Result, TokensError};
 
 /// The losses and their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectiveOptions {
-    /// Weight of the attention loss.
-    pub lambda: f64,
-    /// Form and target of the attention loss.
-    pub attention: LossOptions,
+    /// The attention loss, if there is one.
+    pub attention: Option<AttentionOptions>,
     /// Counts the noise loss only where the mask is.
     pub masked_noise: bool,
 }
 
-impl Default for ObjectiveOptions {
-    fn default() -> Self {
-        ObjectiveOptions { lambda: 0.003, attention: LossOptions::default(), masked_noise: false }
+/// The attention loss in an objective.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionOptions {
+    /// Its weight, above 0.
+    pub lambda: f64,
+    /// Its form.
+    pub loss: LossOptions,
+}
+
+impl AttentionOptions {
+    /// The usual form with a weight; `None` for weight 0.
+    pub fn weighted(lambda: f64) -> Option<Self> {
+        (lambda != 0.0).then(|| AttentionOptions { lambda, loss: LossOptions::default() })
     }
 }
 
 impl ObjectiveOptions {
-    /// Whether these options have an attention loss at all.
-    pub fn has_attention_term(&self) -> bool {
-        self.attention.target != TargetKind::None && self.lambda > 0.0
+    /// The objective that a method was published with.
+    pub fn of(method: Method) -> Self {
+        ObjectiveOptions { attention: AttentionOptions::weighted(method.spec().lambda), masked_noise: false }
     }
 
     /// Whether a mask is needed.
     pub fn needs_mask(&self) -> bool {
-        self.masked_noise || (self.has_attention_term() && self.attention.target == TargetKind::Mask)
+        self.masked_noise || self.attention.as_ref().is_some_and(|attention| attention.loss.target == Target::Mask)
     }
 }
 
@@ -50,17 +61,34 @@ pub struct Batch {
     pub mask: Option<Tensor>,
 }
 
-/// What the attention loss compares with.
+/// The attention loss of a run, ready for any batch.
 #[derive(Debug)]
 pub struct AttentionTerm {
-    /// Form and target.
-    pub options: LossOptions,
+    /// What the maps are pulled to.
+    pub target: TermTarget,
     /// The layers that take part.
     pub layers: Layers,
-    /// The reference prompt's keys, for the reference target.
-    pub reference: Option<ReferenceKeys>,
-    /// Token position of the learned word.
-    pub position: i64,
+    /// Keeps the gradient out of the queries ([`LossOptions::detach_query`]).
+    pub detach_query: bool,
+}
+
+/// What the maps of every batch are pulled to.
+#[derive(Debug)]
+pub enum TermTarget {
+    /// The maps of the reference prompt.
+    Reference {
+        /// Its keys.
+        keys: ReferenceKeys,
+        /// Distance of two attention values.
+        norm: Norm,
+        /// How a layer's distances become one number.
+        reduction: Reduction,
+    },
+    /// The batch's mask.
+    Mask {
+        /// Token position of the learned word.
+        position: i64,
+    },
 }
 
 /// The losses of one batch, with their gradients.
@@ -72,55 +100,51 @@ pub struct Losses {
     pub attention: Option<Tensor>,
 }
 
-/// Runs the U-Net once and computes both losses, in f32.
+/// Runs the U-Net once and computes both losses, in f32. `watcher` listens to the same pass.
 ///
 /// # Errors
-/// Shapes that do not fit, or a mask or reference that is needed and missing.
+/// Shapes that do not fit, a mask that is needed and missing, or whatever the watcher reports.
 pub fn losses(
     model: &StableDiffusion,
     states: &TextStates,
     batch: &Batch,
     attention: Option<&AttentionTerm>,
     masked_noise: bool,
+    watcher: Option<&mut dyn AttentionHook>,
 ) -> Result<Losses> {
     let target = model.noise_schedule.training_target(&batch.latents, &batch.noise, &batch.timesteps)?;
-    let learned_keys = match attention {
-        Some(term) if term.options.detach_query => Some(model.unet.project_keys(&states.key)?),
-        _ => None,
-    };
-    let mask = batch.mask.as_ref().filter(|_| attention.is_some_and(|term| term.options.target == TargetKind::Mask));
-    let mask = mask.map(Mask::new).transpose()?;
-    let positions = [vec![attention.map_or(0, |term| term.position)]];
+    let (mask, positions);
     let mut loss = match attention {
-        Some(term) => {
-            let target = match (term.options.target, &term.reference, &mask) {
-                (TargetKind::Reference, Some(keys), _) => Target::Reference(keys),
-                (TargetKind::Mask, _, Some(mask)) => Target::Mask { mask, positions: &positions },
-                (TargetKind::None, ..) => Target::None,
-                (TargetKind::Reference, None, _) => return Err(missing("reference keys")),
-                (TargetKind::Mask, _, None) => return Err(missing("mask")),
+        None => None,
+        Some(AttentionTerm { target, layers, detach_query }) => {
+            let maps = match target {
+                TermTarget::Reference { keys, norm, reduction } => {
+                    TargetMaps::Reference { keys, norm: *norm, reduction: *reduction }
+                }
+                TermTarget::Mask { position } => {
+                    mask = Mask::new(needed_mask(batch)?)?;
+                    positions = [vec![*position]];
+                    TargetMaps::Mask { mask: &mask, positions: &positions }
+                }
             };
-            Some(FaceWiseLoss::new(&term.options, &term.layers, target, learned_keys.as_deref())?)
+            Some(FaceWiseLoss::new(maps, layers, *detach_query)?)
         }
-        None => None,
     };
-    let hook = loss.as_mut().map(|loss| loss as &mut dyn AttentionHook);
-    let predicted = predict(model, states, batch, hook)?;
-    let mask = match (masked_noise, &batch.mask) {
-        (true, None) => return Err(missing("mask")),
-        (true, mask) => mask.as_ref(),
-        (false, _) => None,
-    };
+    let mut listeners = Listeners::new();
+    if let Some(loss) = &mut loss {
+        listeners = listeners.with(loss);
+    }
+    if let Some(watcher) = watcher {
+        listeners = listeners.with(watcher);
+    }
+    let predicted = predict(model, states, batch, Some(&mut listeners))?;
+    let mask = if masked_noise { Some(needed_mask(batch)?) } else { None };
     let noise = noise_loss(&predicted, &target, mask)?;
-    let attention = match &loss {
-        Some(loss) => loss.finish()?,
-        None => None,
-    };
-    Ok(Losses { noise, attention })
+    Ok(Losses { noise, attention: loss.as_ref().map(FaceWiseLoss::finish).transpose()? })
 }
 
 /// The U-Net's output for a noised batch, in f32.
-pub fn predict(
+fn predict(
     model: &StableDiffusion,
     states: &TextStates,
     batch: &Batch,
@@ -146,12 +170,12 @@ pub fn noise_loss(predicted: &Tensor, target: &Tensor, mask: Option<&Tensor>) ->
     Ok(squared.f_mul(&mask)?.f_sum(Kind::Float)?.f_div(&mask.f_sum(Kind::Float)?)?)
 }
 
-fn missing(what: &'static str) -> TokensError {
-    TokensError::Setting {
-        what,
+fn needed_mask(batch: &Batch) -> Result<&Tensor> {
+    batch.mask.as_ref().ok_or_else(|| TokensError::Setting {
+        what: "mask",
         got: "missing".to_owned(),
         expected: "given, because the objective needs it".to_owned(),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -14,19 +14,25 @@ pub struct Prompt {
     pub text: String,
     /// Start token, text, end token, padding. The ids at placeholders mean nothing: their embeddings are replaced.
     pub ids: Vec<i64>,
-    /// For each identity given, the positions of its placeholders in `ids`; empty if the prompt does not use it.
-    pub positions: Vec<Vec<i64>>,
+    /// The identities that the text names, in the order in which they first appear.
+    pub placeholders: Vec<Placeholder>,
     /// What the user should know.
     pub warnings: Vec<PromptWarning>,
-    names: Vec<String>,
     tokens: Vec<Token>,
+}
+
+/// One identity of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placeholder {
+    /// The name inside `<...>`.
+    pub name: String,
+    /// Where it stands in [`Prompt::ids`], ascending, at least once.
+    pub positions: Vec<i64>,
 }
 
 /// Something odd about a prompt that does not keep it from working.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PromptWarning {
-    /// An identity was given but the prompt does not name it.
-    UnusedIdentity(String),
     /// The end of the prompt was cut off.
     CutOff {
         /// Number of tokens that did not fit.
@@ -39,9 +45,6 @@ pub enum PromptWarning {
 impl fmt::Display for PromptWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PromptWarning::UnusedIdentity(name) => {
-                write!(f, "the identity `{name}` was given, but the prompt does not say <{name}>")
-            }
             PromptWarning::CutOff { tokens } => {
                 write!(f, "the prompt is {tokens} tokens too long; its end was cut off")
             }
@@ -51,11 +54,11 @@ impl fmt::Display for PromptWarning {
 }
 
 /// One token of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     Id(i64),
-    /// Index of an identity.
-    Identity(usize),
+    /// An identity, by its name.
+    Placeholder(String),
 }
 
 /// A stretch of a prompt.
@@ -72,36 +75,45 @@ pub fn is_identity_name(text: &str) -> bool {
 }
 
 impl Prompt {
-    /// Reads a prompt in which each of `names` may stand as `<NAME>`, any number of times.
+    /// Reads a prompt in which identities stand as `<NAME>`, any number of times.
     ///
-    /// Anything else in angle brackets that could be a name is an error; `a < b` and `<3` are plain text.
+    /// Whatever could be a name in angle brackets is one; `a < b` and `<3` are plain text.
     ///
     /// # Errors
-    /// A placeholder without an identity of that name, or one that lies beyond the end of a prompt that is too long.
-    pub fn parse(text: &str, names: &[&str], tokenizer: &Tokenizer) -> Result<Self> {
-        let tokens = tokenize(text, names, tokenizer)?;
+    /// A placeholder lies beyond the end of a prompt that is too long.
+    pub fn parse(text: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        let mut tokens = tokenize(text, tokenizer)?;
         // Placeholders get the start token's id: any id that the embedding table knows will do.
-        let ids: Vec<i64> = tokens.iter().map(|token| token.id().unwrap_or(tokenizer.bos())).collect();
+        let id = |token: &Token| match token {
+            Token::Id(id) => *id,
+            Token::Placeholder(_) => tokenizer.bos(),
+        };
+        let ids: Vec<i64> = tokens.iter().map(id).collect();
         let Encoding { ids, text_tokens, cut } = tokenizer.assemble(&ids);
-        let mut positions = vec![Vec::new(); names.len()];
+        let mut placeholders: Vec<Placeholder> = Vec::new();
         for (index, token) in tokens.iter().enumerate() {
-            if let Token::Identity(identity) = *token {
-                if index >= text_tokens {
-                    let name = names[identity].to_owned();
-                    return Err(TokensError::PlaceholderCutOff { name, limit: text_tokens });
-                }
-                positions[identity].push(index as i64 + 1);
+            let Token::Placeholder(name) = token else { continue };
+            if index >= text_tokens {
+                return Err(TokensError::PlaceholderCutOff { name: name.clone(), limit: text_tokens });
+            }
+            let position = index as i64 + 1;
+            match placeholders.iter_mut().find(|known| known.name == *name) {
+                Some(known) => known.positions.push(position),
+                None => placeholders.push(Placeholder { name: name.clone(), positions: vec![position] }),
             }
         }
-        let unused = names.iter().zip(&positions).filter(|(_, positions)| positions.is_empty());
-        let mut warnings: Vec<_> = unused.map(|(name, _)| PromptWarning::UnusedIdentity((*name).to_owned())).collect();
+        tokens.truncate(text_tokens);
+        let mut warnings = Vec::new();
         if cut > 0 {
             warnings.push(PromptWarning::CutOff { tokens: cut });
         }
         warnings.extend(other_syntax(text).into_iter().map(PromptWarning::OtherSyntax));
-        let names = names.iter().map(|&name| name.to_owned()).collect();
-        let tokens = tokens.into_iter().take(text_tokens).collect();
-        Ok(Prompt { text: text.to_owned(), ids, positions, warnings, names, tokens })
+        Ok(Prompt { text: text.to_owned(), ids, placeholders, warnings, tokens })
+    }
+
+    /// Whether the prompt says `<name>`.
+    pub fn names(&self, name: &str) -> bool {
+        self.placeholders.iter().any(|placeholder| placeholder.name == name)
     }
 
     /// The positions in [`Prompt::ids`] of every occurrence of a word, a phrase, or a placeholder such as `<me>`.
@@ -111,8 +123,7 @@ impl Prompt {
     /// # Errors
     /// The prompt (as far as it was not cut off) does not contain it.
     pub fn word_positions(&self, word: &str, tokenizer: &Tokenizer) -> Result<Vec<i64>> {
-        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let wanted = tokenize(word, &names, tokenizer)?;
+        let wanted = tokenize(word, tokenizer)?;
         let found = occurrences(&self.tokens, &wanted);
         if found.is_empty() {
             return Err(TokensError::WordNotInPrompt { word: word.to_owned(), prompt: self.text.clone() });
@@ -122,27 +133,12 @@ impl Prompt {
     }
 }
 
-impl Token {
-    fn id(self) -> Option<i64> {
-        match self {
-            Token::Id(id) => Some(id),
-            Token::Identity(_) => None,
-        }
-    }
-}
-
-fn tokenize(text: &str, names: &[&str], tokenizer: &Tokenizer) -> Result<Vec<Token>> {
+fn tokenize(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Token>> {
     let mut tokens = Vec::new();
     for piece in split(text) {
         match piece {
             Piece::Text(text) => tokens.extend(tokenizer.token_ids(text)?.into_iter().map(Token::Id)),
-            Piece::Placeholder(name) => {
-                let identity = names.iter().position(|&given| given == name).ok_or_else(|| {
-                    let given = names.iter().map(|&given| given.to_owned()).collect();
-                    TokensError::UnknownIdentity { name: name.to_owned(), given }
-                })?;
-                tokens.push(Token::Identity(identity));
-            }
+            Piece::Placeholder(name) => tokens.push(Token::Placeholder(name.to_owned())),
         }
     }
     Ok(tokens)
@@ -211,46 +207,40 @@ mod tests {
     #[test]
     fn finds_identities_at_any_position() {
         let tokenizer = tokenizer();
-        let prompt = Prompt::parse("<me> and <you> and <me>", &["you", "me"], &tokenizer).unwrap();
-        assert_eq!(prompt.positions, [vec![3], vec![1, 5]]);
-        assert!(prompt.warnings.is_empty());
+        let prompt = Prompt::parse("<me> and <you> and <me>", &tokenizer).unwrap();
+        let placeholder = |name: &str, positions| Placeholder { name: name.to_owned(), positions };
+        assert_eq!(prompt.placeholders, [placeholder("me", vec![1, 5]), placeholder("you", vec![3])]);
+        assert!(prompt.names("you") && !prompt.names("cat") && prompt.warnings.is_empty());
         assert_eq!(prompt.ids.len(), 77);
         let plain = tokenizer.encode("x and y and x").unwrap();
         assert_eq!(prompt.ids[6..], plain.ids[6..]);
     }
 
     #[test]
-    fn names_what_is_missing_or_unused() {
-        let tokenizer = tokenizer();
-        let error = Prompt::parse("a <cat>", &["me", "you"], &tokenizer).unwrap_err();
-        assert_eq!(error.to_string(), "the prompt names <cat>, but only <me>, <you> was given");
-        let prompt = Prompt::parse("a photo", &["me"], &tokenizer).unwrap();
-        assert_eq!(prompt.warnings, [PromptWarning::UnusedIdentity("me".to_owned())]);
-    }
-
-    #[test]
     fn long_prompts_are_cut_but_never_before_a_placeholder() {
         let tokenizer = tokenizer();
         let long = "photo ".repeat(80);
-        let prompt = Prompt::parse(&format!("<me> {long}"), &["me"], &tokenizer).unwrap();
+        let prompt = Prompt::parse(&format!("<me> {long}"), &tokenizer).unwrap();
         let tokens = tokenizer.token_ids(&long).unwrap().len() + 1 - 75;
         assert_eq!(prompt.warnings, [PromptWarning::CutOff { tokens }]);
         assert_eq!((prompt.ids.len(), prompt.ids[76]), (77, tokenizer.eos()));
-        let error = Prompt::parse(&format!("{long} <me>"), &["me"], &tokenizer).unwrap_err();
+        let error = Prompt::parse(&format!("{long} <me>"), &tokenizer).unwrap_err();
         assert!(matches!(error, TokensError::PlaceholderCutOff { limit: 75, .. }));
     }
 
     #[test]
     fn finds_words_phrases_and_placeholders() {
         let tokenizer = tokenizer();
-        let prompt = Prompt::parse("a photo of <me> holding a red cup, a photo", &["me"], &tokenizer).unwrap();
+        let prompt = Prompt::parse("a photo of <me> holding a red cup, a photo", &tokenizer).unwrap();
         let ids = tokenizer.token_ids("a photo of").unwrap();
         let me = ids.len() as i64 + 1;
         assert_eq!(prompt.word_positions("<me>", &tokenizer).unwrap(), [me]);
         assert_eq!(prompt.word_positions("Photo Of <me>", &tokenizer).unwrap().len(), ids.len());
         assert_eq!(prompt.word_positions("photo", &tokenizer).unwrap().len(), 2 * (ids.len() - 2));
-        let error = prompt.word_positions("blue", &tokenizer).unwrap_err();
-        assert!(matches!(error, TokensError::WordNotInPrompt { .. }));
+        for absent in ["blue", "<you>"] {
+            let error = prompt.word_positions(absent, &tokenizer).unwrap_err();
+            assert!(matches!(error, TokensError::WordNotInPrompt { .. }));
+        }
         assert!(prompt.word_positions("", &tokenizer).is_err());
     }
 }

@@ -36,3 +36,40 @@ pub struct History {
     /// Attention losses before lambda; empty if there is none.
     pub attention: Vec<f32>,
 }
+
+/// Between these, the attention loss and the noise loss both have a say.
+pub const SENSIBLE_RATIOS: std::ops::RangeInclusive<f64> = 0.02..=5.0;
+
+/// How strongly the attention loss pulls beside the noise loss: the median ratio of their gradients' norms, lambda
+/// included. `None` without an attention loss.
+///
+/// At first the learned word is the class word and nothing pulls yet, so that only the second half of what was measured
+/// counts.
+pub fn gradient_ratio<'a>(measured: impl IntoIterator<Item = &'a Measured>) -> Option<f64> {
+    let ratios = measured.into_iter().map(|measured| measured.grad_norm_attention / measured.grad_norm_noise);
+    let ratios: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).collect();
+    let mut late = ratios[ratios.len() / 2..].to_vec();
+    late.sort_by(f64::total_cmp);
+    late.get(late.len() / 2).copied().filter(|&ratio| ratio > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ratio_of(norms: &[(f64, f64)]) -> Option<f64> {
+        let measured = norms.iter().map(|&(grad_norm_attention, grad_norm_noise)| Measured {
+            grad_norm_noise,
+            grad_norm_attention,
+            leakage: None,
+        });
+        gradient_ratio(&measured.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_later_half() {
+        assert_eq!(ratio_of(&[]), None);
+        assert_eq!(ratio_of(&[(0.0, 1.0), (0.0, 2.0)]), None, "no attention loss");
+        assert_eq!(ratio_of(&[(0.0, 1.0), (9.0, 1.0), (1.0, 2.0), (3.0, 4.0), (1.0, 4.0)]), Some(0.5));
+    }
+}

@@ -3,23 +3,28 @@
 //! All draws of a step come from a seed made of the run's seed and the step's number, so that a run which goes on from a
 //! checkpoint draws what it would have drawn anyway.
 
-use idembed_attention::{LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Word};
+use idembed_attention::{AttentionMaps, LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Target, Word};
 use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::hook::AttentionHook;
 use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::LearnConfig;
 use crate::contexts::{TrainingPrompt, embed_prompt};
 use crate::identity::Identity;
+use crate::method::Learns;
 use crate::module::TokenModule;
-use crate::objective::{AttentionTerm, Batch, Losses, losses, predict};
+use crate::objective::{AttentionOptions, AttentionTerm, Batch, Losses, TermTarget, losses};
 use crate::prompt::Prompt;
 use crate::report::{History, Measured, StepReport};
-use crate::training_picture::TrainingPicture;
+use crate::training_picture::{Timing, TrainingPicture};
 use crate::{Result, TokensError};
 
-/// f16 cannot hold the small gradients deep in the networks; they are computed this many times too large.
-const HALF_LOSS_SCALE: f64 = 1024.0;
+/// f16 cannot hold the small gradients deep in the networks; they are computed this many times too large at first, and
+/// half as many whenever that is too much for it.
+const FIRST_HALF_SCALE: f64 = 1024.0;
+/// A gradient that is not finite even so small was not made so by its scale.
+const SMALLEST_SCALE: f64 = 1.0 / 1024.0;
 
 /// A learning run: the frozen model, the encoded picture, and everything that changes.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct Trainer<'a> {
     pub(crate) module: TokenModule,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
+    /// What the losses are multiplied with before their gradients are computed.
+    pub(crate) loss_scale: f64,
     pub(crate) history: History,
 }
 
@@ -58,20 +65,22 @@ impl<'a> Trainer<'a> {
             let expected = "a mask of the face, because the objective needs it".to_owned();
             return Err(TokensError::Setting { what: "mask", got: "missing".to_owned(), expected });
         }
-        let spec = config.method.spec();
         let picture = TrainingPicture::encode(model, image, mask, config.mirror)?;
 
         let start = start_embedding(model, &config.class)?;
         let (before, after) = config.template_parts()?;
         let name = config.name.as_str();
-        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), &[name], &model.tokenizer)?;
-        let position = prompt.positions[0][0];
+        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), &model.tokenizer)?;
+        let position = prompt.word_positions(&format!("<{name}>"), &model.tokenizer)?[0];
         let embeds = embed_prompt(&model.text_encoder, &prompt.ids)?;
-        let prompt = TrainingPrompt::new(embeds, position, config.stages, schedule.train_timesteps, spec.split_kv);
-        let attention =
-            if config.uses_attention_loss() { Some(attention_term(model, &config, &prompt, &start)?) } else { None };
+        let (split_kv, body) = match config.method.spec().learns {
+            Learns::Vector => (false, None),
+            Learns::Tokens { .. } => (true, Some(config.module)),
+        };
+        let prompt = TrainingPrompt::new(embeds, position, config.stages, schedule.train_timesteps, split_kv);
+        let attention = config.objective.attention.as_ref();
+        let attention = attention.map(|options| attention_term(model, options, &prompt, &start)).transpose()?;
 
-        let body = spec.module.then_some(config.module);
         let module = TokenModule::new(&start, 2 * config.stages as i64, body, config.seed)?;
         let parameters: Vec<&Tensor> = module.parameters().iter().map(|(_, tensor)| tensor).collect();
         let optimizer = AdamW::new(config.optimizer(), &parameters)?;
@@ -86,6 +95,7 @@ impl<'a> Trainer<'a> {
             module,
             optimizer,
             step: 0,
+            loss_scale: if model.compute.kind == Kind::Half { FIRST_HALF_SCALE } else { 1.0 },
             history: History::default(),
         })
     }
@@ -123,33 +133,63 @@ impl<'a> Trainer<'a> {
 
     /// Does one step.
     ///
+    /// Where the scaled gradient of an f16 network overflows, its scale is halved and the step computed again.
+    ///
     /// # Errors
     /// [`TokensError::NotFinite`] if a loss or gradient is NaN or infinite, [`TokensError::ModelChanged`] if a file of the
     /// model was changed; the step is then not done, and the state is that before it.
     pub fn step(&mut self) -> Result<StepReport> {
         let train_timesteps = self.model.noise_schedule.train_timesteps;
-        let batch = self.picture.draw(self.config.seed, self.step, self.config.batch, train_timesteps)?;
+        let timing = Timing { stages: self.config.stages, train_timesteps };
+        let batch = self.picture.draw(self.config.seed, self.step, self.config.batch, timing)?;
+        let computed = loop {
+            let computed = self.compute(&batch)?;
+            if computed.norm.is_finite() || self.loss_scale <= SMALLEST_SCALE || self.model.compute.kind != Kind::Half {
+                break computed;
+            }
+            self.loss_scale /= 2.0;
+            let scale = self.loss_scale;
+            tracing::debug!("the gradient does not fit into f16; the losses are multiplied with {scale} from now on");
+        };
+        self.finite("the gradient", computed.norm)?;
+
+        let learning_rate = self.config.learning_rate().at(self.step);
+        let rates: Vec<f64> = self.module.rate_factors().iter().map(|factor| factor * learning_rate).collect();
+        self.check_model()?;
+        let parameters: Vec<&Tensor> = self.module.parameters().iter().map(|(_, tensor)| tensor).collect();
+        self.optimizer.update(&parameters, &computed.gradients, &rates)?;
+        self.step += 1;
+        let Computed { noise_loss, attention_loss, measured, .. } = computed;
+        self.history.noise.push(noise_loss as f32);
+        self.history.attention.extend(attention_loss.map(|loss| loss as f32));
+        let lambda = self.config.lambda();
+        Ok(StepReport { step: self.step, noise_loss, attention_loss, lambda, learning_rate, measured })
+    }
+
+    /// The losses of a batch and the clipped gradients of the parameters; nothing changes.
+    fn compute(&self, batch: &Batch) -> Result<Computed> {
+        let measures = self.config.log_every > 0 && self.step.is_multiple_of(self.config.log_every);
+        let mut recorder = if measures && batch.mask.is_some() { Some(self.recorder()?) } else { None };
         let made = self.module.forward()?;
         let tokens = made.f_detach()?.f_set_requires_grad(true)?;
         let states = self.prompt.states(&self.model.text_encoder, &tokens, &batch.timesteps)?;
+        let watcher = recorder.as_mut().map(|recorder| recorder as &mut dyn AttentionHook);
         let masked_noise = self.config.objective.masked_noise;
-        let losses = losses(self.model, &states, &batch, self.attention.as_ref(), masked_noise)?;
+        let losses = losses(self.model, &states, batch, self.attention.as_ref(), masked_noise, watcher)?;
         let noise_loss = self.finite("the noise loss", losses.noise.f_double_value(&[])?)?;
         let attention_loss = match &losses.attention {
             Some(loss) => Some(self.finite("the attention loss", loss.f_double_value(&[])?)?),
             None => None,
         };
 
-        let measures = self.config.log_every > 0 && self.step.is_multiple_of(self.config.log_every);
         let (gradient, attention_gradient) = self.token_gradients(&losses, &tokens, measures)?;
-        let parameters: Vec<&Tensor> = self.module.parameters().iter().map(|(_, tensor)| tensor).collect();
         // The module's graph ends in `made`: this product's gradient with respect to `made` is `gradient`.
         let surrogate = made.f_mul(&gradient)?.f_sum(Kind::Float)?;
+        let parameters: Vec<&Tensor> = self.module.parameters().iter().map(|(_, tensor)| tensor).collect();
         let mut gradients = Tensor::f_run_backward(&[&surrogate], &parameters, false, false)?;
         let norm = clip_by_global_norm(&mut gradients, self.config.clip_norm)?;
-        self.finite("the gradient", norm)?;
 
-        let measured = if measures {
+        let measured = if measures && norm.is_finite() {
             let noise = match &attention_gradient {
                 Some(attention) => gradient.f_sub(attention)?,
                 None => gradient,
@@ -157,20 +197,21 @@ impl<'a> Trainer<'a> {
             Some(Measured {
                 grad_norm_noise: global_norm(&[noise])?,
                 grad_norm_attention: attention_gradient.map_or(Ok(0.0), |attention| global_norm(&[attention]))?,
-                leakage: self.leakage(&batch, &tokens)?,
+                leakage: match (recorder, &batch.mask) {
+                    (Some(recorder), Some(masks)) => leakage(&recorder.finish()?, masks)?,
+                    _ => None,
+                },
             })
         } else {
             None
         };
-        let learning_rate = self.config.learning_rate().at(self.step);
-        let rates: Vec<f64> = self.module.rate_factors().iter().map(|factor| factor * learning_rate).collect();
-        self.check_model()?;
-        self.optimizer.update(&parameters, &gradients, &rates)?;
-        self.step += 1;
-        self.history.noise.push(noise_loss as f32);
-        self.history.attention.extend(attention_loss.map(|loss| loss as f32));
-        let lambda = self.config.effective_lambda();
-        Ok(StepReport { step: self.step, noise_loss, attention_loss, lambda, learning_rate, measured })
+        Ok(Computed { noise_loss, attention_loss, gradients, norm, measured })
+    }
+
+    /// What watches the identity's word in all layers.
+    fn recorder(&self) -> Result<MapRecorder> {
+        let word = Word::new(self.config.name.as_str(), vec![self.prompt.position()]);
+        Ok(MapRecorder::new(vec![word], LayerChoice::All.resolve(&self.model.unet.downscales())?)?)
     }
 
     /// The tokens as they are now.
@@ -197,8 +238,12 @@ impl<'a> Trainer<'a> {
             train_timesteps: self.model.noise_schedule.train_timesteps,
             base_model,
             text_encoder_sha256: self.text_encoder_sha256.clone(),
-            prediction_type: self.model.noise_schedule.prediction_type.to_string(),
-            lambda: self.config.effective_lambda(),
+            prediction_type: self.model.noise_schedule.prediction_type,
+            lambda: self.config.lambda(),
+            attention_reduction: match self.config.objective.attention.as_ref().map(|options| options.loss.target) {
+                Some(Target::Reference { reduction, .. }) => Some(reduction),
+                Some(Target::Mask) | None => None,
+            },
             steps: self.step,
             seed: self.config.seed,
             created_by: concat!("idembed ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -209,36 +254,16 @@ impl<'a> Trainer<'a> {
     ///
     /// The first does not depend on whether the second is wanted, so that measuring changes nothing.
     fn token_gradients(&self, losses: &Losses, tokens: &Tensor, separate: bool) -> Result<(Tensor, Option<Tensor>)> {
-        let scale = if self.model.compute.kind == Kind::Half { HALF_LOSS_SCALE } else { 1.0 };
+        let scale = self.loss_scale;
         let gradient = |loss: &Tensor, keep_graph: bool| -> Result<Tensor> {
             let scaled = loss.f_mul_scalar(scale)?;
             let gradients = Tensor::f_run_backward(&[&scaled], &[tokens], keep_graph, false)?;
             Ok(gradients[0].f_div_scalar(scale)?)
         };
         let Some(attention) = &losses.attention else { return Ok((gradient(&losses.noise, false)?, None)) };
-        let weighted = attention.f_mul_scalar(self.config.objective.lambda)?;
+        let weighted = attention.f_mul_scalar(self.config.lambda())?;
         let alone = if separate { Some(gradient(&weighted, true)?) } else { None };
         Ok((gradient(&losses.noise.f_add(&weighted)?, false)?, alone))
-    }
-
-    /// The share of the identity's attention outside the mask, in a pass of its own that leaves training alone.
-    fn leakage(&self, batch: &Batch, tokens: &Tensor) -> Result<Option<f64>> {
-        let Some(masks) = &batch.mask else { return Ok(None) };
-        let downscales: Vec<i64> = self.model.unet.sites().iter().map(|site| site.downscale).collect();
-        let word = Word::new(self.config.name.as_str(), vec![self.prompt.position()]);
-        let mut recorder = MapRecorder::new(vec![word], LayerChoice::All.resolve(&downscales)?)?;
-        tch::no_grad(|| -> Result<()> {
-            let states = self.prompt.states(&self.model.text_encoder, tokens, &batch.timesteps)?;
-            let _ = predict(self.model, &states, batch, Some(&mut recorder))?;
-            Ok(())
-        })?;
-        let maps = recorder.finish()?;
-        let mut shares = Vec::new();
-        for row in 0..maps.rows() {
-            let mask = Mask::new(&masks.f_narrow(0, row as i64, 1)?)?;
-            shares.extend(maps.leakage(0, &Selection { row: Some(row), ..Selection::default() }, &mask)?);
-        }
-        Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
     }
 
     /// Fails if the step that is being computed may have seen other weights: so nothing that is kept has.
@@ -272,14 +297,40 @@ fn start_embedding(model: &StableDiffusion, class: &str) -> Result<Tensor> {
 
 fn attention_term(
     model: &StableDiffusion,
-    config: &LearnConfig,
+    options: &AttentionOptions,
     prompt: &TrainingPrompt,
     start: &Tensor,
 ) -> Result<AttentionTerm> {
-    let downscales: Vec<i64> = model.unet.sites().iter().map(|site| site.downscale).collect();
-    let states = prompt.fixed_states(&model.text_encoder, start)?;
-    let reference = ReferenceKeys::new(tch::no_grad(|| model.unet.project_keys(&states))?)?;
-    let options = config.objective.attention.clone();
-    let layers = options.layers.resolve(&downscales)?;
-    Ok(AttentionTerm { options, layers, reference: Some(reference), position: prompt.position() })
+    let loss = &options.loss;
+    let target = match loss.target {
+        Target::Reference { norm, reduction } => {
+            let states = prompt.fixed_states(&model.text_encoder, start)?;
+            let keys = ReferenceKeys::new(tch::no_grad(|| model.unet.project_keys(&states))?)?;
+            TermTarget::Reference { keys, norm, reduction }
+        }
+        Target::Mask => TermTarget::Mask { position: prompt.position() },
+    };
+    let layers = loss.layers.resolve(&model.unet.downscales())?;
+    Ok(AttentionTerm { target, layers, detach_query: loss.detach_query })
+}
+
+/// The share of the first word's attention outside the masks, averaged over samples; `None` where there is no attention.
+fn leakage(maps: &AttentionMaps, masks: &Tensor) -> Result<Option<f64>> {
+    let mut shares = Vec::new();
+    for row in 0..maps.rows() {
+        let mask = Mask::new(&masks.f_narrow(0, row as i64, 1)?)?;
+        shares.extend(maps.leakage(0, &Selection { row: Some(row), ..Selection::default() }, &mask)?);
+    }
+    Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
+}
+
+/// What a step computes before anything changes.
+struct Computed {
+    noise_loss: f64,
+    attention_loss: Option<f64>,
+    /// Of the parameters, clipped.
+    gradients: Vec<Tensor>,
+    /// Their norm before they were clipped.
+    norm: f64,
+    measured: Option<Measured>,
 }

@@ -53,16 +53,21 @@ impl TrainingPicture {
     }
 
     /// Everything random of one step: timesteps, noise, and which samples are mirrored.
-    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, train_timesteps: usize) -> Result<Batch> {
+    ///
+    /// Each timestep is drawn from within a stage, and the stages take turns ([`stages_of_step`]).
+    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, timing: Timing) -> Result<Batch> {
         let count = samples as i64;
         let mut shape = self.latents.size();
         shape[0] = count;
         let cpu = |kind| (kind, Device::Cpu);
-        let (timesteps, noise, mirrored) = with_seed(step_seed(seed, step as u64), || {
-            let timesteps = Tensor::f_randint(train_timesteps as i64, [count], cpu(Kind::Int64))?;
+        let (shares, noise, mirrored) = with_seed(step_seed(seed, step as u64), || {
+            let shares = Tensor::f_rand([count], cpu(Kind::Double))?;
             let noise = Tensor::f_randn(&shape, cpu(Kind::Float))?;
-            Ok((timesteps, noise, Tensor::f_randint(2, [count], cpu(Kind::Int64))?))
+            Ok((shares, noise, Tensor::f_randint(2, [count], cpu(Kind::Int64))?))
         })?;
+        let stages = stages_of_step(seed, step, samples, timing.stages)?;
+        let shares = Vec::<f64>::try_from(&shares)?;
+        let timesteps = stages.into_iter().zip(shares).map(|(stage, share)| timing.timestep_within(stage, share));
         let device = self.latents.device();
         let mirrored = mirrored.f_to_device(device)?;
         let pick = |both: &Tensor| -> Result<Tensor> {
@@ -72,7 +77,7 @@ impl TrainingPicture {
         Ok(Batch {
             latents: pick(&self.latents)?,
             noise: noise.f_to_device(device)?,
-            timesteps: Vec::<i64>::try_from(&timesteps)?,
+            timesteps: timesteps.collect(),
             mask: self.masks.as_ref().map(pick).transpose()?,
         })
     }
@@ -113,7 +118,46 @@ fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
         hasher.update(format!("{:?}", tensor.size()));
         hasher.update(&bytes);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hasher.finalize()))
+}
+
+/// How a run's timesteps are divided.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// Number of stages, at most `train_timesteps`.
+    pub(crate) stages: usize,
+    /// Number of timesteps.
+    pub(crate) train_timesteps: usize,
+}
+
+impl Timing {
+    /// The timestep of a stage at a `share`, from 0 up to but not 1, of the stage's range.
+    fn timestep_within(self, stage: usize, share: f64) -> i64 {
+        // Stage `stages - 1 - i` holds the timesteps with `floor(t * stages / train_timesteps) == i`.
+        let index = self.stages - 1 - stage;
+        let first = |index: usize| (index * self.train_timesteps).div_ceil(self.stages);
+        let (from, to) = (first(index), first(index + 1));
+        from as i64 + (share * (to - from) as f64) as i64
+    }
+}
+
+/// The stages of one step's samples: all samples of a run in a row take one stage after another, each stage once in every
+/// round, in an order that is drawn anew for each round.
+fn stages_of_step(seed: u64, step: usize, samples: usize, stages: usize) -> Result<Vec<usize>> {
+    let mut drawn = Vec::with_capacity(samples);
+    let mut known: Option<(usize, Vec<i64>)> = None;
+    for sample in step * samples..(step + 1) * samples {
+        let (round, place) = (sample / stages, sample % stages);
+        let order = match known.take() {
+            Some((of, order)) if of == round => order,
+            _ => with_seed(step_seed(!seed, round as u64), || {
+                Ok(Vec::<i64>::try_from(Tensor::f_randperm(stages as i64, (Kind::Int64, Device::Cpu))?)?)
+            })?,
+        };
+        drawn.push(order[place] as usize);
+        known = Some((round, order));
+    }
+    Ok(drawn)
 }
 
 /// A seed for one step: SplitMix64 (Steele, Lea and Flood 2014), so that neighbouring steps and seeds share nothing.
@@ -129,8 +173,50 @@ fn split_mix(state: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use idembed_diffusion::conditioning::stage_of;
+
     use super::*;
+
+    #[test]
+    fn every_stage_gets_its_share() {
+        for (samples, stages, steps) in [(2, 5, 10), (4, 5, 5), (3, 1, 2), (1, 7, 7), (8, 3, 3)] {
+            let mut counts = vec![0; stages];
+            let mut first = Vec::new();
+            for step in 0..steps {
+                let drawn = stages_of_step(7, step, samples, stages).unwrap();
+                assert_eq!(drawn, stages_of_step(7, step, samples, stages).unwrap(), "a function of seed and step");
+                drawn.iter().for_each(|&stage| counts[stage] += 1);
+                first.extend(drawn);
+            }
+            assert_eq!(counts, vec![steps * samples / stages; stages], "{samples} {stages}");
+            for round in first.chunks_exact(stages) {
+                let mut round = round.to_vec();
+                round.sort_unstable();
+                assert_eq!(round, (0..stages).collect::<Vec<_>>());
+            }
+        }
+        let orders = |seed| (0..4).flat_map(|step| stages_of_step(seed, step, 5, 5).unwrap()).collect::<Vec<_>>();
+        assert_ne!(orders(0), orders(1));
+    }
+
+    #[test]
+    fn timesteps_lie_in_their_stage_and_reach_all_of_it() {
+        for (stages, train_timesteps) in [(5, 1000), (3, 1000), (7, 1000), (1, 1000), (10, 10), (3, 10)] {
+            let timing = Timing { stages, train_timesteps };
+            let mut reached = vec![false; train_timesteps];
+            for stage in 0..stages {
+                for part in 0..4000 {
+                    let timestep = timing.timestep_within(stage, f64::from(part) / 4000.0);
+                    assert_eq!(stage_of(timestep as f64, stages, train_timesteps), stage);
+                    reached[timestep as usize] = true;
+                }
+                assert!(timing.timestep_within(stage, 1.0 - f64::EPSILON) < train_timesteps as i64);
+            }
+            assert!(reached.into_iter().all(|seen| seen), "{stages} {train_timesteps}");
+        }
+    }
 
     #[test]
     fn the_seeds_are_those_of_splitmix64() {

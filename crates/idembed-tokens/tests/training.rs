@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use idembed_attention::TargetKind;
+use idembed_attention::Target;
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::schedulers::PredictionType;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
+use idembed_tokens::objective::AttentionOptions;
 use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identity, LearnConfig, LearnControl, Method, TokensError, Trainer, learn};
+use idembed_tokens::{Identities, Identity, LearnConfig, LearnControl, Method, TokensError, Trainer, learn};
 use tch::{Device, Kind, Tensor};
 
 fn mini_folder() -> PathBuf {
@@ -103,17 +105,20 @@ fn measuring_changes_nothing() {
 #[test]
 fn every_objective_trains() {
     let model = mini();
-    for target in [TargetKind::Reference, TargetKind::Mask, TargetKind::None] {
+    for target in [Some(Target::default()), Some(Target::Mask), None] {
         for detach_query in [false, true] {
             let mut config = config(Method::Sefi, 2);
-            config.objective.attention.target = target;
-            config.objective.attention.detach_query = detach_query;
-            config.objective.masked_noise = target == TargetKind::Mask;
+            config.objective.masked_noise = target == Some(Target::Mask);
+            config.objective.attention = target.and_then(|target| {
+                let mut attention = AttentionOptions::weighted(0.003)?;
+                (attention.loss.target, attention.loss.detach_query) = (target, detach_query);
+                Some(attention)
+            });
             let mut trainer = Trainer::new(&model, &picture(2), Some(&mask()), config).unwrap();
             let before = trainer.tokens().unwrap();
             let reports = [trainer.step().unwrap(), trainer.step().unwrap()];
             assert!(!trainer.tokens().unwrap().equal(&before));
-            assert_eq!(reports[1].attention_loss.is_some(), target != TargetKind::None);
+            assert_eq!(reports[1].attention_loss.is_some(), target.is_some());
         }
     }
 }
@@ -215,8 +220,9 @@ fn an_untrained_identity_is_the_class_word() {
     let identity = trainer.identity().unwrap();
     identity.check_base(&model, false).unwrap();
     let text = "<me> and a cup and <me>";
-    let prompt = Prompt::parse(text, &["me"], &model.tokenizer).unwrap();
-    let conditioning = condition(&model, &prompt, &[&identity]).unwrap();
+    let prompt = Prompt::parse(text, &model.tokenizer).unwrap();
+    let me = Identities::named([("me", &identity)]).unwrap();
+    let conditioning = condition(&model, &prompt, &me, false).unwrap();
     // All rows are equal, so that one text is encoded and serves every timestep.
     assert_eq!(conditioning.pieces().len(), 1);
     let plain = model.text_states("person and a cup and person").unwrap();
@@ -224,14 +230,141 @@ fn an_untrained_identity_is_the_class_word() {
     assert!(f64::try_from((&states.key - &plain).abs().max()).unwrap() < 1e-5);
     assert!(states.key.equal(&states.value));
     assert_eq!(Embedding::of(&identity).unwrap().spread, 0.0);
+}
 
-    let mut other = trainer.identity().unwrap();
-    other.text_encoder_sha256 = "0".repeat(64);
-    assert!(matches!(other.check_base(&model, false), Err(TokensError::OtherBase { .. })));
-    other.check_base(&model, true).unwrap();
-    other.k = other.k.narrow(1, 0, 100);
-    other.v = other.v.narrow(1, 0, 100);
-    assert!(matches!(other.check_base(&model, true), Err(TokensError::OtherHidden { got: 100, expected: 128, .. })));
+#[test]
+fn a_prompt_takes_only_identities_that_are_there_and_fit() {
+    let model = mini();
+    let trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
+    let mine = trainer.identity().unwrap();
+    let prompt = Prompt::parse("<me> and <you>", &model.tokenizer).unwrap();
+    let with = |you: &Identity, force| {
+        condition(&model, &prompt, &Identities::named([("me", &mine), ("you", you)]).unwrap(), force).map(drop)
+    };
+    with(&mine, false).unwrap();
+    let alone = condition(&model, &prompt, &Identities::named([("me", &mine)]).unwrap(), false);
+    assert!(matches!(alone, Err(TokensError::UnknownIdentity { name, .. }) if name == "you"));
+
+    let changed = |change: fn(&mut Identity)| {
+        let mut other = trainer.identity().unwrap();
+        change(&mut other);
+        other
+    };
+    let other = changed(|other| other.text_encoder_sha256 = "0".repeat(64));
+    assert!(matches!(with(&other, false), Err(TokensError::OtherBase { .. })));
+    with(&other, true).unwrap();
+    for (other, what) in [
+        (changed(|other| other.prediction_type = PredictionType::VPrediction), "prediction type"),
+        (changed(|other| other.train_timesteps = 500), "training timesteps"),
+    ] {
+        assert!(matches!(with(&other, false), Err(TokensError::OtherTraining { what: got, .. }) if got == what));
+        with(&other, true).unwrap();
+    }
+    let other = changed(|other| {
+        other.k = other.k.narrow(1, 0, 100);
+        other.v = other.v.narrow(1, 0, 100);
+    });
+    assert!(matches!(with(&other, true), Err(TokensError::OtherHidden { got: 100, expected: 128, .. })));
+}
+
+/// The noise loss of a trainer's tokens on the same noised latents at every tenth of the timesteps.
+fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
+    let identity = trainer.identity().unwrap();
+    let prompt = Prompt::parse(&config(Method::Sefi, 1).template.replace("{}", "<me>"), &model.tokenizer).unwrap();
+    let me = Identities::named([("me", &identity)]).unwrap();
+    let conditioning = condition(model, &prompt, &me, false).unwrap();
+    let latents = model.vae.encode(&picture(1)).unwrap().mean;
+    let shape = latents.size();
+    let losses = (0..10).map(|part| {
+        let timestep = 50 + 100 * part;
+        let noise = seeded_noise(40 + part as u64, &shape, 1).unwrap().remove(0);
+        let noised = model.noise_schedule.add_noise(&latents, &noise, &[timestep]).unwrap();
+        let states = &conditioning.pieces()[conditioning.piece_at(timestep as f64)].states;
+        let context = model.unet.project(states).unwrap();
+        let times = Tensor::from_slice(&[timestep as f32]);
+        let predicted = tch::no_grad(|| model.unet.forward(&noised, &times, &context, None)).unwrap();
+        predicted.mse_loss(&noise, tch::Reduction::Mean).double_value(&[])
+    });
+    losses.sum::<f64>() / 10.0
+}
+
+#[test]
+fn learning_lowers_the_noise_loss() {
+    let model = mini();
+    for method in Method::ALL {
+        let config = LearnConfig { batch: 4, mirror: false, log_every: 0, ..config(method, 40) };
+        let mut trainer = Trainer::new(&model, &picture(1), None, config).unwrap();
+        let before = noise_loss_of(&model, &trainer);
+        while !trainer.is_done() {
+            trainer.step().unwrap();
+        }
+        let after = noise_loss_of(&model, &trainer);
+        assert!(after < 0.98 * before, "{method}: {before} became {after}");
+    }
+}
+
+#[test]
+fn the_attention_loss_holds_the_attention() {
+    let model = mini();
+    let attention_loss = |lambda: f64| {
+        let mut config = LearnConfig { batch: 4, log_every: 0, ..config(Method::Sefi, 30) };
+        // A weight of next to nothing measures the loss and leaves the learning alone.
+        config.objective.attention = AttentionOptions::weighted(lambda);
+        let mut trainer = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
+        let losses: Vec<f64> = (0..30).map(|_| trainer.step().unwrap().attention_loss.unwrap()).collect();
+        losses[20..].iter().sum::<f64>() / 10.0
+    };
+    let (free, held) = (attention_loss(1e-30), attention_loss(0.03));
+    assert!(held < 0.5 * free, "{free} became {held}");
+}
+
+#[test]
+fn the_attention_loss_means_the_same_at_any_size() {
+    // The same picture and noise, every pixel four times: the maps of a network that sees no more than single pixels would
+    // be the same. This one's are nearly so.
+    let model = mini();
+    let loss = |side: i64| {
+        let image = picture(1).upsample_bilinear2d([side, side], false, None, None);
+        let config = LearnConfig { log_every: 0, batch: 4, mirror: false, ..config(Method::Sefi, 12) };
+        let mut trainer = Trainer::new(&model, &image, None, config).unwrap();
+        let losses: Vec<f64> = (0..12).map(|_| trainer.step().unwrap().attention_loss.unwrap()).collect();
+        losses[6..].iter().sum::<f64>() / 6.0
+    };
+    let (small, large) = (loss(64), loss(128));
+    assert!((0.3..3.0).contains(&(large / small)), "{small} at 64, {large} at 128 pixels");
+}
+
+#[test]
+fn an_overflow_in_f16_halves_the_loss_scale() {
+    let compute = Compute { device: Device::Cpu, kind: Kind::Half };
+    let model = StableDiffusion::load(&mini_folder(), compute).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    let trainer = |lambda| {
+        let mut config = LearnConfig { log_every: 1, warm_up: 0, ..config(Method::Sefi, 2) };
+        config.objective.attention = AttentionOptions::weighted(lambda);
+        Trainer::new(&model, &picture(1), None, config).unwrap()
+    };
+    let scale_after = |trainer: &Trainer<'_>| {
+        trainer.save(&checkpoint).unwrap();
+        CheckpointInfo::read(&checkpoint).unwrap().loss_scale
+    };
+    let mut usual = trainer(0.003);
+    usual.step().unwrap();
+    usual.step().unwrap();
+    assert_eq!(scale_after(&usual), 1024.0);
+
+    // Nothing pulls at the first step; at the second, far too much.
+    let mut strong = trainer(1e5);
+    strong.step().unwrap();
+    assert_eq!(scale_after(&strong), 1024.0);
+    let report = strong.step().unwrap();
+    let scale = scale_after(&strong);
+    assert!(scale < 1024.0 && scale.log2().fract() == 0.0, "{scale}");
+    assert!(report.measured.unwrap().grad_norm_attention.is_finite());
+    let mut resumed = trainer(1e5);
+    resumed.resume(&checkpoint).unwrap();
+    assert_eq!(scale_after(&resumed), scale);
 }
 
 #[test]
@@ -247,8 +380,9 @@ fn two_identities_get_their_own_stages() {
         identity
     };
     let (a, b) = (identity(2), identity(3));
-    let prompt = Prompt::parse("<b> with <a> and <b>", &["a", "b"], &model.tokenizer).unwrap();
-    let conditioning = condition(&model, &prompt, &[&a, &b]).unwrap();
+    let prompt = Prompt::parse("<b> with <a> and <b>", &model.tokenizer).unwrap();
+    let both = Identities::named([("a", &a), ("b", &b)]).unwrap();
+    let conditioning = condition(&model, &prompt, &both, false).unwrap();
     assert_eq!(conditioning.pieces().len(), 4);
 
     // Each timestep against the same prompt put together by hand.

@@ -1,12 +1,10 @@
 //! Weights of convolutions, in the memory order that is fastest.
 
 use std::cell::OnceCell;
-use std::ops::Range;
-use std::sync::Arc;
 
 use tch::Tensor;
 
-use crate::mapped_file::MappedFile;
+use crate::mapped_file::release;
 
 /// The weight of a convolution, in the order of [`channels_last`].
 ///
@@ -15,30 +13,33 @@ use crate::mapped_file::MappedFile;
 #[derive(Debug)]
 pub struct ConvWeight {
     stored: Tensor,
-    source: Option<(Arc<MappedFile>, Range<usize>)>,
+    /// Whether `stored` lies in a map, in the order of its file.
+    in_map: bool,
     ordered: OnceCell<Tensor>,
 }
 
 impl ConvWeight {
     /// A weight that has the order already.
     pub(crate) fn ordered(weight: Tensor) -> Self {
-        ConvWeight { stored: weight, source: None, ordered: OnceCell::new() }
+        ConvWeight { stored: weight, in_map: false, ordered: OnceCell::new() }
     }
 
-    /// A weight that lies in these bytes of a map.
-    pub(crate) fn mapped(weight: Tensor, map: Arc<MappedFile>, bytes: Range<usize>) -> Self {
-        ConvWeight { stored: weight, source: Some((map, bytes)), ordered: OnceCell::new() }
+    /// A weight that lies in a map.
+    pub(crate) fn mapped(weight: Tensor) -> Self {
+        ConvWeight { stored: weight, in_map: true, ordered: OnceCell::new() }
     }
 
     /// The weight, `[outputs, inputs, kernel, kernel]`.
     pub fn get(&self) -> std::result::Result<&Tensor, tch::TchError> {
-        let Some((map, bytes)) = &self.source else { return Ok(&self.stored) };
+        if !self.in_map {
+            return Ok(&self.stored);
+        }
         if let Some(ordered) = self.ordered.get() {
             return Ok(ordered);
         }
         let ordered = channels_last(&self.stored)?;
         if ordered.data_ptr() != self.stored.data_ptr() {
-            map.release(bytes);
+            release(&self.stored);
         }
         Ok(self.ordered.get_or_init(|| ordered))
     }

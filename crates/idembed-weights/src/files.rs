@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use safetensors::Dtype;
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::conv_weight::ConvWeight;
 use crate::device::Compute;
-use crate::mapped_file::MappedFile;
+use crate::mapped_file::{MappedFile, release};
 use crate::{Error, Result, WeightsError};
 
 /// Variants of a weight file's name, the preferred first.
@@ -26,7 +25,7 @@ const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
 #[derive(Debug)]
 pub(crate) struct Files {
     path: PathBuf,
-    maps: Vec<Arc<MappedFile>>,
+    maps: Vec<MappedFile>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -86,8 +85,12 @@ impl Files {
     /// The values of a tensor, rounded to f16.
     pub(crate) fn rounded(&self, name: &str) -> std::result::Result<Tensor, WeightsError> {
         let entry = self.entry(name)?;
-        let half = self.view(entry)?.f_to_kind(Kind::Half)?.f_contiguous()?;
-        self.release(entry);
+        let stored = self.view(entry)?;
+        let half = stored.f_to_kind(Kind::Half)?.f_contiguous()?;
+        let map = &self.maps[entry.map];
+        if map.holds(&stored) && !map.holds(&half) {
+            release(&stored);
+        }
         Ok(half)
     }
 
@@ -112,33 +115,13 @@ impl Files {
             };
             self.entries.insert(name, entry);
         }
-        self.maps.push(Arc::new(map));
+        self.maps.push(map);
         Ok(())
     }
 
-    /// The tensor where it lies in the map; valid as long as `self` is.
+    /// The tensor where it lies in its map.
     fn view(&self, entry: &Entry) -> std::result::Result<Tensor, tch::TchError> {
-        let bytes = self.bytes(entry);
-        if bytes.as_ptr().align_offset(entry.kind.elt_size_in_bytes()) != 0 {
-            return Tensor::f_from_data_size(bytes, &entry.shape, entry.kind);
-        }
-        // SAFETY: the bytes are mapped as long as `self` lives, hold `shape` numbers of `kind` (safetensors checked
-        // that), and nothing writes to weights.
-        unsafe { Tensor::f_from_blob(bytes.as_ptr(), &entry.shape, &[], entry.kind, Device::Cpu) }
-    }
-
-    fn bytes(&self, entry: &Entry) -> &[u8] {
-        self.maps[entry.map].bytes(&entry.bytes)
-    }
-
-    /// Whether a tensor is used where it lies in the map.
-    fn lies_in_map(&self, tensor: &Tensor, entry: &Entry) -> bool {
-        tensor.data_ptr().cast_const().cast::<u8>() == self.bytes(entry).as_ptr()
-    }
-
-    /// Gives the pages of a converted tensor back to the system.
-    fn release(&self, entry: &Entry) {
-        self.maps[entry.map].release(&entry.bytes);
+        self.maps[entry.map].view(&entry.bytes, entry.kind, &entry.shape)
     }
 
     fn entry(&self, name: &str) -> std::result::Result<&Entry, WeightsError> {
@@ -163,14 +146,7 @@ impl Files {
         shape: &[i64],
         compute: Compute,
     ) -> std::result::Result<Tensor, WeightsError> {
-        let entry = self.checked(name, shape)?;
-        let tensor = self.view(entry)?.f_to_device(compute.device)?.f_to_kind(compute.kind)?;
-        if self.lies_in_map(&tensor, entry) {
-            self.maps[entry.map].hold();
-        } else {
-            self.release(entry);
-        }
-        Ok(tensor)
+        Ok(self.placed(name, shape, compute)?.0)
     }
 
     pub(crate) fn take_conv(
@@ -179,12 +155,26 @@ impl Files {
         shape: &[i64],
         compute: Compute,
     ) -> std::result::Result<ConvWeight, WeightsError> {
-        let stored = self.take(name, shape, compute)?;
-        let entry = self.entry(name)?;
-        if self.lies_in_map(&stored, entry) {
-            return Ok(ConvWeight::mapped(stored, Arc::clone(&self.maps[entry.map]), entry.bytes.clone()));
+        let (stored, in_map) = self.placed(name, shape, compute)?;
+        if in_map {
+            return Ok(ConvWeight::mapped(stored));
         }
         Ok(ConvWeight::ordered(crate::channels_last(&stored)?))
+    }
+
+    /// A tensor as it is to be computed with, and whether it is used where it lies in its map.
+    fn placed(&self, name: &str, shape: &[i64], compute: Compute) -> std::result::Result<(Tensor, bool), WeightsError> {
+        let entry = self.checked(name, shape)?;
+        let map = &self.maps[entry.map];
+        let stored = self.view(entry)?;
+        let tensor = stored.f_to_device(compute.device)?.f_to_kind(compute.kind)?;
+        let in_map = map.holds(&tensor);
+        if in_map {
+            map.hold();
+        } else if map.holds(&stored) {
+            release(&stored);
+        }
+        Ok((tensor, in_map))
     }
 }
 

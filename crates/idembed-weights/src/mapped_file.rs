@@ -1,4 +1,4 @@
-//! One safetensors file in memory: mapped, and watched for changes.
+//! One safetensors file in memory: mapped by libtorch, and watched for changes.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 use safetensors::SafeTensorError;
 use safetensors::tensor::Metadata;
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::lost_pages::{self, Registered};
 use crate::{Error, Result, WeightsError};
@@ -17,7 +17,7 @@ use crate::{Error, Result, WeightsError};
 /// The largest header that is read, in bytes: the limit of the safetensors format.
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// A file that stays mapped, and open, as long as this lives.
+/// A mapped file that stays open as long as this lives; mapped it stays as long as any tensor lies in it.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     path: PathBuf,
@@ -27,7 +27,8 @@ pub(crate) struct MappedFile {
     in_use: AtomicBool,
     // Fields are dropped in their order: the addresses must be forgotten before something else may be mapped there.
     _registered: Registered,
-    map: Mmap,
+    /// All bytes, `[length]`; its storage is the map, and every tensor in the map shares it.
+    content: Tensor,
 }
 
 /// What differs if a file was written to.
@@ -63,19 +64,38 @@ impl MappedFile {
                 Error::Content { path: path.to_path_buf(), source: WeightsError::Damaged(source) }
             }
         })?;
-        // SAFETY: the map is read-only. Nobody can keep others from changing the file: `lost_pages` ends a program that
-        // misses a page, `check_unchanged` finds other numbers.
-        let map = unsafe { MmapOptions::new().len(opened.length as usize).map(&file) }.map_err(read_error)?;
-        let addresses = map.as_ptr() as usize..map.as_ptr() as usize + map.len();
+        // A private map: what libtorch should write into a tensor never reaches the file. Nobody can keep others from
+        // changing the file: `lost_pages` ends a program that misses a page, `check_unchanged` finds other numbers.
+        let content =
+            Tensor::f_from_file(&name(&file, path)?, false, opened.length as i64, (Kind::Uint8, Device::Cpu))?;
+        let start = content.data_ptr() as usize;
+        let registered = lost_pages::register(path, start..start + content.numel());
         let (path, in_use) = (path.to_path_buf(), AtomicBool::new(false));
-        let mapped =
-            MappedFile { _registered: lost_pages::register(&path, addresses), path, file, opened, in_use, map };
-        Ok((mapped, header))
+        Ok((MappedFile { path, file, opened, in_use, _registered: registered, content }, header))
     }
 
-    /// The content, or a part of it.
-    pub(crate) fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        &self.map[range.clone()]
+    /// The numbers in a range of bytes: where they lie in the map, or a copy if they are not aligned there.
+    ///
+    /// `bytes` has the length of `shape` numbers of `kind`.
+    pub(crate) fn view(
+        &self,
+        bytes: &Range<usize>,
+        kind: Kind,
+        shape: &[i64],
+    ) -> std::result::Result<Tensor, TchError> {
+        let (start, length) = (bytes.start as i64, bytes.len() as i64);
+        let part = if bytes.start.is_multiple_of(kind.elt_size_in_bytes()) {
+            self.content.f_narrow(0, start, length)?
+        } else {
+            self.content.f_narrow_copy(0, start, length)?
+        };
+        part.f_view_dtype(kind)?.f_view(shape)
+    }
+
+    /// Whether a tensor is used where it lies in the map.
+    pub(crate) fn holds(&self, tensor: &Tensor) -> bool {
+        let start = self.content.data_ptr() as usize;
+        tensor.device() == Device::Cpu && (start..start + self.content.numel()).contains(&(tensor.data_ptr() as usize))
     }
 
     /// Notes that a tensor which lies in the map was handed out.
@@ -88,15 +108,6 @@ impl MappedFile {
         self.in_use.load(Ordering::Relaxed)
     }
 
-    /// Gives pages that were read once back to the system.
-    pub(crate) fn release(&self, bytes: &Range<usize>) {
-        // SAFETY: the map is read-only, so dropped pages are read from the file again when they are touched again.
-        let advised = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
-        if let Err(error) = advised {
-            tracing::debug!(%error, "the system kept the pages of a converted weight");
-        }
-    }
-
     /// Fails if the file was written to since it was opened.
     ///
     /// Another file that took its name is no change of this one. A new time of the last change counts as a change even if
@@ -104,6 +115,43 @@ impl MappedFile {
     pub(crate) fn check_unchanged(&self) -> Result<()> {
         let now = Stamp::of(&self.file).map_err(|source| Error::Read { path: self.path.clone(), source })?;
         if now == self.opened { Ok(()) } else { Err(Error::Changed { path: self.path.clone() }) }
+    }
+}
+
+/// The name under which libtorch opens the very file that is open here, whatever stands at its path by now.
+#[cfg(target_os = "linux")]
+fn name(file: &File, _path: &Path) -> Result<String> {
+    use std::os::fd::AsRawFd;
+    Ok(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// The name under which libtorch opens the file.
+#[cfg(not(target_os = "linux"))]
+fn name(_file: &File, path: &Path) -> Result<String> {
+    let unreadable = || std::io::Error::new(ErrorKind::InvalidInput, "libtorch opens only files whose path is UTF-8");
+    path.to_str().map(str::to_owned).ok_or_else(|| Error::Read { path: path.to_path_buf(), source: unreadable() })
+}
+
+/// Gives the pages of a tensor that lies in a map, and was read once, back to the system.
+pub(crate) fn release(tensor: &Tensor) {
+    #[cfg(unix)]
+    {
+        // SAFETY: a question to the system, without conditions.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let start = tensor.data_ptr() as usize;
+        let end = start + tensor.numel() * tensor.kind().elt_size_in_bytes();
+        // Pages that other tensors share stay.
+        let (first, last) = (start.next_multiple_of(page), end / page * page);
+        if first >= last {
+            return;
+        }
+        // SAFETY: the pages lie within the tensor's storage, which is alive and mapped from a file that nothing here
+        // writes to: they are read from the file again when they are touched again.
+        let kept = unsafe { libc::madvise(first as *mut libc::c_void, last - first, libc::MADV_DONTNEED) };
+        if kept != 0 {
+            let error = std::io::Error::last_os_error();
+            tracing::debug!(%error, "the system kept the pages of a converted weight");
+        }
     }
 }
 

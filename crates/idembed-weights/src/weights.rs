@@ -17,7 +17,9 @@ use crate::{Error, Result, WeightsError};
 
 /// The weights of one network.
 ///
-/// Must outlive every tensor taken from it: the networks own theirs.
+/// Tensors taken from it share the map of their file, which stays as long as one of them lives. Networks keep their
+/// weights nevertheless: to notice a file that was changed ([`Weights::check_unchanged`]) or cut short
+/// ([`crate::announce_lost_pages`]), this must be alive.
 #[derive(Debug)]
 pub struct Weights {
     origin: Origin,
@@ -155,7 +157,7 @@ impl Weights {
             hasher.update(&bytes);
         }
         self.check_files()?;
-        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex::encode(hasher.finalize()))
     }
 
     fn names(&self) -> Vec<String> {

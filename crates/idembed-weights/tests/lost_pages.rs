@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use idembed_weights::tensor_file::TensorFile;
 use idembed_weights::{Compute, Init, Weights, announce_lost_pages};
-use memmap2::Mmap;
 use tch::{Device, Kind, Tensor};
 
 const CASE: &str = "IDEMBED_TEST_CASE";
@@ -42,12 +42,14 @@ fn in_a_process_of_its_own() {
             announce_lost_pages();
             // Something is known, but it is not what is lost.
             let _known = weights(&path);
-            let other = Path::new(&folder).join("other");
-            std::fs::write(&other, [1; 100_000]).unwrap();
-            // SAFETY: what happens when the file is changed is what is tested.
-            let map = unsafe { Mmap::map(&File::open(&other).unwrap()) }.unwrap();
-            cut(&other);
-            std::hint::black_box(map[50_000]);
+            let empty = tempfile::tempfile().unwrap();
+            // SAFETY: a map at a place that the system chooses.
+            let page = unsafe {
+                libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_PRIVATE, empty.as_raw_fd(), 0)
+            };
+            assert_ne!(page, libc::MAP_FAILED);
+            // SAFETY: mapped just above, one page beyond the end of an empty file.
+            std::hint::black_box(unsafe { std::ptr::read_volatile(page.cast::<u8>()) });
         }
         "the same addresses later" => {
             announce_lost_pages();
@@ -55,7 +57,7 @@ fn in_a_process_of_its_own() {
                 let weights = weights(&path);
                 tensor(&weights).data_ptr() as usize
             };
-            let page = address & !0xfff;
+            let (page, empty) = (address & !0xfff, tempfile::tempfile().unwrap());
             // SAFETY: an anonymous map where the file's was; the system may refuse the place, never take another's.
             let again = unsafe {
                 libc::mmap(
@@ -63,7 +65,7 @@ fn in_a_process_of_its_own() {
                     4096,
                     libc::PROT_READ,
                     libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE,
-                    file(),
+                    empty.as_raw_fd(),
                     0,
                 )
             };
@@ -73,12 +75,6 @@ fn in_a_process_of_its_own() {
         }
         other => panic!("no case `{other}`"),
     }
-}
-
-/// A descriptor of an empty file, of which no page can be read.
-fn file() -> i32 {
-    use std::os::fd::IntoRawFd;
-    tempfile::tempfile().unwrap().into_raw_fd()
 }
 
 fn weights(path: &Path) -> Weights {

@@ -1,12 +1,11 @@
-//! Picture files as text to stand in a page, within limits: nothing is decoded, so nothing can be made smaller.
+//! Picture files to stand in a page, within limits: nothing is decoded, so nothing can be made smaller.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use idembed_page::Inlined;
 
 /// The largest photo to stand on the page, in bytes; cameras make a few MiB.
 pub(crate) const MAX_PHOTO: u64 = 16 << 20;
@@ -36,42 +35,34 @@ impl Display for Absent {
     }
 }
 
-/// The data URIs of pictures, in their order, until `room` bytes are taken. Those at both ends of the list come first:
-/// there are the most and the least similar ones.
-pub(crate) fn from_both_ends(pictures: &[&Path], room: u64) -> Vec<Result<String, Absent>> {
-    let mut uris: Vec<_> = pictures.iter().map(|_| Err(Absent::NoRoom)).collect();
+/// The pictures, in their order, until `room` bytes are taken. Those at both ends of the list come first: there are the
+/// most and the least similar ones.
+pub(crate) fn from_both_ends(pictures: &[&Path], room: u64) -> Vec<Result<Inlined, Absent>> {
+    let mut inlined: Vec<_> = pictures.iter().map(|_| Err(Absent::NoRoom)).collect();
     let mut taken = 0;
     let count = pictures.len();
     for index in (0..count).map(|turn| if turn % 2 == 0 { turn / 2 } else { count - 1 - turn / 2 }) {
-        uris[index] = match data_uri(pictures[index], MAX_PICTURE) {
+        inlined[index] = match inline(pictures[index], MAX_PICTURE) {
             Ok((_, bytes)) if taken + bytes > room => break,
-            Ok((uri, bytes)) => {
+            Ok((picture, bytes)) => {
                 taken += bytes;
-                Ok(uri)
+                Ok(picture)
             }
             Err(absent) => Err(absent),
         };
     }
-    uris
+    inlined
 }
 
-/// A picture file as data URI with the number of its bytes, if it has at most `limit` of them.
-///
-/// The kind of picture is told by the first bytes, as browsers do, and not by the name.
-pub(crate) fn data_uri(path: &Path, limit: u64) -> Result<(String, u64), Absent> {
+/// A picture file with the number of its bytes, if it has at most `limit` of them.
+pub(crate) fn inline(path: &Path, limit: u64) -> Result<(Inlined, u64), Absent> {
     let file = File::open(path).map_err(|_| Absent::Unknown)?;
     let mut bytes = Vec::new();
     let read = file.take(limit + 1).read_to_end(&mut bytes).map_err(|_| Absent::Unknown)? as u64;
     if read > limit {
         return Err(Absent::TooLarge(limit));
     }
-    let kind = match bytes.as_slice() {
-        [0x89, b'P', b'N', b'G', ..] => "png",
-        [0xff, 0xd8, 0xff, ..] => "jpeg",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "webp",
-        _ => return Err(Absent::Unknown),
-    };
-    Ok((format!("data:image/{kind};base64,{}", STANDARD.encode(&bytes)), read))
+    Ok((Inlined::of_file(&bytes).ok_or(Absent::Unknown)?, read))
 }
 
 #[cfg(test)]
@@ -81,20 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_is_told_by_the_first_bytes() {
+    fn what_a_browser_does_not_show_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("picture.png");
-        for (bytes, start) in [
-            (&b"\x89PNG rest"[..], "data:image/png;base64,iVBORyByZXN0"),
-            (b"\xff\xd8\xff\xe0", "data:image/jpeg;base64,/9j/4A=="),
-            (b"RIFF1234WEBPVP8 ", "data:image/webp;base64,UklGRjEyMzRXRUJQVlA4IA=="),
-        ] {
-            fs::write(&path, bytes).unwrap();
-            assert_eq!(data_uri(&path, 100), Ok((start.to_owned(), bytes.len() as u64)));
-        }
         fs::write(&path, "<svg>").unwrap();
-        assert_eq!(data_uri(&path, 100), Err(Absent::Unknown));
-        assert_eq!(data_uri(&folder.path().join("missing.png"), 100), Err(Absent::Unknown));
+        assert_eq!(inline(&path, 100), Err(Absent::Unknown));
+        assert_eq!(inline(&folder.path().join("missing.png"), 100), Err(Absent::Unknown));
     }
 
     #[test]
@@ -102,8 +85,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("picture.png");
         fs::write(&path, b"\x89PNG56789").unwrap();
-        assert!(data_uri(&path, 9).is_ok());
-        assert_eq!(data_uri(&path, 8), Err(Absent::TooLarge(8)));
+        assert!(inline(&path, 9).is_ok());
+        assert_eq!(inline(&path, 8), Err(Absent::TooLarge(8)));
         let shown = |count, room| -> Vec<bool> {
             from_both_ends(&vec![path.as_path(); count], room).iter().map(Result::is_ok).collect()
         };

@@ -5,7 +5,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use idembed_attention::{AttentionMaps, Mask, Scale, Selection, Word, overlay};
+use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection, Word};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::args::{ComputeArgs, DrawArgs, positive};
 use crate::drawing::{DrawPlan, Watch};
 use crate::sheet::{Cell, Sheet};
 use crate::size::Size;
-use crate::{output, pages, pixels, png};
+use crate::{output, pixels, png, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -149,7 +149,7 @@ impl Report {
         output::check_inputs_stay(paths.iter().chain([&layers, &stages, &values_file]), read)?;
         for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
-            let picture = overlay(&planes, &map, Scale::PerMap, OPACITY)?.picture;
+            let picture = HeatMap::over(&planes, &map, Scale::PerMap, OPACITY)?.picture;
             png::write(path, &pixels::from_planes(&picture)?, None)?;
             let mut word = self.numbers(index, &Selection::default())?;
             word["word"] = json!(self.maps.words()[index].label);
@@ -233,12 +233,12 @@ impl Report {
             }
             let mut cells = Vec::with_capacity(maps.len());
             for (map, (_, selection)) in maps.iter().zip(columns) {
-                let picture = overlay(&planes, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
+                let picture = HeatMap::over(&planes, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
                 let mut caption = format!("mean {:.3}", map.f_mean(Kind::Double)?.f_double_value(&[])?);
                 if let Some(mask) = &self.mask
                     && let Some(leakage) = self.maps.leakage(index, selection, mask)?
                 {
-                    caption += &format!(", leakage {}", pages::percent(leakage));
+                    caption += &format!(", leakage {}", report::percent(leakage));
                 }
                 cells.push(Cell::new(pixels::from_planes(&picture)?, caption));
             }
@@ -253,7 +253,7 @@ impl Report {
             let mean = word["mean"].as_f64().unwrap_or_default();
             let mut text = format!("{:5.1} % of the attention", 100.0 * mean);
             if let Some(leakage) = word["leakage"].as_f64() {
-                text += &format!(", leakage {}", pages::percent(leakage));
+                text += &format!(", leakage {}", report::percent(leakage));
             }
             text += &format!("  {}", word["map"].as_str().unwrap_or_default());
             rows.push((word["word"].as_str().unwrap_or_default().to_owned(), text));

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
-use idembed_attention::{AttentionMaps, Scale, Selection, Word, overlay};
+use idembed_attention::{AttentionMaps, HeatMap, Scale, Selection, Word};
 use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::device::Compute;
 use idembed_face::CropRect;
+use idembed_page::{Figure, Page};
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identity, LearnConfig, Method};
+use idembed_tokens::{Identities, Identity, LearnConfig, Method};
 use image::RgbImage;
 use serde_json::json;
 
@@ -22,8 +24,7 @@ use crate::progress::{Progress, duration};
 use crate::settings::{DemoSettings, Scene};
 use crate::sheet::{Cell, Sheet};
 use crate::size::Size;
-use crate::{output, pages, pixels, png};
-use idembed_page::{Figure, Page};
+use crate::{output, pixels, png, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -147,15 +148,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let sheet = story.sheet()?;
     let sheet_file = args.out.join("sheet.png");
     png::write(&sheet_file, &sheet, None)?;
-    let timings = [
-        ("loading the model", load_seconds),
-        ("encoding photo and prompts", learned.prepare_seconds),
-        ("learning", learned.seconds),
-        ("drawing, heat maps included", draw_seconds),
-        ("everything", started.elapsed().as_secs_f64()),
-    ];
     let page_file = args.out.join("demo.html");
-    output::write_file(&page_file, story.page(&compute.to_string(), &timings)?.render().as_bytes())?;
+    let mut page = story.page(compute)?;
+    let after = [("drawing, heat maps included", draw_seconds), ("everything", started.elapsed().as_secs_f64())];
+    page = report::timings(page, load_seconds, &learned, &after);
+    page = report::commands(page, &story.next());
+    output::write_file(&page_file, page.render().as_bytes())?;
 
     if args.json {
         return output::json(&json!({
@@ -186,9 +184,10 @@ fn draw_scenes(plan: &Plan, model: &StableDiffusion, identity: &Identity, shift:
     let mut progress = Progress::new("drawing", 0, 2 * scenes.len() as u64 * plan.drawing.total_steps(1));
     let negative = model.condition("")?;
     let name = plan.demo.name.as_str();
+    let identities = Identities::named([(name, identity)])?;
     let mut one = |scene: &Scene, word: &str| -> anyhow::Result<(RgbImage, AttentionMaps)> {
-        let prompt = Prompt::parse(&scene.prompt.replace("{}", word), &[name], &model.tokenizer)?;
-        let conditioning = condition(model, &prompt, &[identity])?;
+        let prompt = Prompt::parse(&scene.prompt.replace("{}", word), &model.tokenizer)?;
+        let conditioning = condition(model, &prompt, &identities, false)?;
         let watched = Word::new(word, prompt.word_positions(word, &model.tokenizer)?);
         let mut watch = Watch::new(model, vec![watched], identity.stages())?;
         let mut drawn = None;
@@ -212,7 +211,7 @@ fn draw_scenes(plan: &Plan, model: &StableDiffusion, identity: &Identity, shift:
 /// The picture under the map of its first word.
 fn heat(picture: &RgbImage, maps: &AttentionMaps, selection: &Selection, scale: Scale) -> anyhow::Result<RgbImage> {
     let map = maps.word_map(0, selection)?;
-    pixels::from_planes(&overlay(&pixels::to_planes(picture)?, &map, scale, OPACITY)?.picture)
+    pixels::from_planes(&HeatMap::over(&pixels::to_planes(picture)?, &map, scale, OPACITY)?.picture)
 }
 
 /// Everything that the sheet and the page tell.
@@ -253,21 +252,18 @@ impl Story<'_> {
             .draw()
     }
 
-    fn page(&self, device: &str, timings: &[(&str, f64)]) -> anyhow::Result<Page> {
+    /// The page without what is only known at the end.
+    fn page(&self, compute: Compute) -> anyhow::Result<Page> {
         let Story { plan, lesson, learned, drawn } = self;
         let (class, word) = (&plan.config.class, self.word());
         let all = Selection::default();
-        let mut photos = vec![Figure::new(&lesson.picture, "the only photo")?];
-        if let Some(mask) = &lesson.mask {
-            photos.push(Figure::new(mask, "its mask, only used to measure leakage")?);
-        }
         let mut compared = Vec::with_capacity(drawn.len());
         for one in *drawn {
             let figures = vec![
-                Figure::new(&one.class, "")?,
-                Figure::new(&one.identity, "")?,
-                Figure::new(&heat(&one.identity, &one.identity_maps, &all, Scale::PerMap)?, "")?,
-                Figure::new(&heat(&one.class, &one.class_maps, &all, Scale::PerMap)?, "")?,
+                report::figure(&one.class, "")?,
+                report::figure(&one.identity, "")?,
+                report::figure(&heat(&one.identity, &one.identity_maps, &all, Scale::PerMap)?, "")?,
+                report::figure(&heat(&one.class, &one.class_maps, &all, Scale::PerMap)?, "")?,
             ];
             compared.push((one.scene.prompt.replace("{}", &word), figures));
         }
@@ -278,12 +274,9 @@ impl Story<'_> {
             2 * learned.identity.stages(),
             learned.identity.hidden()
         );
-        let mut page = Page::new("idembed: one photo, many pictures", &intro)
-            .facts(&pages::learning_facts(learned))
-            .section("The photo")
-            .pictures(&photos)
-            .section("New scenes")
-            .compared(&columns, &compared);
+        let mut page = report::facts(Page::new("idembed: one photo, many pictures", &intro), learned);
+        page = report::photo(page, lesson, "the only photo", "its mask, only used to measure leakage")?;
+        page = page.section("New scenes").compared(&columns, &compared);
         if let Some(first) = drawn.first() {
             page = page.section("Stage by stage").text(&format!(
                 "{word} has vectors of its own for each stage of the drawing. Where its word acts in each of them, \
@@ -291,26 +284,19 @@ impl Story<'_> {
             ));
             page = page.pictures(&stages(first)?);
         }
-        page = pages::learning_charts(page.section("How the learning went"), learned);
-        let mut settings = vec![
-            ("model".to_owned(), plan.model.name.clone()),
-            ("device".to_owned(), device.to_owned()),
-            ("sampler".to_owned(), format!("{} steps of {}", plan.drawing.steps, plan.drawing.scheduler)),
-            ("guidance".to_owned(), plan.drawing.guidance.to_string()),
-        ];
-        settings.extend(pages::learning_settings(&plan.config));
-        let name = &plan.demo.name;
-        let next = format!(
+        page = report::charts(page, learned);
+        let DrawSettings { steps, scheduler, guidance, .. } = &plan.drawing;
+        let own = [("sampler", format!("{steps} steps of {scheduler}")), ("guidance", guidance.to_string())];
+        Ok(report::settings(page, &plan.model, compute, own, lesson))
+    }
+
+    /// What to try next.
+    fn next(&self) -> String {
+        let (name, word) = (&self.plan.demo.name, self.word());
+        format!(
             "idembed generate \"a photo of {word} in a forest\" --identity {name}={name}.identity.safetensors\n\
              idembed learn PHOTO --name me"
-        );
-        Ok(page
-            .section("Settings")
-            .settings(&settings)
-            .section("Time and memory")
-            .settings(&pages::timings(timings, output::peak_memory_mib()))
-            .section("Go on")
-            .code(&next))
+        )
     }
 }
 
@@ -325,7 +311,7 @@ fn stages(drawn: &Drawn) -> anyhow::Result<Vec<Figure>> {
     let scale = Scale::Fixed { low: 0.0, high };
     let figures = maps.stages().iter().map(|&stage| {
         let picture = heat(&drawn.identity, maps, &selection(stage), scale)?;
-        Ok(Figure::new(&picture, &format!("stage {}", stage + 1))?)
+        report::figure(&picture, &format!("stage {}", stage + 1))
     });
     figures.collect()
 }

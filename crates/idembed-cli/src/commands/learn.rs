@@ -8,10 +8,11 @@ use std::time::Instant;
 use anyhow::Context;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::{StableDiffusion, memory};
-use idembed_tokens::LearnConfig;
+use idembed_page::{Figure, Page};
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::{Prompt, is_identity_name};
+use idembed_tokens::{Identities, LearnConfig};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};
@@ -23,8 +24,7 @@ use crate::models::Model;
 use crate::progress::Progress;
 use crate::size::Size;
 use crate::subject::{Subject, SubjectArgs};
-use crate::{output, pages};
-use idembed_page::{Figure, Page};
+use crate::{output, report};
 use method::MethodArgs;
 
 const EXAMPLES: &str = "\
@@ -127,7 +127,7 @@ impl Plan {
 
     /// Says how much memory learning takes, and gives it in MiB.
     fn announce(&self, model: &StableDiffusion, size: Size, compute: Compute) -> anyhow::Result<u64> {
-        let bytes = |extent| memory::learning(model, extent, self.config.uses_attention_loss());
+        let bytes = |extent| memory::learning(model, extent, self.config.objective.attention.is_some());
         Work { what: "learning", size, batch: self.config.batch, bytes: &bytes }.announce(model, compute)
     }
 
@@ -172,7 +172,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.report {
         let write = || -> anyhow::Result<()> {
             let pictures = report_pictures(&plan, &model, &learned, args.report_pictures)?;
-            let page = report(&plan, &lesson, &learned, load_seconds, &compute.to_string(), pictures)?;
+            let page = page(&plan, &lesson, &learned, load_seconds, compute, &pictures)?;
             output::write_file(path, page.render().as_bytes())
         };
         write().with_context(|| format!("the identity is in `{}`, but the report failed", plan.out.display()))?;
@@ -184,11 +184,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "identity": output::shown(&plan.out),
             "name": config.name,
             "model": plan.model.name,
-            "prediction": learned.identity.prediction_type,
+            "prediction": learned.identity.prediction_type.name(),
             "method": config.method.to_string(),
             "class": config.class,
             "stages": config.stages,
-            "lambda": config.effective_lambda(),
+            "lambda": config.lambda(),
+            "gradient_ratio": learned.gradient_ratio(),
             "steps": learned.identity.steps,
             "steps_here": learned.steps_here,
             "seconds": learned.seconds,
@@ -236,13 +237,14 @@ fn report_pictures(
     for prompt in &prompts[..count] {
         let mut figures = Vec::with_capacity(2);
         let shown = prompt.replace("{}", &format!("<{name}>"));
-        let learned_prompt = Prompt::parse(&shown, &[name], &model.tokenizer)?;
-        let with_identity = condition(model, &learned_prompt, &[&learned.identity])?;
+        let learned_prompt = Prompt::parse(&shown, &model.tokenizer)?;
+        let identities = Identities::named([(name, &learned.identity)])?;
+        let with_identity = condition(model, &learned_prompt, &identities, false)?;
         let with_class = model.condition(&prompt.replace("{}", &plan.config.class))?;
         for conditioning in [with_identity, with_class] {
             let follower = Follower { progress: &mut progress, watch: None };
             draw(model, &conditioning, &negative, &settings, &[0], follower, |_, picture| {
-                figures.push(Figure::new(&picture, "")?);
+                figures.push(report::figure(&picture, "")?);
                 Ok(())
             })?;
         }
@@ -251,44 +253,25 @@ fn report_pictures(
     Ok(rows)
 }
 
-fn report(
+fn page(
     plan: &Plan,
     lesson: &Lesson,
     learned: &Learned,
     load_seconds: f64,
-    device: &str,
-    pictures: Vec<(String, Vec<Figure>)>,
+    compute: Compute,
+    pictures: &[(String, Vec<Figure>)],
 ) -> anyhow::Result<Page> {
-    let config = &plan.config;
-    let file = plan.out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let subtitle = format!("{} with {}, learned from one photo", config.method, plan.model.name);
-    let mut photos = vec![Figure::new(&lesson.picture, "what was learned from")?];
-    if let Some(mask) = &lesson.mask {
-        photos.push(Figure::new(mask, "the mask of the face")?);
-    }
-    let mut page = Page::new(&format!("Identity <{}>", config.name), &subtitle)
-        .facts(&pages::learning_facts(learned))
-        .section("The photo")
-        .pictures(&photos);
+    let LearnConfig { name, class, method, .. } = &plan.config;
+    let subtitle = format!("{method} with {}, learned from one photo", plan.model.name);
+    let mut page = report::facts(Page::new(&format!("Identity <{name}>"), &subtitle), learned);
+    page = report::photo(page, lesson, "what was learned from", "the mask of the face")?;
     if !pictures.is_empty() {
-        let columns = [format!("<{}>", config.name), config.class.clone()];
-        page = page.section("Drawn with it").text("The same seed in each row.").compared(&columns, &pictures);
+        let columns = [format!("<{name}>"), class.clone()];
+        page = page.section("Drawn with it").text("The same seed in each row.").compared(&columns, pictures);
     }
-    page = pages::learning_charts(page.section("How it went"), learned);
-    let mut settings = vec![("model".to_owned(), plan.model.name.clone()), ("device".to_owned(), device.to_owned())];
-    settings.push(("part of the photo".to_owned(), plan.subject.part()));
-    settings.extend(pages::learning_settings(config));
-    let timings = [
-        ("loading the model", load_seconds),
-        ("encoding photo and prompts", learned.prepare_seconds),
-        ("learning", learned.seconds),
-    ];
-    let use_it = format!("idembed generate \"a photo of <{0}>\" --identity {0}={file}", config.name);
-    Ok(page
-        .section("Settings")
-        .settings(&settings)
-        .section("Time and memory")
-        .settings(&pages::timings(&timings, output::peak_memory_mib()))
-        .section("Use it")
-        .code(&use_it))
+    page = report::charts(page, learned);
+    page = report::settings(page, &plan.model, compute, [("part of the photo", plan.subject.part())], lesson);
+    page = report::timings(page, load_seconds, learned, &[]);
+    let file = plan.out.file_name().unwrap_or_default().display();
+    Ok(report::commands(page, &format!("idembed generate \"a photo of <{name}>\" --identity {name}={file}")))
 }

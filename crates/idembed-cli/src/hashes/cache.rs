@@ -78,7 +78,7 @@ impl Cache {
             name.update(file.path.as_bytes());
             name.update([0]);
         }
-        let name: String = name.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(&name.finalize()[..16]);
         Some(self.folder.as_ref()?.join(name + ".json"))
     }
 }

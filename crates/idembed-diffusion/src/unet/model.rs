@@ -123,6 +123,11 @@ impl UNet {
         &self.sites
     }
 
+    /// How many times coarser than the latents each cross-attention layer's feature map is, in the order of [`UNet::sites`].
+    pub fn downscales(&self) -> Vec<i64> {
+        self.sites.iter().map(|site| site.downscale).collect()
+    }
+
     /// SHA-256 of the first and last layers: enough to tell one training from another, without reading gigabytes.
     pub fn fingerprint(&self) -> Result<String> {
         let outermost = ["conv_in.", "conv_out.", "conv_norm_out.", "time_embedding."];

@@ -1,6 +1,6 @@
 //! The attention blocks: self-attention, cross-attention to the text, feed-forward.
 
-use idembed_layers::attention::{attend, attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
+use idembed_layers::attention::{attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
 use idembed_layers::{Conv2d, ConvShape, GroupNorm, LayerNorm, Linear};
 use idembed_weights::Scope;
 use tch::{TchError, Tensor};
@@ -8,7 +8,7 @@ use tch::{TchError, Tensor};
 use super::config::UNetConfig;
 use crate::Result;
 use crate::conditioning::TextStates;
-use crate::hook::{AttentionHook, Site};
+use crate::hook::{AttentionHook, Observed, Site};
 
 /// Group normalisation before the projection; diffusers fixes this one whatever the configuration says.
 const ENTRY_NORM_EPS: f64 = 1e-6;
@@ -220,22 +220,17 @@ impl CrossAttention {
         let KeyValue { key, value } = &context.layers[self.site];
         let query = split_heads(&self.to_q.forward(x)?, self.heads)?;
         let site = Site { index: self.site, name: &self.name, heads: self.heads, height, width };
-        let attended = match context.hook.as_mut().filter(|hook| hook.wants(&site)) {
-            Some(hook) => {
-                let probs = attention_probs(&query, key)?;
-                hook.observe(&site, &query, &probs)?;
-                attend(&probs, value)?
-            }
-            None => {
-                let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
-                fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?
-            }
-        };
+        if let Some(hook) = context.hook.as_mut().filter(|hook| hook.wants(&site)) {
+            let probs = attention_probs(&query, key)?;
+            hook.observe(&site, &Observed { query: &query, key, probs: &probs })?;
+        }
+        let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
+        let attended = fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?;
         Ok(self.to_out.forward(&merge_heads(&attended)?)?)
     }
 }
 
-/// Attention that shows no probabilities, in f32 if the model wants it.
+/// Fused attention, in f32 if the model wants it.
 fn fused(query: &Tensor, key: &Tensor, value: &Tensor, upcast: bool) -> std::result::Result<Tensor, TchError> {
     if upcast { upcast_attention(query, key, value) } else { fused_attention(query, key, value, false) }
 }

@@ -29,10 +29,15 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
 
 /// Writes a picture as PNG.
 pub(crate) fn write_png(path: &Path, picture: impl Into<DynamicImage>) -> Result<()> {
+    write(path, &png(path, picture)?)
+}
+
+/// A picture as PNG; `path` is the file that it is for.
+pub(crate) fn png(path: &Path, picture: impl Into<DynamicImage>) -> Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
     let encoded = picture.into().write_to(&mut bytes, ImageFormat::Png);
     encoded.map_err(|error| write_error(path, io::Error::other(error)))?;
-    write(path, bytes.get_ref())
+    Ok(bytes.into_inner())
 }
 
 /// Copies a file that an earlier stage left in its folder below `out` into the folder `to`.

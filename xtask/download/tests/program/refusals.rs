@@ -1,7 +1,5 @@
 //! What must not be fetched, and what the user is told.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use crate::place::{Place, known, model, noise};
@@ -113,11 +111,9 @@ fn a_login_page_is_no_file() {
 }
 
 #[test]
-fn no_network_is_told_at_once() {
+fn a_missing_network_is_told() {
     let place = Place::with(model(json!({ "w": {} })));
-    let started = Instant::now();
     place.fetch().is_error(&["cannot reach `http://127.0.0.1:1/owner", "hint: check the network", "HTTPS_PROXY"]);
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     assert_eq!(place.files(), [""; 0]);
     let place = place.hub("no address at all");
     place.fetch().is_error(&["cannot reach `no address at all/owner"]);

@@ -1,6 +1,7 @@
 //! How an identity is learned: the flags of `idembed learn` that become a [`LearnConfig`].
 
-use idembed_attention::{LayerChoice, Norm, Reduction, TargetKind};
+use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
+use idembed_tokens::objective::AttentionOptions;
 use idembed_tokens::{LearnConfig, Method};
 
 use crate::args::{above_zero, not_negative, positive};
@@ -40,15 +41,16 @@ pub(super) struct MethodArgs {
     #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
     lambda: Option<f64>,
     /// What the attention is pulled to: reference (the class word's), mask (the face), none [default: reference]
-    #[arg(long, value_name = "TARGET")]
-    attention_target: Option<TargetKind>,
+    #[arg(long, value_name = "TARGET", hide_possible_values = true)]
+    attention_target: Option<TargetName>,
     /// Layers of the attention loss: all, factors as in 1,2, or indices as in #0,#5 [default: all]
     #[arg(long, value_name = "LAYERS")]
     attention_layers: Option<LayerChoice>,
     /// Distance of two maps: squared or absolute [default: squared]
     #[arg(long, value_name = "NORM")]
     attention_norm: Option<Norm>,
-    /// How a layer's distances become one number: sum, pixel-mean or mean [default: sum]
+    /// How a layer's distances become one number: normalised (the same at any picture size), sum, pixel-mean or mean
+    /// [default: normalised]
     #[arg(long, value_name = "HOW")]
     attention_reduction: Option<Reduction>,
     /// Keep the attention loss's gradient out of the queries
@@ -57,6 +59,14 @@ pub(super) struct MethodArgs {
     /// Count the noise loss only inside the mask
     #[arg(long)]
     masked_noise: bool,
+}
+
+/// What the attention is pulled to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum TargetName {
+    Reference,
+    Mask,
+    None,
 }
 
 impl MethodArgs {
@@ -75,15 +85,8 @@ impl MethodArgs {
         config.seed = self.seed;
         config.mirror = subject.mirror;
         config.stages = self.stages.unwrap_or(config.stages);
-        let objective = &mut config.objective;
-        objective.masked_noise = self.masked_noise;
-        objective.lambda = self.lambda.unwrap_or(objective.lambda);
-        let attention = &mut objective.attention;
-        attention.target = self.attention_target.unwrap_or(attention.target);
-        attention.layers = self.attention_layers.clone().unwrap_or_else(|| attention.layers.clone());
-        attention.norm = self.attention_norm.unwrap_or(attention.norm);
-        attention.reduction = self.attention_reduction.unwrap_or(attention.reduction);
-        attention.detach_query = self.detach_query;
+        config.objective.masked_noise = self.masked_noise;
+        config.objective.attention = self.attention(config.lambda());
 
         if config.objective.needs_mask() && !subject.has_mask() {
             let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
@@ -92,19 +95,34 @@ impl MethodArgs {
         Ok(config)
     }
 
+    /// The attention loss, if there is to be one; `lambda` is its weight where no flag says another.
+    fn attention(&self, lambda: f64) -> Option<AttentionOptions> {
+        let attention = AttentionOptions::weighted(self.lambda.unwrap_or(lambda))?;
+        let target = match self.attention_target.unwrap_or(TargetName::Reference) {
+            TargetName::Reference => Target::Reference {
+                norm: self.attention_norm.unwrap_or_default(),
+                reduction: self.attention_reduction.unwrap_or_default(),
+            },
+            TargetName::Mask => Target::Mask,
+            TargetName::None => return None,
+        };
+        let layers = self.attention_layers.clone().unwrap_or_default();
+        Some(AttentionOptions { loss: LossOptions { target, layers, detach_query: self.detach_query }, ..attention })
+    }
+
     /// The flags that were given and change nothing in this run, each with the reason.
     pub(super) fn without_effect(&self, config: &LearnConfig) -> Vec<(&'static str, &'static str)> {
-        let target = config.objective.attention.target;
-        let no_loss = match (config.uses_attention_loss(), target) {
-            (true, _) => None,
-            (false, TargetKind::None) => Some("--attention-target none leaves no attention loss"),
-            (false, _) => Some("there is no attention loss, because lambda is 0"),
+        let no_loss = match (&config.objective.attention, self.attention_target) {
+            (Some(_), _) => None,
+            (None, Some(TargetName::None)) => Some("--attention-target none leaves no attention loss"),
+            (None, _) => Some("there is no attention loss, because lambda is 0"),
         };
         // The distance to a mask has one form only.
-        let one_form = (target == TargetKind::Mask).then_some("it belongs to --attention-target reference");
+        let to_mask = self.attention_target == Some(TargetName::Mask);
+        let one_form = to_mask.then_some("it belongs to --attention-target reference");
         let flags = [
             ("--lambda", self.lambda.is_some_and(|lambda| lambda > 0.0), no_loss),
-            ("--attention-target", self.attention_target.is_some_and(|target| target != TargetKind::None), no_loss),
+            ("--attention-target", self.attention_target.is_some_and(|target| target != TargetName::None), no_loss),
             ("--attention-layers", self.attention_layers.is_some(), no_loss),
             ("--detach-query", self.detach_query, no_loss),
             ("--attention-norm", self.attention_norm.is_some(), no_loss.or(one_form)),

@@ -14,14 +14,14 @@ use std::sync::atomic::AtomicBool;
 use idembed_diffusion::StableDiffusion;
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
-use idembed_page::{Figure as Shown, Page};
+use idembed_page::{Figure as Shown, Inlined, Page};
 use idembed_weights::Compute;
 use image::RgbImage;
 use serde::Deserialize;
 use tch::Kind;
 
 use crate::judge::Judge;
-use crate::outputs::{WEIGHTS, write};
+use crate::outputs::{WEIGHTS, png, write};
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
 use crate::{Check, PretrainError, Result, judge, recogniser, unet, vae};
@@ -155,9 +155,10 @@ impl Report {
             .facts(&[("figures reached", format!("{met} of {asked}"))])
             .settings(&self.figures.iter().map(row).collect::<Vec<_>>());
         for section in &self.sections {
-            let figures = section.pictures.iter().map(|(picture, caption)| Shown::new(picture, caption));
-            let figures = figures.collect::<image::ImageResult<Vec<_>>>().map_err(std::io::Error::other);
-            let figures = figures.map_err(|source| PretrainError::Write { path: PathBuf::from("report"), source })?;
+            let shown = |(picture, caption): &(RgbImage, String)| {
+                Ok(Shown::new(Inlined::png(&png(Path::new("report"), picture.clone())?), caption))
+            };
+            let figures = section.pictures.iter().map(shown).collect::<Result<Vec<_>>>()?;
             page = page.section(section.heading).text(section.text).pictures(&figures);
         }
         Ok(page)

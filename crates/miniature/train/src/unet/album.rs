@@ -166,7 +166,7 @@ impl Pages {
 /// Tells which pictures an autoencoder encoded.
 fn fingerprint(vae: &str, samples: &[Sample]) -> Result<String> {
     let sum = Sha256::new().chain_update(vae).chain_update(serde_json::to_vec(samples)?).finalize();
-    Ok(sum.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(sum))
 }
 
 /// # Shapes

@@ -4,7 +4,7 @@
 //! The world knows where each thing is, so that its word's attention can be told. Source of the loss: TokenCompose
 //! (arXiv 2312.03626), which learns the places from a segmentation network instead.
 
-use idembed_diffusion::hook::{AttentionHook, Site};
+use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use tch::{Device, Kind, Tensor};
 
 use super::album::{THINGS, Thing};
@@ -171,8 +171,8 @@ impl AttentionHook for Grounding<'_> {
         site.height.min(site.width) >= COARSEST
     }
 
-    fn observe(&mut self, site: &Site<'_>, _query: &Tensor, probs: &Tensor) -> idembed_diffusion::Result<()> {
-        self.watch(site, probs).map_err(|error| match error {
+    fn observe(&mut self, site: &Site<'_>, observed: &Observed<'_>) -> idembed_diffusion::Result<()> {
+        self.watch(site, observed.probs).map_err(|error| match error {
             crate::PretrainError::Torch(error) => error.into(),
             other => idembed_diffusion::Error::Setting(other.to_string()),
         })

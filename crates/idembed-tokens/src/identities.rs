@@ -1,0 +1,92 @@
+//! The identities that a prompt may name.
+
+use std::collections::BTreeMap;
+
+use crate::prompt::Prompt;
+use crate::{Identity, Result, TokensError};
+
+/// Identities by the names that a prompt calls them, which need not be those they were learned under.
+#[derive(Debug, Clone, Default)]
+pub struct Identities<'a> {
+    by_name: BTreeMap<&'a str, &'a Identity>,
+}
+
+impl<'a> Identities<'a> {
+    /// No identities: a plain prompt.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Identities with their names.
+    ///
+    /// # Errors
+    /// A name that was given twice.
+    pub fn named(identities: impl IntoIterator<Item = (&'a str, &'a Identity)>) -> Result<Self> {
+        let mut by_name = BTreeMap::new();
+        for (name, identity) in identities {
+            if by_name.insert(name, identity).is_some() {
+                return Err(TokensError::GivenTwice { name: name.to_owned() });
+            }
+        }
+        Ok(Identities { by_name })
+    }
+
+    /// The identity of a name.
+    ///
+    /// # Errors
+    /// There is none; the error lists those that there are.
+    pub fn get(&self, name: &str) -> Result<&'a Identity> {
+        self.by_name.get(name).copied().ok_or_else(|| TokensError::UnknownIdentity {
+            name: name.to_owned(),
+            given: self.by_name.keys().map(|&name| name.to_owned()).collect(),
+        })
+    }
+
+    /// Fails if the prompt names an identity that is not here.
+    pub fn check(&self, prompt: &Prompt) -> Result<()> {
+        prompt.placeholders.iter().try_for_each(|placeholder| self.get(&placeholder.name).map(|_| ()))
+    }
+
+    /// The names that the prompt does not say.
+    pub fn unused(&self, prompt: &Prompt) -> Vec<&'a str> {
+        self.by_name.keys().copied().filter(|name| !prompt.names(name)).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::path::Path;
+
+    use idembed_clip::Tokenizer;
+
+    use super::*;
+    use crate::identity::example;
+
+    #[test]
+    fn a_name_stands_for_one_identity() {
+        let (one, two) = (example(), example());
+        let twice = Identities::named([("me", &one), ("me", &two)]).unwrap_err();
+        assert!(matches!(twice, TokensError::GivenTwice { name } if name == "me"));
+        let both = Identities::named([("me", &one), ("you", &two)]).unwrap();
+        assert!(std::ptr::eq(both.get("you").unwrap(), &two));
+        let error = both.get("cat").unwrap_err().to_string();
+        assert_eq!(error, "the prompt names <cat>, but only <me>, <you> was given");
+        assert_eq!(
+            Identities::none().get("cat").unwrap_err().to_string(),
+            "the prompt names <cat>, but no identity was given"
+        );
+    }
+
+    #[test]
+    fn says_what_a_prompt_lacks_and_leaves_out() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer");
+        let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+        let one = example();
+        let identities = Identities::named([("me", &one), ("you", &one)]).unwrap();
+        let prompt = Prompt::parse("<me> at the beach", &tokenizer).unwrap();
+        identities.check(&prompt).unwrap();
+        assert_eq!(identities.unused(&prompt), ["you"]);
+        assert!(Identities::none().check(&prompt).is_err());
+    }
+}
