@@ -69,7 +69,7 @@ fn unet_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
 /// One step of learning an embedding: text encoder and U-Net at batch 1, forward and backward, the gradient of the
 /// noise loss with respect to one token's embedding.
 fn train_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
-    let text_encoder = idembed_diffusion::clip::ClipTextModel::load(&model.join("text_encoder"), compute)?;
+    let text_encoder = idembed_clip::ClipTextModel::load(&model.join("text_encoder"), compute)?;
     let unet = UNet::load(&model.join("unet"), compute)?;
     let (latents, times, _) = inputs(&unet, compute, 1)?;
     let target = latents.to_kind(Kind::Float);

@@ -4,13 +4,13 @@ use idembed_attention::{
     FaceWiseLoss, LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, TargetMaps, Word, leakage_each,
     to_picture_size,
 };
-use idembed_diffusion::attention::attention_probs;
-use idembed_diffusion::clip::ClipTextModel;
+use idembed_clip::ClipTextModel;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::unet::UNet;
 use idembed_integration_tests::{Fixture, Parity};
+use idembed_layers::attention::attention_probs;
 use serde_json::Value;
 use tch::Tensor;
 

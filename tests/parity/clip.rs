@@ -1,9 +1,9 @@
 //! CLIP against transformers (`fixtures/clip/generate.py`).
 
-use idembed_diffusion::Picture;
-use idembed_diffusion::clip::{ClipModel, ClipPreprocessor, ClipTextModel};
+use idembed_clip::{ClipModel, ClipPreprocessor, ClipTextModel};
 use idembed_diffusion::device::Compute;
 use idembed_integration_tests::{Fixture, Parity};
+use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
 /// Relative to the largest expected value.
@@ -67,7 +67,7 @@ fn prepared_pictures() {
         let pixels = fixture.tensor(&format!("pictures.{index}"));
         let (height, width, _) = pixels.size3().unwrap();
         let rgb = Vec::<u8>::try_from(pixels.flatten(0, -1)).unwrap();
-        let ours = preprocessor.prepare(&Picture { width: width as u32, height: height as u32, rgb }).unwrap();
+        let ours = preprocessor.prepare(&RgbImage::from_raw(width as u32, height as u32, rgb).unwrap()).unwrap();
         let theirs = fixture.tensor(&format!("prepared.{index}"));
         let differences = (&ours - theirs).abs();
         let largest = differences.max().double_value(&[]);

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::attention::attention_probs;
-use idembed_diffusion::clip::ClipTextModel;
+use idembed_clip::ClipTextModel;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
@@ -12,6 +11,7 @@ use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::UNet;
 use idembed_diffusion::vae::Vae;
 use idembed_integration_tests::{Parity, fixture_dir, max_relative, mini_model, read_json, read_safetensors};
+use idembed_layers::attention::attention_probs;
 use serde_json::Value;
 use tch::{Kind, Tensor};
 

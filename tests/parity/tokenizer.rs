@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use idembed_integration_tests::{Parity, fixture_dir, mini_model, read_json, read_safetensors};
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@
 //!
 //! for every token, as in arXiv 2402.00631. The other target, a mask, follows Break-A-Scene (arXiv 2305.16311).
 
-use idembed_diffusion::attention::attention_probs;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
+use idembed_layers::attention::attention_probs;
 use tch::Tensor;
 
 use crate::check;

@@ -25,6 +25,9 @@ pub(crate) fn of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<DiffusionError>() {
         return of_diffusion(error);
     }
+    if let Some(error) = cause.downcast_ref::<idembed_clip::Error>() {
+        return error.hint().map(str::to_owned);
+    }
     if let Some(error) = cause.downcast_ref::<PhotoError>() {
         return error.hint().map(str::to_owned);
     }
@@ -39,6 +42,7 @@ fn of_studio(error: &StudioError) -> Option<String> {
     Some(match error {
         StudioError::Tokens(error) => return of_tokens(error),
         StudioError::Diffusion(error) => return of_diffusion(error),
+        StudioError::Clip(error) => return error.hint().map(str::to_owned),
         StudioError::Load { source, .. } => return of_diffusion(source),
         StudioError::Photo(error) | StudioError::Mask { source: error, .. } => {
             return error.hint().map(str::to_owned);

@@ -70,9 +70,9 @@ pub enum Error {
     /// Something in the files of weights or in parameters in memory does not fit.
     #[error(transparent)]
     OtherWeights(idembed_weights::Error),
-    /// The tokenizer's files cannot be used.
-    #[error("cannot build the tokenizer: {0}")]
-    Tokenizer(String),
+    /// The tokenizer or the text encoder refused something.
+    #[error(transparent)]
+    Clip(Box<idembed_clip::Error>),
     /// A tensor given to this crate has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {
@@ -122,11 +122,29 @@ impl From<idembed_weights::Error> for Error {
             Source::Pickled { folder, file } => Error::Pickled { folder, file },
             Source::Content { path, source } => Error::Weights { path, source },
             Source::Device(what) => Error::Setting(what),
+            Source::Unsupported(what) => Error::Unsupported { what, hint: None },
             Source::Torch(error) => Error::Torch(error),
             Source::Write { path, source } => Error::Write { path, source },
             other @ (Source::Parameters(_) | Source::File { .. } | Source::Changed { .. }) => {
                 Error::OtherWeights(other)
             }
+        }
+    }
+}
+
+/// What is wrong with a file of the model is the same error whichever network it belongs to.
+impl From<idembed_clip::Error> for Error {
+    fn from(error: idembed_clip::Error) -> Self {
+        use idembed_clip::Error as Source;
+        match error {
+            Source::Weights(error) => error.into(),
+            Source::Unsupported(what) => Error::Unsupported { what, hint: None },
+            Source::NoTokenizer { folder } => {
+                let what = "the tokenizer needs vocab.json and merges.txt, or tokenizer.json".to_owned();
+                Error::Layout { path: folder, what }
+            }
+            Source::Torch(error) => Error::Torch(error),
+            other => Error::Clip(Box::new(other)),
         }
     }
 }
@@ -139,12 +157,9 @@ impl Error {
             Error::Layout { .. } => {
                 Some("give a folder that holds model_index.json, tokenizer/, text_encoder/, unet/, vae/ and scheduler/")
             }
-            Error::Weights { source: WeightsError::Damaged(_), .. } => {
-                Some("the file may be cut short; fetch it again (pickled .bin and .ckpt files are not read)")
-            }
-            Error::OtherWeights(idembed_weights::Error::Changed { .. }) => {
-                Some("run the command again, and let nothing change the model's files meanwhile")
-            }
+            Error::Weights { source, .. } => source.hint(),
+            Error::OtherWeights(error) => error.hint(),
+            Error::Clip(error) => error.hint(),
             Error::NotFinite { .. } | Error::BlankPicture { .. } => {
                 Some("compute in f32 or bf16, which hold larger numbers")
             }

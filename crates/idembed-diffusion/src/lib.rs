@@ -1,16 +1,13 @@
 //! Stable Diffusion 1.x and 2.x on libtorch.
 //!
-//! This crate reads a model folder in diffusers layout and draws pictures with it. It declares the cross-attention
+//! This crate reads a model folder in diffusers layout and draws pictures with it; the text encoder is the one of
+//! `idembed-clip`. It declares the cross-attention
 //! [`hook`] and takes its text states per timestep range ([`conditioning`]), so that others can watch and steer it.
 //! It never sees a face, an identity file, or a loss.
 
-pub mod attention;
-pub mod clip;
 pub mod conditioning;
 pub mod error;
 pub mod hook;
-mod json;
-mod layers;
 pub mod memory;
 pub mod noise;
 pub mod picture;

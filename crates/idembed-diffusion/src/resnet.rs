@@ -1,10 +1,13 @@
 //! The residual layers of U-Net and autoencoder, and the changes of resolution between them.
 
+use idembed_layers::{Conv2d, ConvShape, GroupNorm, Linear};
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use crate::Result;
-use crate::layers::{Conv2d, GroupNorm, Linear};
+
+/// The largest number of resolutions that a configuration may ask for: each halves the sides of the picture.
+pub(crate) const MOST_RESOLUTIONS: usize = 16;
 
 /// What a residual layer is like apart from its channels.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +35,15 @@ impl ResnetBlock {
     pub(crate) fn load(scope: &Scope<'_>, style: ResnetStyle, inputs: i64, outputs: i64) -> Result<Self> {
         let norm = |name, channels| GroupNorm::load(&(scope / name), channels, style.groups, style.eps);
         let time_layer = |width| Linear::load(&(scope / "time_emb_proj"), width, outputs);
-        let conv_shortcut =
-            (inputs != outputs).then(|| Conv2d::load(&(scope / "conv_shortcut"), inputs, outputs, 1)).transpose()?;
+        let conv_shortcut = (inputs != outputs)
+            .then(|| Conv2d::load(&(scope / "conv_shortcut"), inputs, outputs, ConvShape::same(1)))
+            .transpose()?;
         Ok(ResnetBlock {
             norm1: norm("norm1", inputs)?,
-            conv1: Conv2d::load(&(scope / "conv1"), inputs, outputs, 3)?,
+            conv1: Conv2d::load(&(scope / "conv1"), inputs, outputs, ConvShape::same(3))?,
             time_emb_proj: style.time_width.map(time_layer).transpose()?,
             norm2: norm("norm2", outputs)?,
-            conv2: Conv2d::load(&(scope / "conv2"), outputs, outputs, 3)?,
+            conv2: Conv2d::load(&(scope / "conv2"), outputs, outputs, ConvShape::same(3))?,
             conv_shortcut,
         })
     }
@@ -71,12 +75,13 @@ pub(crate) struct Downsample {
 impl Downsample {
     /// `padding` pixels of zeros on every side; 0 stands for one row below and one column to the right instead.
     pub(crate) fn load(scope: &Scope<'_>, channels: i64, padding: i64) -> Result<Self> {
-        let conv = Conv2d::load_strided(&(scope / "conv"), channels, channels, 3, 2, padding)?;
+        let conv = Conv2d::load(&(scope / "conv"), channels, channels, ConvShape::square(3, 2, padding))?;
         Ok(Downsample { conv, pad_below_right: padding == 0 })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if self.pad_below_right { self.conv.forward(&x.f_constant_pad_nd([0, 1, 0, 1])?) } else { self.conv.forward(x) }
+        let padded = self.pad_below_right.then(|| x.f_constant_pad_nd([0, 1, 0, 1])).transpose()?;
+        Ok(self.conv.forward(padded.as_ref().unwrap_or(x))?)
     }
 }
 
@@ -86,12 +91,12 @@ pub(crate) struct Upsample(Conv2d);
 
 impl Upsample {
     pub(crate) fn load(scope: &Scope<'_>, channels: i64) -> Result<Self> {
-        Ok(Upsample(Conv2d::load(&(scope / "conv"), channels, channels, 3)?))
+        Ok(Upsample(Conv2d::load(&(scope / "conv"), channels, channels, ConvShape::same(3))?))
     }
 
     /// `size` is that of the skip connection that comes next: not always the double, for odd sizes were rounded up on
     /// the way down.
     pub(crate) fn forward(&self, x: &Tensor, size: (i64, i64)) -> Result<Tensor> {
-        self.0.forward(&x.f_upsample_nearest2d([size.0, size.1], None, None)?)
+        Ok(self.0.forward(&x.f_upsample_nearest2d([size.0, size.1], None, None)?)?)
     }
 }

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use idembed_weights::Compute;
+use idembed_clip::{ClipTextModel, Tokenizer};
+use idembed_weights::{Compute, json};
 use serde::Deserialize;
 use tch::Tensor;
 
-use crate::clip::{ClipTextModel, Tokenizer};
 use crate::conditioning::{Conditioning, TextStates};
 use crate::schedulers::{NoiseSchedule, PredictionType, SchedulerConfigJson};
 use crate::unet::UNet;
 use crate::vae::Vae;
-use crate::{Error, Result, json};
+use crate::{Error, Result};
 
 /// `model_index.json`, of which only the pipeline's name matters.
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ impl StableDiffusion {
             tracing::warn!("the prompt is {} tokens too long; its end was cut off: {prompt:?}", encoding.cut);
         }
         let ids = Tensor::f_from_slice(&encoding.ids)?.f_unsqueeze(0)?;
-        tch::no_grad(|| self.text_encoder.encode(&self.text_encoder.embed_tokens(&ids)?))
+        Ok(tch::no_grad(|| self.text_encoder.encode(&self.text_encoder.embed_tokens(&ids)?))?)
     }
 
     /// The conditioning of a plain prompt: the same text states at every timestep.

@@ -18,7 +18,6 @@ mod heic;
 mod input;
 mod iso;
 mod jpeg;
-mod layers;
 pub mod mask;
 pub mod parsing;
 mod photo;

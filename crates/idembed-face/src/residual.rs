@@ -3,14 +3,17 @@
 //! Each block normalises before it convolves, over groups of channels of one picture, so that the network is the same in
 //! training and in use whatever is beside a picture in its batch.
 
+use idembed_layers::{Conv2d, ConvShape, GroupNorm};
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use crate::FaceResult;
-use crate::layers::{Conv2d, ConvShape, GroupNorm};
 
 /// Channels of a picture.
 const COLOURS: i64 = 3;
+
+/// Added to the variance in every normalisation.
+const NORM_EPS: f64 = 1e-5;
 
 /// The sizes of a [`ResidualTrunk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,12 @@ impl ResidualTrunk {
     /// One is missing or has another shape.
     pub fn load(scope: &Scope<'_>, shape: &TrunkShape) -> FaceResult<Self> {
         let groups = |channels: i64| channels / shape.group;
-        let stem = Conv2d::load(&(scope / "stem"), COLOURS, shape.stem, ConvShape::square(3, shape.stem_stride, 1))?;
+        let stem = Conv2d::load_without_bias(
+            &(scope / "stem"),
+            COLOURS,
+            shape.stem,
+            ConvShape::square(3, shape.stem_stride, 1),
+        )?;
         let mut blocks = Vec::new();
         let mut width = shape.stem;
         for (outputs, count) in shape.stages {
@@ -67,7 +75,7 @@ impl ResidualTrunk {
                 width = outputs;
             }
         }
-        Ok(ResidualTrunk { stem, blocks, norm: GroupNorm::load(&(scope / "norm"), width, groups(width))? })
+        Ok(ResidualTrunk { stem, blocks, norm: GroupNorm::load(&(scope / "norm"), width, groups(width), NORM_EPS)? })
     }
 
     /// # Shapes
@@ -99,12 +107,12 @@ impl Block {
         groups: impl Fn(i64) -> i64,
     ) -> FaceResult<Self> {
         let stride = if halves { 2 } else { 1 };
-        let project = || Conv2d::load(&(scope / "shortcut"), inputs, outputs, ConvShape::square(1, 1, 0));
+        let project = || Conv2d::load_without_bias(&(scope / "shortcut"), inputs, outputs, ConvShape::square(1, 1, 0));
         Ok(Block {
-            norm1: GroupNorm::load(&(scope / "norm1"), inputs, groups(inputs))?,
-            conv1: Conv2d::load(&(scope / "conv1"), inputs, outputs, ConvShape::square(3, stride, 1))?,
-            norm2: GroupNorm::load(&(scope / "norm2"), outputs, groups(outputs))?,
-            conv2: Conv2d::load(&(scope / "conv2"), outputs, outputs, ConvShape::square(3, 1, 1))?,
+            norm1: GroupNorm::load(&(scope / "norm1"), inputs, groups(inputs), NORM_EPS)?,
+            conv1: Conv2d::load_without_bias(&(scope / "conv1"), inputs, outputs, ConvShape::square(3, stride, 1))?,
+            norm2: GroupNorm::load(&(scope / "norm2"), outputs, groups(outputs), NORM_EPS)?,
+            conv2: Conv2d::load_without_bias(&(scope / "conv2"), outputs, outputs, ConvShape::square(3, 1, 1))?,
             shortcut: halves.then(project).transpose()?,
         })
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use idembed_attention::{AttentionMaps, LayerChoice, Layers, MapRecorder, Word};
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};

@@ -1,7 +1,7 @@
 //! Text states of prompts with identities: per-stage K and V rows through the frozen text encoder.
 
+use idembed_clip::ClipTextModel;
 use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::clip::ClipTextModel;
 use idembed_diffusion::conditioning::{Conditioning, Piece, TextStates, stage_of};
 use tch::{Kind, Tensor};
 

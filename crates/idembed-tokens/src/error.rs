@@ -173,6 +173,12 @@ pub enum TokensError {
     },
 }
 
+impl From<idembed_clip::Error> for TokensError {
+    fn from(error: idembed_clip::Error) -> Self {
+        TokensError::Diffusion(error.into())
+    }
+}
+
 impl From<idembed_weights::Error> for TokensError {
     fn from(error: idembed_weights::Error) -> Self {
         use idembed_weights::Error as Source;

@@ -58,7 +58,7 @@ impl<'a> Identities<'a> {
 mod tests {
     use std::path::Path;
 
-    use idembed_diffusion::clip::Tokenizer;
+    use idembed_clip::Tokenizer;
 
     use super::*;
     use crate::identity::example;

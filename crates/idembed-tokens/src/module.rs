@@ -8,8 +8,8 @@
 //! they have ([`TokenModule::rate_factors`]), so that one step of Adam moves every activation by about the learning rate.
 //! One learning rate thus serves text encoders of any width and scale.
 
-use idembed_diffusion::attention::fused_attention;
 use idembed_diffusion::noise::with_seed;
+use idembed_layers::attention::fused_attention;
 use tch::{Device, Kind, Tensor};
 
 use crate::{Result, TokensError};

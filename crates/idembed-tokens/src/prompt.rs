@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use idembed_diffusion::clip::{Encoding, Tokenizer};
+use idembed_clip::{Encoding, Tokenizer};
 
 use crate::prompt_syntax::{OtherSyntax, other_syntax};
 use crate::{Result, TokensError};

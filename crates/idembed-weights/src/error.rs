@@ -34,8 +34,8 @@ pub enum Error {
         #[source]
         source: FileError,
     },
-    /// The index of the shards does not parse.
-    #[error("`{path}` is not a valid index of weight files")]
+    /// A configuration or the index of the shards does not parse, or lacks a field.
+    #[error("`{path}` is not a valid configuration")]
     Json {
         /// The file.
         path: PathBuf,
@@ -68,6 +68,9 @@ pub enum Error {
         #[source]
         source: WeightsError,
     },
+    /// A configuration asks for a network of a size that there is not.
+    #[error("unsupported model: {0}")]
+    Unsupported(String),
     /// A weight file was written to while its numbers were being used.
     #[error("`{path}` was changed while it was in use")]
     Changed {
@@ -83,6 +86,17 @@ pub enum Error {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+}
+
+impl Error {
+    /// A remedy to print below the error, where one is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Content { source, .. } => source.hint(),
+            Error::Changed { .. } => Some("run the command again, and let nothing change the model's files meanwhile"),
+            _ => None,
+        }
+    }
 }
 
 /// What can be wrong with a weight file.
@@ -123,6 +137,18 @@ pub enum WeightsError {
     /// libtorch could not take the tensor.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+}
+
+impl WeightsError {
+    /// A remedy to print below the error, where one is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            WeightsError::Damaged(_) => {
+                Some("the file may be cut short; fetch it again (pickled .bin and .ckpt files are not read)")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What can be wrong with a file of named tensors and metadata, such as an identity or a checkpoint.

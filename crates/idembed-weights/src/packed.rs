@@ -91,16 +91,16 @@ fn zeros_for(parameters: &Parameters) -> Result<Tensor> {
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
-    use crate::Weights;
+    use crate::{Init, Weights};
 
     fn parameters() -> Parameters {
         let parameters = Parameters::new(1, Device::Cpu);
         let weights = Weights::from_parameters(&parameters, Kind::Float);
         let scope = &weights.root() / "conv";
-        let _ = scope.conv_weight("weight", &[5, 3, 3, 2]).unwrap();
-        let _ = scope.tensor("bias", &[5]).unwrap();
-        let _ = weights.root().tensor("linear.weight", &[64, 2]).unwrap();
-        let _ = weights.root().tensor("scale", &[]).unwrap();
+        let _ = scope.conv_weight("weight", &[5, 3, 3, 2], Init::fan_in(18)).unwrap();
+        let _ = scope.tensor("bias", &[5], Init::fan_in(18)).unwrap();
+        let _ = weights.root().tensor("linear.weight", &[64, 2], Init::fan_in(2)).unwrap();
+        let _ = weights.root().tensor("scale", &[], Init::ONES).unwrap();
         parameters
     }
 

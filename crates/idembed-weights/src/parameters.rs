@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 use crate::conv_weight::channels_last;
-use crate::initialisation::Start;
+use crate::initialisation::Init;
 use crate::tensor_file::TensorFile;
 use crate::{Error, Result, WeightsError};
 
 /// The parameters of one network, f32. A clone is another handle on the same ones.
 ///
 /// They come into being when the network that is built on them ([`crate::Weights::from_parameters`]) asks for them, with
-/// values that depend on the seed and on their names alone. Four-dimensional ones lie in the order of
+/// values that depend on the seed, their names and what the network says of them ([`Init`]). Four-dimensional ones lie in the order of
 /// [`crate::channels_last`].
 #[derive(Debug, Clone)]
 pub struct Parameters {
@@ -102,17 +102,21 @@ impl Parameters {
         self.tensors().contains_key(&self.full(name))
     }
 
-    /// The parameter itself, or a cast of it.
-    pub(crate) fn take(&self, name: &str, shape: &[i64], kind: Kind) -> std::result::Result<Tensor, WeightsError> {
+    /// The parameter itself, or a cast of it; made as `init` says if it is not there yet.
+    pub(crate) fn take(
+        &self,
+        name: &str,
+        shape: &[i64],
+        init: Init,
+        kind: Kind,
+    ) -> std::result::Result<Tensor, WeightsError> {
         let mut tensors = self.tensors();
         let full = self.full(name);
         if let Some(tensor) = tensors.get(&full) {
             check_shape(name, &tensor.size(), shape)?;
             return Ok(tensor.f_to_kind(kind)?);
         }
-        let weight = full.strip_suffix("bias").and_then(|layer| tensors.get(&format!("{layer}weight")));
-        let start = Start::of(name, shape, weight.map(Tensor::size).as_deref());
-        let values = start.draw(self.seed, &full, shape.iter().product::<i64>().max(0) as usize);
+        let values = init.draw(self.seed, &full, shape.iter().product::<i64>().max(0) as usize);
         let tensor = tch::no_grad(|| {
             let tensor = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(self.device)?;
             if shape.len() == 4 { channels_last(&tensor) } else { Ok(tensor) }
@@ -157,8 +161,8 @@ mod tests {
     fn convolve(parameters: &Parameters, kind: Kind) -> Tensor {
         let weights = Weights::from_parameters(parameters, kind);
         let scope = &weights.root() / "conv";
-        let weight = scope.conv_weight("weight", &[4, 3, 3, 3]).unwrap();
-        let bias = scope.tensor("bias", &[4]).unwrap();
+        let weight = scope.conv_weight("weight", &[4, 3, 3, 3], Init::fan_in(27)).unwrap();
+        let bias = scope.tensor("bias", &[4], Init::fan_in(27)).unwrap();
         Tensor::ones([1, 3, 5, 5], (kind, Device::Cpu)).conv2d(weight.get().unwrap(), Some(&bias), 1, 0, 1, 1)
     }
 
@@ -228,8 +232,8 @@ mod tests {
             parameters.save(&path, kind).unwrap();
             let weights = Weights::open_file(&path, crate::Compute::CPU_F32).unwrap();
             let scope = &weights.root() / "conv";
-            let weight = scope.conv_weight("weight", &[4, 3, 3, 3]).unwrap();
-            let bias = scope.tensor("bias", &[4]).unwrap();
+            let weight = scope.conv_weight("weight", &[4, 3, 3, 3], Init::fan_in(27)).unwrap();
+            let bias = scope.tensor("bias", &[4], Init::fan_in(27)).unwrap();
             weights.check_all_used(&[]).unwrap();
             let ones = Tensor::ones([1, 3, 5, 5], (Kind::Float, Device::Cpu));
             let again = ones.conv2d(weight.get().unwrap(), Some(&bias), 1, 0, 1, 1);
@@ -239,7 +243,7 @@ mod tests {
         let from_file =
             Weights::open_file(&folder.path().join("weights.safetensors"), crate::Compute::CPU_F32).unwrap();
         for weights in [&in_memory, &from_file] {
-            let _ = weights.root().tensor("conv.bias", &[4]).unwrap();
+            let _ = weights.root().tensor("conv.bias", &[4], Init::ZEROS).unwrap();
         }
         let fingerprint = |weights: &Weights| weights.fingerprint("", |_| true).unwrap();
         assert_eq!(fingerprint(&in_memory), fingerprint(&from_file));
@@ -268,7 +272,7 @@ mod tests {
         assert!(values(&parameters).iter().all(|(name, value)| value.equal(&before[name])));
 
         let weights = Weights::from_parameters(&parameters, Kind::Float);
-        let error = weights.root().tensor("conv.weight", &[4, 3, 3]).unwrap_err();
+        let error = weights.root().tensor("conv.weight", &[4, 3, 3], Init::ZEROS).unwrap_err();
         assert!(matches!(error, Error::Parameters(WeightsError::Shape { .. })), "{error:?}");
     }
 }

@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 use crate::conv_weight::ConvWeight;
 use crate::device::Compute;
 use crate::files::Files;
+use crate::initialisation::Init;
 use crate::parameters::Parameters;
 use crate::{Error, Result, WeightsError};
 
@@ -166,18 +167,20 @@ impl Weights {
         }
     }
 
-    fn take(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+    fn take(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
         let taken = match &self.origin {
             Origin::Files(files) => files.take(name, shape, self.compute),
-            Origin::Parameters(parameters) => parameters.take(name, shape, self.compute.kind),
+            Origin::Parameters(parameters) => parameters.take(name, shape, init, self.compute.kind),
         };
         self.note(name, shape, taken)
     }
 
-    fn take_conv(&self, name: &str, shape: &[i64]) -> Result<ConvWeight> {
+    fn take_conv(&self, name: &str, shape: &[i64], init: Init) -> Result<ConvWeight> {
         let taken = match &self.origin {
             Origin::Files(files) => files.take_conv(name, shape, self.compute),
-            Origin::Parameters(parameters) => parameters.take(name, shape, self.compute.kind).map(ConvWeight::ordered),
+            Origin::Parameters(parameters) => {
+                parameters.take(name, shape, init, self.compute.kind).map(ConvWeight::ordered)
+            }
         };
         self.note(name, shape, taken)
     }
@@ -209,18 +212,20 @@ pub struct Scope<'a> {
 impl Scope<'_> {
     /// The tensor `name` below this place, in the format and on the device to compute with.
     ///
+    /// A parameter that is not there yet is made as `init` says; what comes from a file does not need it.
+    ///
     /// # Errors
     /// It is missing or has another shape.
-    pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        self.weights.take(&self.path_of(name), shape)
+    pub fn tensor(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
+        self.weights.take(&self.path_of(name), shape, init)
     }
 
-    /// The weight `name` of a convolution.
+    /// The weight `name` of a convolution; `init` as in [`Scope::tensor`].
     ///
     /// # Errors
     /// As [`Scope::tensor`].
-    pub fn conv_weight(&self, name: &str, shape: &[i64]) -> Result<ConvWeight> {
-        self.weights.take_conv(&self.path_of(name), shape)
+    pub fn conv_weight(&self, name: &str, shape: &[i64], init: Init) -> Result<ConvWeight> {
+        self.weights.take_conv(&self.path_of(name), shape, init)
     }
 
     /// Whether a tensor `name` is below this place.

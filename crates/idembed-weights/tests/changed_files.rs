@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Error, Weights};
+use idembed_weights::{Compute, Error, Init, Weights};
 use tch::{Device, Kind, Tensor};
 
 const NAME: &str = "model.safetensors";
@@ -25,7 +25,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 fn opened(path: &Path, compute: Compute) -> (Weights, Tensor) {
     let weights = Weights::open_file(path, compute).unwrap();
-    let tensor = weights.root().tensor("x", &[5000]).unwrap();
+    let tensor = weights.root().tensor("x", &[5000], Init::ZEROS).unwrap();
     (weights, tensor)
 }
 
@@ -109,7 +109,7 @@ fn the_changed_shard_is_named() {
         r#"{ "weight_map": { "x": "model-00001-of-00002.safetensors", "y": "model-00002-of-00002.safetensors" } }"#;
     fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
     let weights = Weights::open(folder.path(), "model", Compute::CPU_F32).unwrap();
-    let _tensor = weights.root().tensor("x", &[5000]).unwrap();
+    let _tensor = weights.root().tensor("x", &[5000], Init::ZEROS).unwrap();
     overwrite_at(&shard);
     weights.check_unchanged().unwrap();
     overwrite_at(&first);

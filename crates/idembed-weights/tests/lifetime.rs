@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Weights};
+use idembed_weights::{Compute, Init, Weights};
 use tch::{Device, Kind, Tensor};
 
 /// Far more than a page, and nothing that freshly given memory holds.
@@ -22,7 +22,10 @@ fn tensors_keep_the_map_of_their_file() {
         let (plain, conv) = {
             let weights = Weights::open_file(&path, Compute { device: Device::Cpu, kind }).unwrap();
             let shape = numbers().size();
-            (weights.root().tensor("plain", &shape).unwrap(), weights.root().conv_weight("conv", &shape).unwrap())
+            (
+                weights.root().tensor("plain", &shape, Init::ZEROS).unwrap(),
+                weights.root().conv_weight("conv", &shape, Init::ZEROS).unwrap(),
+            )
         };
         let expected = numbers().to_kind(kind);
         assert!(plain.equal(&expected) && conv.get().unwrap().equal(&expected), "{kind:?}");
@@ -30,7 +33,7 @@ fn tensors_keep_the_map_of_their_file() {
         let mut plain = plain;
         let _ = plain.fill_(7.0);
         let again = Weights::open_file(&path, Compute::CPU_F32).unwrap();
-        assert!(again.root().tensor("plain", &numbers().size()).unwrap().equal(&numbers()));
+        assert!(again.root().tensor("plain", &numbers().size(), Init::ZEROS).unwrap().equal(&numbers()));
     }
 }
 
@@ -45,5 +48,5 @@ fn numbers_that_lie_askew_in_their_file_are_read() {
     assert_ne!(json.len() % 4, 0);
     std::fs::write(&path, bytes.concat()).unwrap();
     let weights = Weights::open_file(&path, Compute::CPU_F32).unwrap();
-    assert!(weights.root().tensor("x", &[2]).unwrap().equal(&Tensor::from_slice(&[1.5f32, -2.0])));
+    assert!(weights.root().tensor("x", &[2], Init::ZEROS).unwrap().equal(&Tensor::from_slice(&[1.5f32, -2.0])));
 }

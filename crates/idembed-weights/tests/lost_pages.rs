@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Weights, announce_lost_pages};
+use idembed_weights::{Compute, Init, Weights, announce_lost_pages};
 use tch::{Device, Kind, Tensor};
 
 const CASE: &str = "IDEMBED_TEST_CASE";
@@ -82,7 +82,7 @@ fn weights(path: &Path) -> Weights {
 }
 
 fn tensor(weights: &Weights) -> Tensor {
-    weights.root().tensor("x", &[NUMBERS]).unwrap()
+    weights.root().tensor("x", &[NUMBERS], Init::ZEROS).unwrap()
 }
 
 fn cut(path: &Path) {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use idembed_weights::json;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::json::{self, MOST_RESOLUTIONS, OneOrMany};
-use crate::resnet::ResnetStyle;
+use super::one_or_many::OneOrMany;
+use crate::resnet::{MOST_RESOLUTIONS, ResnetStyle};
 use crate::{Error, Result};
 
 /// The file's fields that matter, as they stand in it.

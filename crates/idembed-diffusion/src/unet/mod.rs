@@ -3,6 +3,7 @@
 mod blocks;
 mod config;
 mod model;
+mod one_or_many;
 mod time_embedding;
 mod transformer;
 

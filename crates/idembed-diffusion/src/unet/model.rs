@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use idembed_weights::Compute;
-use idembed_weights::{Weights, channels_last};
+use idembed_layers::{Conv2d, ConvShape, GroupNorm};
+use idembed_weights::{Compute, Weights, channels_last};
 use tch::Tensor;
 
 use super::blocks::{DownBlock, MidBlock, SiteCounter, UpBlock};
@@ -12,7 +12,6 @@ use super::time_embedding::TimeEmbedding;
 use super::transformer::{CrossAttention, CrossContext, KeyValue};
 use crate::conditioning::TextStates;
 use crate::hook::AttentionHook;
-use crate::layers::{Conv2d, GroupNorm};
 use crate::{Error, Result};
 
 /// A noise predictor, frozen or being trained.
@@ -99,14 +98,14 @@ impl UNet {
 
         let unet = UNet {
             compute,
-            conv_in: Conv2d::load(&(&root / "conv_in"), config.channels, finest, 3)?,
+            conv_in: Conv2d::load(&(&root / "conv_in"), config.channels, finest, ConvShape::same(3))?,
             time_embedding: TimeEmbedding::load(&(&root / "time_embedding"), &config, compute.kind)?,
             sites: list_sites(&down_blocks, &mid_block, &up_blocks),
             down_blocks,
             mid_block,
             up_blocks,
             conv_norm_out: GroupNorm::load(&(&root / "conv_norm_out"), finest, config.norm_groups, config.norm_eps)?,
-            conv_out: Conv2d::load(&(&root / "conv_out"), finest, config.channels, 3)?,
+            conv_out: Conv2d::load(&(&root / "conv_out"), finest, config.channels, ConvShape::same(3))?,
             config,
             weights,
         };
@@ -200,7 +199,7 @@ impl UNet {
         for block in &self.up_blocks {
             x = block.forward(x, &time, &mut context, &mut skips)?;
         }
-        self.conv_out.forward(&self.conv_norm_out.forward(&x)?.f_silu()?)
+        Ok(self.conv_out.forward(&self.conv_norm_out.forward(&x)?.f_silu()?)?)
     }
 
     fn cross_attentions(&self) -> impl Iterator<Item = &CrossAttention> {

@@ -1,11 +1,11 @@
 //! From a timestep to the vector that every residual layer adds.
 
+use idembed_layers::Linear;
 use idembed_weights::Scope;
 use tch::{Kind, Tensor};
 
 use super::config::UNetConfig;
 use crate::Result;
-use crate::layers::Linear;
 
 /// The longest period of the sinusoids (arXiv 1706.03762).
 const MAX_PERIOD: f64 = 10_000.0;
@@ -40,7 +40,7 @@ impl TimeEmbedding {
     /// - returns: `[batch, 4 * width]`
     pub(super) fn forward(&self, timesteps: &Tensor) -> Result<Tensor> {
         let embedding = self.linear_1.forward(&self.sinusoids(timesteps)?.f_to_kind(self.kind)?)?;
-        self.linear_2.forward(&embedding.f_silu()?)
+        Ok(self.linear_2.forward(&embedding.f_silu()?)?)
     }
 
     fn sinusoids(&self, timesteps: &Tensor) -> Result<Tensor> {

@@ -1,14 +1,14 @@
 //! The attention blocks: self-attention, cross-attention to the text, feed-forward.
 
+use idembed_layers::attention::{attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
+use idembed_layers::{Conv2d, ConvShape, GroupNorm, LayerNorm, Linear};
 use idembed_weights::Scope;
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 use super::config::UNetConfig;
 use crate::Result;
-use crate::attention::{attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
 use crate::conditioning::TextStates;
 use crate::hook::{AttentionHook, Observed, Site};
-use crate::layers::{Conv2d, GroupNorm, LayerNorm, Linear};
 
 /// Group normalisation before the projection; diffusers fixes this one whatever the configuration says.
 const ENTRY_NORM_EPS: f64 = 1e-6;
@@ -47,7 +47,7 @@ impl Projection {
         if linear {
             Ok(Projection::Linear(Linear::load(scope, channels, channels)?))
         } else {
-            Ok(Projection::Conv(Conv2d::load(scope, channels, channels, 1)?))
+            Ok(Projection::Conv(Conv2d::load(scope, channels, channels, ConvShape::same(1))?))
         }
     }
 }
@@ -165,7 +165,7 @@ impl SelfAttention {
         let query = split_heads(&self.to_q.forward(x)?, self.heads)?;
         let key = split_heads(&self.to_k.forward(x)?, self.heads)?;
         let value = split_heads(&self.to_v.forward(x)?, self.heads)?;
-        self.to_out.forward(&merge_heads(&fused(&query, &key, &value, self.upcast)?)?)
+        Ok(self.to_out.forward(&merge_heads(&fused(&query, &key, &value, self.upcast)?)?)?)
     }
 }
 
@@ -207,7 +207,7 @@ impl CrossAttention {
 
     /// Keys of text states `[batch, tokens, text_width]`.
     pub(super) fn project_key(&self, states: &Tensor) -> Result<Tensor> {
-        split_heads(&self.to_k.forward(states)?, self.heads)
+        Ok(split_heads(&self.to_k.forward(states)?, self.heads)?)
     }
 
     /// Keys from one set of text states, values from the other.
@@ -226,12 +226,12 @@ impl CrossAttention {
         }
         let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
         let attended = fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?;
-        self.to_out.forward(&merge_heads(&attended)?)
+        Ok(self.to_out.forward(&merge_heads(&attended)?)?)
     }
 }
 
 /// Fused attention, in f32 if the model wants it.
-fn fused(query: &Tensor, key: &Tensor, value: &Tensor, upcast: bool) -> Result<Tensor> {
+fn fused(query: &Tensor, key: &Tensor, value: &Tensor, upcast: bool) -> std::result::Result<Tensor, TchError> {
     if upcast { upcast_attention(query, key, value) } else { fused_attention(query, key, value, false) }
 }
 
@@ -253,6 +253,6 @@ impl GegluFeedForward {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let halves = self.proj.forward(x)?.f_chunk(2, -1)?;
-        self.out.forward(&halves[0].f_mul(&halves[1].f_gelu("none")?)?)
+        Ok(self.out.forward(&halves[0].f_mul(&halves[1].f_gelu("none")?)?)?)
     }
 }

@@ -1,12 +1,12 @@
 //! Encoder and decoder.
 
+use idembed_layers::attention::{fused_attention, merge_heads, split_heads};
+use idembed_layers::{Conv2d, ConvShape, GroupNorm, Linear};
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use super::config::VaeConfig;
 use crate::Result;
-use crate::attention::{fused_attention, merge_heads, split_heads};
-use crate::layers::{Conv2d, GroupNorm, Linear};
 use crate::resnet::{Downsample, ResnetBlock, Upsample};
 
 /// Pictures to the parameters of their latents' distribution.
@@ -32,11 +32,11 @@ impl Encoder {
             Ok((load_resnets(&scope, config, config.layers, inputs, outputs)?, downsample))
         });
         Ok(Encoder {
-            conv_in: Conv2d::load(&(scope / "conv_in"), config.image_channels, finest, 3)?,
+            conv_in: Conv2d::load(&(scope / "conv_in"), config.image_channels, finest, ConvShape::same(3))?,
             down_blocks: down_blocks.collect::<Result<_>>()?,
             mid_block: MidBlock::load(&(scope / "mid_block"), config, coarsest)?,
             conv_norm_out: load_norm(&(scope / "conv_norm_out"), config, coarsest)?,
-            conv_out: Conv2d::load(&(scope / "conv_out"), coarsest, 2 * config.latent_channels, 3)?,
+            conv_out: Conv2d::load(&(scope / "conv_out"), coarsest, 2 * config.latent_channels, ConvShape::same(3))?,
         })
     }
 
@@ -51,7 +51,7 @@ impl Encoder {
             }
         }
         x = self.mid_block.forward(&x)?;
-        self.conv_out.forward(&self.conv_norm_out.forward(&x)?.f_silu()?)
+        Ok(self.conv_out.forward(&self.conv_norm_out.forward(&x)?.f_silu()?)?)
     }
 }
 
@@ -77,11 +77,11 @@ impl Decoder {
             Ok((load_resnets(&scope, config, config.layers + 1, inputs, outputs)?, upsample))
         });
         Ok(Decoder {
-            conv_in: Conv2d::load(&(scope / "conv_in"), config.latent_channels, coarsest, 3)?,
+            conv_in: Conv2d::load(&(scope / "conv_in"), config.latent_channels, coarsest, ConvShape::same(3))?,
             mid_block: MidBlock::load(&(scope / "mid_block"), config, coarsest)?,
             up_blocks: up_blocks.collect::<Result<_>>()?,
             conv_norm_out: load_norm(&(scope / "conv_norm_out"), config, finest)?,
-            conv_out: Conv2d::load(&(scope / "conv_out"), finest, config.image_channels, 3)?,
+            conv_out: Conv2d::load(&(scope / "conv_out"), finest, config.image_channels, ConvShape::same(3))?,
         })
     }
 
@@ -96,7 +96,7 @@ impl Decoder {
                 x = upsample.forward(&x, (2 * height, 2 * width))?;
             }
         }
-        self.conv_out.forward(&self.conv_norm_out.forward(&x)?.f_silu()?)
+        Ok(self.conv_out.forward(&self.conv_norm_out.forward(&x)?.f_silu()?)?)
     }
 }
 
@@ -180,5 +180,5 @@ fn load_resnets(
 }
 
 fn load_norm(scope: &Scope<'_>, config: &VaeConfig, channels: i64) -> Result<GroupNorm> {
-    GroupNorm::load(scope, channels, config.norm_groups, config.resnet_style().eps)
+    Ok(GroupNorm::load(scope, channels, config.norm_groups, config.resnet_style().eps)?)
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use idembed_weights::json;
 use serde::{Deserialize, Serialize};
 
-use crate::json::MOST_RESOLUTIONS;
-use crate::resnet::ResnetStyle;
-use crate::{Error, Result, json};
+use crate::resnet::{MOST_RESOLUTIONS, ResnetStyle};
+use crate::{Error, Result};
 
 /// The only types of blocks in autoencoders of this family.
 const DOWN_BLOCK: &str = "DownEncoderBlock2D";
@@ -121,7 +121,7 @@ impl VaeConfig {
             mid_block_add_attention: self.mid_attention,
             force_upcast: self.force_upcast,
         };
-        json::write(path, &json)
+        Ok(json::write(path, &json)?)
     }
 
     /// How many pixels one latent stands for, along each side.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use idembed_layers::{Conv2d, ConvShape};
 use idembed_weights::{Compute, Weights, channels_last};
 use tch::{Kind, Tensor};
 
 use super::blocks::{Decoder, Encoder};
 use super::config::VaeConfig;
-use crate::layers::Conv2d;
 use crate::{Error, Result};
 
 /// An autoencoder, frozen or being trained.
@@ -76,7 +76,7 @@ impl Vae {
         let compute = weights.compute();
         let root = weights.root();
         let latent = config.latent_channels;
-        let pointwise = |name: &str, channels| Conv2d::load(&(&root / name), channels, channels, 1);
+        let pointwise = |name: &str, channels| Conv2d::load(&(&root / name), channels, channels, ConvShape::same(1));
         let quant_conv = config.quant_conv.then(|| pointwise("quant_conv", 2 * latent)).transpose()?;
         let post_quant_conv = config.post_quant_conv.then(|| pointwise("post_quant_conv", latent)).transpose()?;
         let encoder = Encoder::load(&(&root / "encoder"), &config)?;

@@ -3,11 +3,11 @@
 //! # Source
 //! `facenet_pytorch.models.mtcnn`, whose names the tensors bear.
 
+use idembed_layers::{Conv2d, ConvShape, Linear, PRelu};
 use idembed_weights::Scope;
 use tch::{Kind, Tensor};
 
 use crate::FaceResult;
-use crate::layers::{Conv2d, ConvShape, Linear, PRelu};
 
 /// A convolution, its activation and what may follow.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use idembed_layers::Conv2d;
 use idembed_weights::{Compute, Scope, Weights};
 use image::RgbImage;
 use ndarray::Array2;
@@ -12,7 +13,6 @@ use super::Part;
 use super::blocks::{ConvNormRelu, ONE_BY_ONE, THREE_BY_THREE, global_mean};
 use super::context::ContextPath;
 use crate::FaceResult;
-use crate::layers::Conv2d;
 
 /// The side of the square that a picture is scaled to.
 const INPUT_SIDE: i64 = 512;
@@ -133,8 +133,8 @@ impl FeatureFusion {
         let narrow = outputs / 4;
         Ok(FeatureFusion {
             convblk: ConvNormRelu::load(&(scope / "convblk"), inputs, outputs, ONE_BY_ONE)?,
-            conv1: Conv2d::load(&(scope / "conv1"), outputs, narrow, ONE_BY_ONE)?,
-            conv2: Conv2d::load(&(scope / "conv2"), narrow, outputs, ONE_BY_ONE)?,
+            conv1: Conv2d::load_without_bias(&(scope / "conv1"), outputs, narrow, ONE_BY_ONE)?,
+            conv2: Conv2d::load_without_bias(&(scope / "conv2"), narrow, outputs, ONE_BY_ONE)?,
         })
     }
 
@@ -157,11 +157,11 @@ impl OutputHead {
     fn load(scope: &Scope<'_>, inputs: i64, middle: i64) -> FaceResult<Self> {
         Ok(OutputHead {
             conv: ConvNormRelu::load(&(scope / "conv"), inputs, middle, THREE_BY_THREE)?,
-            conv_out: Conv2d::load(&(scope / "conv_out"), middle, Part::ALL.len() as i64, ONE_BY_ONE)?,
+            conv_out: Conv2d::load_without_bias(&(scope / "conv_out"), middle, Part::ALL.len() as i64, ONE_BY_ONE)?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
-        self.conv_out.forward(&self.conv.forward(x)?)
+        Ok(self.conv_out.forward(&self.conv.forward(x)?)?)
     }
 }

@@ -1,10 +1,10 @@
 //! What the layers of the parsing network are put together from.
 
+use idembed_layers::{BatchNorm, Conv2d, ConvShape};
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use crate::FaceResult;
-use crate::layers::{BatchNorm, Conv2d, ConvShape};
 
 /// The `eps` of every batch normalisation: PyTorch's default.
 const EPS: f64 = 1e-5;
@@ -14,7 +14,7 @@ pub(super) const THREE_BY_THREE: ConvShape = ConvShape::square(3, 1, 1);
 
 /// Reads the batch normalisation at `scope`.
 pub(super) fn load_norm(scope: &Scope<'_>, channels: i64) -> FaceResult<BatchNorm> {
-    BatchNorm::load(scope, channels, EPS)
+    Ok(BatchNorm::load(scope, channels, EPS)?)
 }
 
 /// A convolution and its normalisation.
@@ -33,11 +33,11 @@ impl ConvNorm {
         outputs: i64,
         shape: ConvShape,
     ) -> FaceResult<Self> {
-        Ok(ConvNorm { conv: Conv2d::load(conv, inputs, outputs, shape)?, norm: load_norm(norm, outputs)? })
+        Ok(ConvNorm { conv: Conv2d::load_without_bias(conv, inputs, outputs, shape)?, norm: load_norm(norm, outputs)? })
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> FaceResult<Tensor> {
-        self.norm.forward(&self.conv.forward(x)?)
+        Ok(self.norm.forward(&self.conv.forward(x)?)?)
     }
 }
 

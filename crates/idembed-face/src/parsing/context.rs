@@ -1,12 +1,12 @@
 //! The context path of BiSeNet (arXiv 1808.00897): coarse features, refined and brought back to a finer size.
 
+use idembed_layers::{BatchNorm, Conv2d};
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use super::blocks::{ConvNormRelu, ONE_BY_ONE, THREE_BY_THREE, global_mean, load_norm};
 use super::resnet::ResNet18;
 use crate::FaceResult;
-use crate::layers::{BatchNorm, Conv2d};
 
 /// The context path over a ResNet-18.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl AttentionRefinement {
     fn load(scope: &Scope<'_>, inputs: i64, outputs: i64) -> FaceResult<Self> {
         Ok(AttentionRefinement {
             conv: ConvNormRelu::load(&(scope / "conv"), inputs, outputs, THREE_BY_THREE)?,
-            conv_atten: Conv2d::load(&(scope / "conv_atten"), outputs, outputs, ONE_BY_ONE)?,
+            conv_atten: Conv2d::load_without_bias(&(scope / "conv_atten"), outputs, outputs, ONE_BY_ONE)?,
             bn_atten: load_norm(&(scope / "bn_atten"), outputs)?,
         })
     }

@@ -1,11 +1,11 @@
 //! ResNet-18 (arXiv 1512.03385) without its classifier, as the source of features at three scales.
 
+use idembed_layers::ConvShape;
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use super::blocks::{ConvNorm, ONE_BY_ONE, THREE_BY_THREE};
 use crate::FaceResult;
-use crate::layers::ConvShape;
 
 /// The colour channels that come in.
 const COLOURS: i64 = 3;

@@ -1,6 +1,7 @@
 //! The small network that this project trains itself, on the drawn world.
 
-use idembed_weights::{Compute, Weights};
+use idembed_layers::Linear;
+use idembed_weights::{Compute, Init, Weights};
 use image::RgbImage;
 use ndarray::Array2;
 use tch::Tensor;
@@ -10,7 +11,6 @@ use super::embedding::embed_all;
 use super::face_box::cut_out;
 use crate::align::aligned_face;
 use crate::input::{PixelScale, batch};
-use crate::layers::Linear;
 use crate::residual::{ResidualTrunk, TrunkShape};
 use crate::{Face, FaceResult};
 
@@ -48,7 +48,7 @@ impl CompactResNet {
         let root = weights.root();
         let features = TRUNK.outputs() * (i64::from(Self::SIDE) / TRUNK.downscale()).pow(2);
         let trunk = ResidualTrunk::load(&(&root / "trunk"), &TRUNK)?;
-        let embedding = Linear::load_biased(&(&root / "embedding"), features, Self::DIMENSION)?;
+        let embedding = Linear::load_with_bias(&(&root / "embedding"), features, Self::DIMENSION, Init::ZEROS)?;
         weights.check_all_used(&[])?;
         Ok(CompactResNet { trunk, embedding, compute: weights.compute(), _weights: weights })
     }
@@ -72,7 +72,7 @@ impl CompactResNet {
     /// - `faces`: `[batch, 3, SIDE, SIDE]` in -1..1
     /// - returns: `[batch, DIMENSION]`
     pub fn forward(&self, faces: &Tensor) -> FaceResult<Tensor> {
-        self.embedding.forward(&self.trunk.forward(faces)?.f_flatten(1, -1)?)
+        Ok(self.embedding.forward(&self.trunk.forward(faces)?.f_flatten(1, -1)?)?)
     }
 }
 

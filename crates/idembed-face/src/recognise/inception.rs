@@ -1,10 +1,10 @@
 //! The blocks of Inception-ResNet-v1: chains of convolutions side by side.
 
+use idembed_layers::{BatchNorm, Conv2d, ConvShape};
 use idembed_weights::Scope;
 use tch::Tensor;
 
 use crate::FaceResult;
-use crate::layers::{BatchNorm, Conv2d, ConvShape};
 
 /// Of every batch normalisation in the network.
 pub(super) const EPS: f64 = 1e-3;
@@ -30,7 +30,7 @@ pub(super) struct Unit {
 
 impl Unit {
     pub(super) fn load(scope: &Scope<'_>, inputs: i64, outputs: i64, shape: ConvShape) -> FaceResult<Self> {
-        let conv = Conv2d::load(&(scope / "conv"), inputs, outputs, shape)?;
+        let conv = Conv2d::load_without_bias(&(scope / "conv"), inputs, outputs, shape)?;
         Ok(Unit { conv, bn: BatchNorm::load(&(scope / "bn"), outputs, EPS)? })
     }
 
@@ -83,7 +83,7 @@ impl Residual {
     pub(super) fn load(scope: &Scope<'_>, channels: i64, chains: &[&Chain], scale: f64) -> FaceResult<Self> {
         let joined = chains.iter().filter_map(|chain| chain.last()).map(|(outputs, _)| outputs).sum();
         let branches = Branches::load(scope, channels, chains)?;
-        Ok(Residual { branches, conv2d: Conv2d::load_biased(&(scope / "conv2d"), joined, channels, POINT)?, scale })
+        Ok(Residual { branches, conv2d: Conv2d::load(&(scope / "conv2d"), joined, channels, POINT)?, scale })
     }
 
     /// # Shapes

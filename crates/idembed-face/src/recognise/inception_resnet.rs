@@ -1,5 +1,6 @@
 //! InceptionResnetV1: the FaceNet of `facenet-pytorch`.
 
+use idembed_layers::{BatchNorm, ConvShape, Linear};
 use idembed_weights::{Compute, Weights};
 use image::RgbImage;
 use ndarray::Array2;
@@ -10,7 +11,6 @@ use super::embedding::embed_all;
 use super::face_box::cut_out;
 use super::inception::{Chain, EPS, HALVED, INNER, POINT, Reduction, Residual, SAME, Unit, max_pool, run};
 use crate::input::{PixelScale, batch};
-use crate::layers::{BatchNorm, ConvShape, Linear};
 use crate::{Face, FaceResult};
 
 /// Side of the input, in pixels.
@@ -93,7 +93,7 @@ impl InceptionResnetV1 {
             mixed_7a: Reduction::load(&(&root / "mixed_7a"), 896, MIXED_7A)?,
             repeat_3: repeat("repeat_3", 5, 1792, BLOCK_8, 0.2)?,
             block8: Residual::load(&(&root / "block8"), 1792, BLOCK_8, 1.0)?,
-            last_linear: Linear::load(&(&root / "last_linear"), 1792, DIMENSION as i64)?,
+            last_linear: Linear::load_without_bias(&(&root / "last_linear"), 1792, DIMENSION as i64)?,
             last_bn: BatchNorm::load(&(&root / "last_bn"), DIMENSION as i64, EPS)?,
             compute,
             weights,
@@ -112,7 +112,7 @@ impl InceptionResnetV1 {
         let x = self.mixed_7a.forward(&activated(&self.repeat_2, x)?)?;
         let x = self.block8.forward(&activated(&self.repeat_3, x)?)?;
         let pooled = x.f_adaptive_avg_pool2d([1, 1])?.f_flatten(1, -1)?;
-        self.last_bn.forward(&self.last_linear.forward(&pooled)?)
+        Ok(self.last_bn.forward(&self.last_linear.forward(&pooled)?)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! IResNet: the network of ArcFace and AdaFace.
 
+use idembed_layers::{BatchNorm, Conv2d, ConvShape, Linear, PRelu};
 use idembed_weights::{Compute, Scope, Weights};
 use image::RgbImage;
 use ndarray::Array2;
@@ -12,7 +13,6 @@ use super::face_box::cut_out;
 use super::iresnet_names::{Layout, Place};
 use crate::align::{ALIGNED_SIDE, aligned_face};
 use crate::input::{PixelScale, batch};
-use crate::layers::{BatchNorm, Conv2d, ConvShape, Linear, PRelu};
 use crate::{Face, FaceResult};
 
 /// Of every batch normalisation.
@@ -58,7 +58,7 @@ impl IResNet {
         let [conv, norm, prelu] = layout.stem().map(|name| &root / name);
         let mut width = outputs(&conv);
         let stem = (
-            Conv2d::load(&conv, 3, width, ConvShape::square(3, 1, 1))?,
+            Conv2d::load_without_bias(&conv, 3, width, ConvShape::square(3, 1, 1))?,
             BatchNorm::load(&norm, width, EPS)?,
             PRelu::load(&prelu, width)?,
         );
@@ -78,7 +78,7 @@ impl IResNet {
             stem,
             blocks,
             norm: BatchNorm::load(&norm, width, EPS)?,
-            fc: Linear::load_biased(&fc, width * LAST_PIXELS, dimension)?,
+            fc: Linear::load(&fc, width * LAST_PIXELS, dimension)?,
             features: match layout {
                 Layout::Insightface => BatchNorm::load(&features, dimension, EPS)?,
                 Layout::AdaFace => BatchNorm::load_plain(&features, dimension, EPS)?,
@@ -100,7 +100,7 @@ impl IResNet {
         let x = prelu.forward(&norm.forward(&conv.forward(x)?)?)?;
         let x = self.blocks.iter().try_fold(x, |x, block| block.forward(&x))?;
         let flat = self.norm.forward(&x)?.f_flatten(1, -1)?;
-        self.features.forward(&self.fc.forward(&flat)?)
+        Ok(self.features.forward(&self.fc.forward(&flat)?)?)
     }
 }
 
@@ -143,15 +143,15 @@ impl Block {
         };
         let shortcut = is_projected.then(|| -> FaceResult<_> {
             let [conv, norm] = layout.shortcut().map(|name| scope / name);
-            let conv = Conv2d::load(&conv, inputs, outputs, ConvShape::square(1, stride, 0))?;
+            let conv = Conv2d::load_without_bias(&conv, inputs, outputs, ConvShape::square(1, stride, 0))?;
             Ok((conv, BatchNorm::load(&norm, outputs, EPS)?))
         });
         let block = Block {
             bn1: BatchNorm::load(&bn1, inputs, EPS)?,
-            conv1: Conv2d::load(&conv1, inputs, outputs, ConvShape::square(3, 1, 1))?,
+            conv1: Conv2d::load_without_bias(&conv1, inputs, outputs, ConvShape::square(3, 1, 1))?,
             bn2: BatchNorm::load(&bn2, outputs, EPS)?,
             prelu: PRelu::load(&prelu, outputs)?,
-            conv2: Conv2d::load(&conv2, outputs, outputs, ConvShape::square(3, stride, 1))?,
+            conv2: Conv2d::load_without_bias(&conv2, outputs, outputs, ConvShape::square(3, stride, 1))?,
             bn3: BatchNorm::load(&bn3, outputs, EPS)?,
             shortcut: shortcut.transpose()?,
             stride,

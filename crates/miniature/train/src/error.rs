@@ -11,6 +11,9 @@ pub enum PretrainError {
     /// A network refused something.
     #[error(transparent)]
     Diffusion(#[from] idembed_diffusion::Error),
+    /// CLIP refused something.
+    #[error(transparent)]
+    Clip(#[from] idembed_clip::Error),
     /// A network for faces refused something.
     #[error(transparent)]
     Face(#[from] idembed_face::FaceError),

@@ -11,7 +11,7 @@ use idembed_diffusion::noise::seeded_noise;
 use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
 use idembed_pretrain::{Check, Losses, Outcome, PretrainError, Recipe, Result, RunOptions, Share, Stage, train};
 use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Parameters, Weights};
+use idembed_weights::{Compute, Init, Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 
@@ -39,7 +39,10 @@ impl Stage for Line {
     fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Self::Network> {
         let weights = Weights::from_parameters(parameters, kind);
         let root = weights.root();
-        Ok((root.tensor("line.weight", &[WIDTH, WIDTH])?, root.tensor("line.bias", &[WIDTH])?))
+        Ok((
+            root.tensor("line.weight", &[WIDTH, WIDTH], Init::fan_in(WIDTH))?,
+            root.tensor("line.bias", &[WIDTH], Init::fan_in(WIDTH))?,
+        ))
     }
 
     fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use idembed_diffusion::clip::{ClipTextConfig, Tokenizer};
+use idembed_clip::{ClipTextConfig, Tokenizer};
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use idembed_diffusion::unet::UNetConfig;

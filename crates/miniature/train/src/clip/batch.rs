@@ -1,6 +1,6 @@
 //! Pictures with a caption each.
 
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use idembed_world::{SIDE, Sample, Subject, draw};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,6 @@
 //! How well pictures and texts find each other, on pictures of people that are never trained on.
 
-use idembed_diffusion::clip::{ClipModel, ClipPreprocessor, Tokenizer};
+use idembed_clip::{ClipModel, ClipPreprocessor, Tokenizer};
 use idembed_world::factors::{Object, Scene, Style};
 use idembed_world::{SIDE, Sample, Subject, Who, draw_all};
 use image::{Rgb, RgbImage, imageops};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use idembed_diffusion::clip::ClipModel;
+use idembed_clip::ClipModel;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::{Losses, Result};

@@ -8,9 +8,7 @@ mod loss;
 
 use std::path::Path;
 
-use idembed_diffusion::clip::{
-    Activation, ClipConfig, ClipModel, ClipPreprocessor, ClipTextConfig, ClipVisionConfig, Tokenizer,
-};
+use idembed_clip::{Activation, ClipConfig, ClipModel, ClipPreprocessor, ClipTextConfig, ClipVisionConfig, Tokenizer};
 use idembed_weights::{Parameters, Weights};
 use idembed_world::SIDE;
 use image::RgbImage;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use idembed_face::residual::{ResidualTrunk, TrunkShape};
+use idembed_layers::Linear;
 use idembed_weights::{Compute, Weights};
 use idembed_world::SIDE;
 use image::RgbImage;
@@ -23,8 +24,8 @@ const BATCH: usize = 16;
 #[derive(Debug)]
 pub struct Judge {
     trunk: ResidualTrunk,
-    /// A linear layer for each of [`Factor::ALL`].
-    heads: Vec<(Tensor, Tensor)>,
+    /// One for each of [`Factor::ALL`].
+    heads: Vec<Linear>,
     compute: Compute,
     /// Tensors may lie in its map.
     _weights: Weights,
@@ -67,9 +68,8 @@ impl Judge {
         let root = weights.root();
         let trunk = ResidualTrunk::load(&(&root / "trunk"), &TRUNK)?;
         let features = TRUNK.outputs() * (i64::from(SIDE) / TRUNK.downscale()).pow(2);
-        let head = |factor: Factor| -> Result<(Tensor, Tensor)> {
-            let (scope, classes) = (&root / "heads" / factor.name(), factor.classes() as i64);
-            Ok((scope.tensor("weight", &[classes, features])?, scope.tensor("bias", &[classes])?))
+        let head = |factor: Factor| -> Result<Linear> {
+            Ok(Linear::load(&(&root / "heads" / factor.name()), features, factor.classes() as i64)?)
         };
         let heads = Factor::ALL.into_iter().map(head).collect::<Result<_>>()?;
         weights.check_all_used(&[])?;
@@ -83,8 +83,7 @@ impl Judge {
     /// - returns: `[batch, classes]` each, f32
     pub fn logits(&self, images: &Tensor) -> Result<Vec<Tensor>> {
         let features = self.trunk.forward(&images.f_to_kind(self.compute.kind)?)?.f_flatten(1, -1)?;
-        let answer =
-            |(weight, bias): &(Tensor, Tensor)| Ok(features.f_linear(weight, Some(bias))?.f_to_kind(Kind::Float)?);
+        let answer = |head: &Linear| Ok(head.forward(&features)?.f_to_kind(Kind::Float)?);
         self.heads.iter().map(answer).collect()
     }
 

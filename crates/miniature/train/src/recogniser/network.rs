@@ -1,7 +1,7 @@
 //! The network with what its training needs besides.
 
 use idembed_face::recognise::CompactResNet;
-use idembed_weights::{Parameters, Weights};
+use idembed_weights::{Init, Parameters, Weights};
 use tch::{Kind, Tensor};
 
 use super::traits;
@@ -37,8 +37,8 @@ impl Learner {
         Ok(Learner {
             recogniser,
             table: Tensor::f_from_slice(table)?.f_view([people, count])?.f_to_device(parameters.device())?,
-            to_centre: head.tensor("traits.weight", &[CompactResNet::DIMENSION, count])?,
-            own: head.tensor("people.bias", &[people, CompactResNet::DIMENSION])?,
+            to_centre: head.tensor("traits.weight", &[CompactResNet::DIMENSION, count], Init::fan_in(count))?,
+            own: head.tensor("people.bias", &[people, CompactResNet::DIMENSION], Init::ZEROS)?,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idembed_diffusion::clip::WordSplitter;
+use idembed_clip::WordSplitter;
 use idembed_world::identity::{NAMED, name};
 use idembed_world::{Captions, Sample};
 

@@ -8,7 +8,7 @@ mod merges;
 
 use std::path::Path;
 
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use serde_json::{Value, json};
 
 use crate::outputs::make_folder;
@@ -70,7 +70,7 @@ mod tests {
 
     use std::collections::BTreeSet;
 
-    use idembed_diffusion::clip::WordSplitter;
+    use idembed_clip::WordSplitter;
     use idembed_world::identity::{NAMED, name};
     use idembed_world::{Captions, Sample};
 

@@ -1,6 +1,6 @@
 //! What one worker learns from in one step.
 
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::NoiseSchedule;
 use idembed_world::Sample;

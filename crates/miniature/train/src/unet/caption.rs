@@ -1,6 +1,6 @@
 //! From a sample to the caption of one training step, and which of its words stand for what in the picture.
 
-use idembed_diffusion::clip::{Encoding, Tokenizer};
+use idembed_clip::{Encoding, Tokenizer};
 use idembed_world::{Captions, Sample, Subject};
 use rand::Rng;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::clip::{ClipTextConfig, Tokenizer};
+use idembed_clip::{ClipTextConfig, Tokenizer};
 use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use idembed_diffusion::unet::UNetConfig;
 use idembed_diffusion::vae::Vae;

@@ -1,6 +1,6 @@
 //! How well noise is predicted, and where words look, on pictures that are never trained on.
 
-use idembed_diffusion::clip::Tokenizer;
+use idembed_clip::Tokenizer;
 use idembed_diffusion::schedulers::NoiseSchedule;
 use idembed_diffusion::vae::Vae;
 use idembed_world::Sample;

@@ -1,7 +1,7 @@
 //! The two networks that are trained together, and what they are to become good at.
 
+use idembed_clip::{ClipTextConfig, ClipTextModel};
 use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::clip::{ClipTextConfig, ClipTextModel};
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::unet::{UNet, UNetConfig};

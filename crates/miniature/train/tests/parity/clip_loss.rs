@@ -1,6 +1,6 @@
 //! CLIP's training loss against transformers and PyTorch (`fixtures/clip_loss/generate.py`).
 
-use idembed_diffusion::clip::{ClipConfig, ClipModel};
+use idembed_clip::{ClipConfig, ClipModel};
 use idembed_integration_tests::{Parity, read_safetensors};
 use idembed_pretrain::clip::ClipLoss;
 use idembed_weights::{Parameters, Weights};

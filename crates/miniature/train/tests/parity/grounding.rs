@@ -1,7 +1,7 @@
 //! The U-Net's training loss, with the places of words, against diffusers and transformers
 //! (`fixtures/grounding/generate.py`).
 
-use idembed_diffusion::clip::ClipTextConfig;
+use idembed_clip::ClipTextConfig;
 use idembed_diffusion::unet::UNetConfig;
 use idembed_integration_tests::{Parity, read_safetensors};
 use idembed_pretrain::unet::{Networks, NoisyBatch, PlacedWords, min_snr_weight};

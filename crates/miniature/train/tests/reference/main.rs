@@ -7,10 +7,10 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use idembed_diffusion::clip::ClipScorer;
+use idembed_clip::ClipScorer;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::vae::Vae;
-use idembed_integration_tests::{Parity, fixture_dir, photo, python, read_json, read_picture, read_safetensors};
+use idembed_integration_tests::{Parity, fixture_dir, photo, python, read_json, read_safetensors};
 use idembed_pretrain::clip::ClipStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Choices, Recipe, RunOptions, Stage, tokenizer, train};
@@ -94,7 +94,7 @@ fn transformers_scores_prompts_as_we_do() {
     let output = Command::new(python).args([&script, &clip, &given, &theirs]).args(&files).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    let pictures = files.map(|file| read_picture(&file));
+    let pictures = files.map(|file| image::open(file).unwrap().to_rgb8());
     let ours = ClipScorer::load(&clip, Compute::CPU_F32).unwrap();
     let _guard = tch::no_grad_guard();
     let ours = ours.score(&pictures, &texts).unwrap();

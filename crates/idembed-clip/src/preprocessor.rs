@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use idembed_weights::json;
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::{Error, Picture, Result, json};
+use crate::{Error, Result};
 
 /// What OpenAI's CLIP subtracts from each channel, and divides it by, once it is in 0..1.
 const OPENAI_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
@@ -102,7 +104,7 @@ impl ClipPreprocessor {
                     json.resample,
                     json.image_std
                 );
-                Err(Error::Unsupported { what, hint: None })
+                Err(Error::Unsupported(what))
             }
         }
     }
@@ -120,7 +122,7 @@ impl ClipPreprocessor {
             resample: BICUBIC,
             image_processor_type: image_processor_type(),
         };
-        json::write(path, &json)
+        Ok(json::write(path, &json)?)
     }
 
     /// Resizes a picture, cuts out its middle, and normalises it.
@@ -129,15 +131,14 @@ impl ClipPreprocessor {
     /// - returns: `[3, image_size, image_size]`, f32, on the CPU
     ///
     /// # Errors
-    /// A picture without pixels, or whose bytes do not fit its sides.
-    pub fn prepare(&self, picture: &Picture) -> Result<Tensor> {
-        let (height, width) = (i64::from(picture.height), i64::from(picture.width));
-        let bytes = picture.rgb.len() as i64;
-        if bytes == 0 || bytes != 3 * height * width {
-            let expected = format!("{} bytes, at least one pixel", 3 * height * width);
-            return Err(Error::Shape { what: "picture bytes", got: vec![bytes], expected });
+    /// A picture without pixels.
+    pub fn prepare(&self, picture: &RgbImage) -> Result<Tensor> {
+        let (width, height) = picture.dimensions();
+        if width == 0 || height == 0 {
+            return Err(Error::NoPixels { width, height });
         }
-        let pixels = Tensor::f_from_data_size(&picture.rgb, &[1, height, width, 3], Kind::Uint8)?;
+        let (width, height) = (i64::from(width), i64::from(height));
+        let pixels = Tensor::f_from_data_size(picture.as_raw(), &[1, height, width, 3], Kind::Uint8)?;
         let pixels = pixels.f_permute([0, 3, 1, 2])?;
         let scaled = |side: i64| (self.shortest_side * side / height.min(width)).max(self.image_size);
         let (height, width) = (scaled(height), scaled(width));
@@ -187,7 +188,7 @@ mod tests {
             r#"{"resample": 2}"#,
             r#"{"image_std": [1, 0, 1]}"#,
         ] {
-            assert!(matches!(read(wrong), Err(Error::Unsupported { .. })), "{wrong}");
+            assert!(matches!(read(wrong), Err(Error::Unsupported(_))), "{wrong}");
         }
         openai.write(&path).unwrap();
         assert_eq!(ClipPreprocessor::read(&path, 224).unwrap(), openai);
@@ -196,14 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_do_not_fit_are_refused() {
+    fn one_pixel_is_enough_and_none_is_refused() {
         let preprocessor = ClipPreprocessor::openai(8);
-        for picture in
-            [Picture { width: 3, height: 3, rgb: vec![0; 26] }, Picture { width: 0, height: 5, rgb: Vec::new() }]
-        {
-            assert!(matches!(preprocessor.prepare(&picture), Err(Error::Shape { .. })));
-        }
-        let pixel = Picture { width: 1, height: 1, rgb: vec![255; 3] };
-        assert_eq!(preprocessor.prepare(&pixel).unwrap().size(), [3, 8, 8]);
+        assert!(matches!(preprocessor.prepare(&RgbImage::new(0, 5)), Err(Error::NoPixels { width: 0, height: 5 })));
+        assert_eq!(preprocessor.prepare(&RgbImage::new(1, 1)).unwrap().size(), [3, 8, 8]);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use idembed_weights::json;
 use serde::{Deserialize, Serialize};
 
-use super::encoder::{Activation, EncoderJson, EncoderShape};
-use crate::{Error, Result, json};
+use crate::encoder::{Activation, EncoderJson, EncoderShape};
+use crate::{Error, Result};
 
 /// The end token's id in files that older versions of `transformers` wrote: it means the highest id of each text.
 const OLD_EOS_TOKEN_ID: i64 = 2;
@@ -115,7 +116,7 @@ impl ClipTextConfig {
         json::read::<ClipTextConfigJson>(path)?.resolve()
     }
 
-    pub(super) fn encoder(&self) -> EncoderShape {
+    pub(crate) fn encoder(&self) -> EncoderShape {
         EncoderShape {
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
@@ -152,7 +153,7 @@ impl ClipVisionConfig {
         self.image_size / self.patch_size
     }
 
-    pub(super) fn encoder(&self) -> EncoderShape {
+    pub(crate) fn encoder(&self) -> EncoderShape {
         EncoderShape {
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
@@ -174,7 +175,7 @@ impl ClipVisionConfigJson {
                 "{network} has {num_channels} channels, pictures of {image_size} and patches of {patch_size} pixels; \
                  expected 3 (RGB), and pictures at least as large as a patch"
             );
-            return Err(Error::Unsupported { what, hint: None });
+            return Err(Error::Unsupported(what));
         }
         let encoder = self.encoder.resolve(network)?;
         Ok(ClipVisionConfig {
@@ -199,7 +200,7 @@ impl ClipConfig {
         let json: ClipConfigJson = json::read(path)?;
         if json.model_type != "clip" {
             let what = format!("model_type is `{}`, expected clip", json.model_type);
-            return Err(Error::Unsupported { what, hint: None });
+            return Err(Error::Unsupported(what));
         }
         json::check_counts("CLIP", [("projection_dim", json.projection_dim)])?;
         Ok(ClipConfig {
@@ -234,7 +235,7 @@ impl ClipConfig {
                 encoder: vision.encoder().into(),
             },
         };
-        json::write(path, &json)
+        Ok(json::write(path, &json)?)
     }
 }
 
@@ -298,10 +299,14 @@ mod tests {
             let mut file = file();
             let place = if part.is_empty() { &mut file } else { &mut file[part] };
             place[field] = value;
-            assert!(matches!(read(&file), Err(Error::Unsupported { .. })), "{part} {field}");
+            let refused = matches!(
+                read(&file),
+                Err(Error::Unsupported(_) | Error::Weights(idembed_weights::Error::Unsupported(_)))
+            );
+            assert!(refused, "{part} {field}");
         }
         let mut file = file();
         file["vision_config"].as_object_mut().unwrap().remove("hidden_size");
-        assert!(matches!(read(&file), Err(Error::Json { .. })));
+        assert!(matches!(read(&file), Err(Error::Weights(idembed_weights::Error::Json { .. }))));
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use idembed_weights::json;
 use serde::Deserialize;
 use tch::Tensor;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::BPE;
 
-use super::words::WordSplitter;
-use crate::{Error, Result, json};
+use crate::words::WordSplitter;
+use crate::{Error, Result};
 
 /// The fields of `tokenizer_config.json` and `special_tokens_map.json` that matter.
 #[derive(Debug, Default, Deserialize)]
@@ -99,8 +100,7 @@ impl Tokenizer {
         } else if whole.is_file() {
             tokenizers::Tokenizer::from_file(&whole).map_err(|error| bad_file(&whole, &*error))?
         } else {
-            let what = "the tokenizer needs vocab.json and merges.txt, or tokenizer.json".to_owned();
-            return Err(Error::Layout { path: folder.to_path_buf(), what });
+            return Err(Error::NoTokenizer { folder: folder.to_path_buf() });
         };
         // Where several of them share their text, the last one says how it is found; what the files list is left alone.
         let listed = config.added_tokens_decoder.unwrap_or_default();
@@ -214,7 +214,7 @@ fn add_special_tokens<'a>(
 fn read_config(folder: &Path) -> Result<TokenizerConfigJson> {
     let read = |name: &str| -> Result<TokenizerConfigJson> {
         let path = folder.join(name);
-        if path.is_file() { json::read(&path) } else { Ok(TokenizerConfigJson::default()) }
+        if path.is_file() { Ok(json::read(&path)?) } else { Ok(TokenizerConfigJson::default()) }
     };
     let config = read("tokenizer_config.json")?;
     if config.added_tokens_decoder.is_some() {

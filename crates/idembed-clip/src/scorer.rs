@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use idembed_weights::Compute;
+use image::RgbImage;
 use tch::Tensor;
 
-use super::{ClipModel, ClipPreprocessor, Tokenizer};
-use crate::{Error, Picture, Result};
+use crate::{ClipModel, ClipPreprocessor, Error, Result, Tokenizer};
 
 /// Pictures that are looked at together.
 const BATCH: usize = 32;
@@ -30,7 +30,7 @@ impl ClipScorer {
         let positions = model.config().text.max_positions;
         if tokenizer.max_length() as i64 > positions {
             let what = format!("the tokenizer makes {} tokens, CLIP has {positions} positions", tokenizer.max_length());
-            return Err(Error::Unsupported { what, hint: None });
+            return Err(Error::Unsupported(what));
         }
         let image_size = model.config().vision.image_size;
         let preprocessor = ClipPreprocessor::read(&folder.join("preprocessor_config.json"), image_size)?;
@@ -44,13 +44,11 @@ impl ClipScorer {
     /// - returns: `[pictures, texts]`, f32
     ///
     /// # Errors
-    /// No picture or no text, or a picture whose bytes do not fit its sides.
-    pub fn score(&self, pictures: &[Picture], texts: &[&str]) -> Result<Tensor> {
+    /// No picture or no text, or a picture without pixels.
+    pub fn score(&self, pictures: &[RgbImage], texts: &[&str]) -> Result<Tensor> {
         if pictures.is_empty() || texts.is_empty() {
             let (pictures, texts) = (pictures.len(), texts.len());
-            return Err(Error::Setting(format!(
-                "{pictures} pictures and {texts} texts, expected at least one of each"
-            )));
+            return Err(Error::NothingToScore { pictures, texts });
         }
         let texts = self.model.text_embeds(&self.tokenizer.batch(texts)?)?;
         let mut embeds = Vec::new();

@@ -19,8 +19,8 @@ const WORD_PATTERN: &str =
 /// Takes texts apart into words, lower-cased, each byte written as one character of the vocabulary's alphabet.
 #[derive(Debug, Clone)]
 pub struct WordSplitter {
-    pub(super) normalizer: Normalizers,
-    pub(super) pre_tokenizer: PreTokenizers,
+    pub(crate) normalizer: Normalizers,
+    pub(crate) pre_tokenizer: PreTokenizers,
 }
 
 impl WordSplitter {

@@ -1,8 +1,12 @@
 //! CLIP: tokens to text states, which is all that Stable Diffusion takes of it; and pictures and texts in one space, to
-//! measure how well they fit. Source: arXiv 2103.00020; layout as in `transformers`.
+//! measure how well they fit.
+//!
+//! Reads folders as `transformers` writes them. This crate never sees a U-Net or a latent: it does not know what text states
+//! are used for. Source: arXiv 2103.00020; layout as in `transformers`.
 
 mod config;
 mod encoder;
+mod error;
 mod model;
 mod preprocessor;
 mod scorer;
@@ -13,6 +17,7 @@ mod words;
 
 pub use config::{ClipConfig, ClipTextConfig, ClipVisionConfig};
 pub use encoder::Activation;
+pub use error::{Error, Result};
 pub use model::ClipModel;
 pub use preprocessor::ClipPreprocessor;
 pub use scorer::ClipScorer;

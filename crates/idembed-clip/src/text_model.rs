@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use idembed_weights::Compute;
-use idembed_weights::{Scope, Weights};
+use idembed_layers::LayerNorm;
+use idembed_weights::{Compute, Scope, Weights};
 use tch::Tensor;
 
-use super::config::ClipTextConfig;
-use super::encoder::Encoder;
-use crate::layers::LayerNorm;
+use crate::config::ClipTextConfig;
+use crate::encoder::{EMBEDDING_INIT, Encoder};
 use crate::{Error, Result};
 
 /// Old exports keep the encoder below this name, new ones at the root.
@@ -23,7 +22,7 @@ pub struct ClipTextModel {
 
 /// The text encoder as a part of any network.
 #[derive(Debug)]
-pub(super) struct TextTransformer {
+pub(crate) struct TextTransformer {
     config: ClipTextConfig,
     token_embedding: Tensor,
     position_embedding: Tensor,
@@ -62,7 +61,7 @@ impl ClipTextModel {
     }
 
     /// Bytes of its weights in memory.
-    pub(crate) fn weight_bytes(&self) -> u64 {
+    pub fn weight_bytes(&self) -> u64 {
         self.weights.bytes()
     }
 
@@ -77,7 +76,10 @@ impl ClipTextModel {
     }
 
     /// Fails if the weights may be others by now, because their file was changed in place.
-    pub(crate) fn check_unchanged(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// The file was changed.
+    pub fn check_unchanged(&self) -> Result<()> {
         Ok(self.weights.check_unchanged()?)
     }
 
@@ -111,12 +113,20 @@ impl ClipTextModel {
 }
 
 impl TextTransformer {
-    pub(super) fn load(root: &Scope<'_>, config: ClipTextConfig) -> Result<Self> {
+    pub(crate) fn load(root: &Scope<'_>, config: ClipTextConfig) -> Result<Self> {
         let hidden = config.hidden_size;
         let embeddings = root / "embeddings";
         Ok(TextTransformer {
-            token_embedding: embeddings.tensor("token_embedding.weight", &[config.vocab_size, hidden])?,
-            position_embedding: embeddings.tensor("position_embedding.weight", &[config.max_positions, hidden])?,
+            token_embedding: embeddings.tensor(
+                "token_embedding.weight",
+                &[config.vocab_size, hidden],
+                EMBEDDING_INIT,
+            )?,
+            position_embedding: embeddings.tensor(
+                "position_embedding.weight",
+                &[config.max_positions, hidden],
+                EMBEDDING_INIT,
+            )?,
             encoder: Encoder::load(&(root / "encoder"), config.encoder(), true)?,
             final_layer_norm: LayerNorm::load(&(root / "final_layer_norm"), hidden, config.layer_norm_eps)?,
             config,
@@ -124,21 +134,18 @@ impl TextTransformer {
     }
 
     /// As [`ClipTextModel::embed_tokens`].
-    pub(super) fn embed_tokens(&self, ids: &Tensor) -> Result<Tensor> {
+    pub(crate) fn embed_tokens(&self, ids: &Tensor) -> Result<Tensor> {
         if ids.numel() > 0 {
             let (low, high) = (ids.f_min()?.f_int64_value(&[])?, ids.f_max()?.f_int64_value(&[])?);
             if low < 0 || high >= self.config.vocab_size {
-                return Err(Error::Setting(format!(
-                    "the tokenizer gives token ids from {low} to {high}, but the text encoder knows 0 to {}",
-                    self.config.vocab_size - 1
-                )));
+                return Err(Error::TokenIds { low, high, last: self.config.vocab_size - 1 });
             }
         }
         Ok(Tensor::f_embedding(&self.token_embedding, &ids.f_to_device(self.device())?, -1, false, false)?)
     }
 
     /// As [`ClipTextModel::encode`].
-    pub(super) fn encode(&self, token_embeds: &Tensor) -> Result<Tensor> {
+    pub(crate) fn encode(&self, token_embeds: &Tensor) -> Result<Tensor> {
         let shape = token_embeds.size();
         let &[_, tokens, hidden] = shape.as_slice() else { return Err(self.shape_error(shape)) };
         if tokens > self.config.max_positions || hidden != self.config.hidden_size {
@@ -146,7 +153,7 @@ impl TextTransformer {
         }
         let positions = self.position_embedding.f_narrow(0, 0, tokens)?;
         let states = token_embeds.f_to_kind(positions.kind())?.f_add(&positions)?;
-        self.final_layer_norm.forward(&self.encoder.forward(states)?)
+        Ok(self.final_layer_norm.forward(&self.encoder.forward(states)?)?)
     }
 
     fn device(&self) -> tch::Device {

@@ -1,12 +1,15 @@
 //! The transformer inside both of CLIP's encoders.
 
-use idembed_weights::Scope;
+use idembed_layers::attention::{fused_attention, merge_heads, split_heads};
+use idembed_layers::{LayerNorm, Linear};
+use idembed_weights::{Init, Scope, json};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::attention::{fused_attention, merge_heads, split_heads};
-use crate::layers::{LayerNorm, Linear};
-use crate::{Error, Result, json};
+use crate::{Error, Result};
+
+/// Of all embeddings before training: `initializer_range` and `initializer_factor` of transformers' configuration.
+pub(crate) const EMBEDDING_INIT: Init = Init::Normal(0.02);
 
 /// The activation of the feed-forward layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +22,21 @@ pub enum Activation {
 
 /// The shape of a transformer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct EncoderShape {
+pub(crate) struct EncoderShape {
     /// Width of the states.
-    pub(super) hidden_size: i64,
+    pub(crate) hidden_size: i64,
     /// Inner width of the feed-forward layers.
-    pub(super) intermediate_size: i64,
-    pub(super) layers: i64,
-    pub(super) heads: i64,
-    pub(super) activation: Activation,
+    pub(crate) intermediate_size: i64,
+    pub(crate) layers: i64,
+    pub(crate) heads: i64,
+    pub(crate) activation: Activation,
     /// Added to the variance in layer normalisation.
-    pub(super) layer_norm_eps: f64,
+    pub(crate) layer_norm_eps: f64,
 }
 
 /// The shape as it stands in a configuration, among other fields.
 #[derive(Debug, Deserialize, Serialize)]
-pub(super) struct EncoderJson {
+pub(crate) struct EncoderJson {
     hidden_size: i64,
     intermediate_size: i64,
     num_hidden_layers: i64,
@@ -54,13 +57,13 @@ fn default_eps() -> f64 {
 
 impl EncoderJson {
     /// Checks the numbers; `network` is what to call it in an error.
-    pub(super) fn resolve(self, network: &str) -> Result<EncoderShape> {
+    pub(crate) fn resolve(self, network: &str) -> Result<EncoderShape> {
         let activation = match self.hidden_act.as_str() {
             "quick_gelu" => Activation::QuickGelu,
             "gelu" => Activation::Gelu,
             other => {
                 let what = format!("{network}'s hidden_act is `{other}`, expected quick_gelu or gelu");
-                return Err(Error::Unsupported { what, hint: None });
+                return Err(Error::Unsupported(what));
             }
         };
         json::check_counts(
@@ -75,7 +78,7 @@ impl EncoderJson {
         if self.hidden_size % self.num_attention_heads != 0 {
             let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
             let what = format!("{network}'s hidden_size {hidden} is not a multiple of num_attention_heads {heads}");
-            return Err(Error::Unsupported { what, hint: None });
+            return Err(Error::Unsupported(what));
         }
         Ok(EncoderShape {
             hidden_size: self.hidden_size,
@@ -107,14 +110,14 @@ impl From<EncoderShape> for EncoderJson {
 
 /// A stack of pre-norm transformer layers.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     layers: Vec<EncoderLayer>,
     /// Whether a position sees only itself and those before it.
     causal: bool,
 }
 
 impl Encoder {
-    pub(super) fn load(scope: &Scope<'_>, shape: EncoderShape, causal: bool) -> Result<Self> {
+    pub(crate) fn load(scope: &Scope<'_>, shape: EncoderShape, causal: bool) -> Result<Self> {
         let layer = |index| EncoderLayer::load(&(scope / "layers" / index), shape);
         Ok(Encoder { layers: (0..shape.layers).map(layer).collect::<Result<_>>()?, causal })
     }
@@ -122,7 +125,7 @@ impl Encoder {
     /// # Shapes
     /// - `states`: `[batch, positions, hidden]`
     /// - returns: the same
-    pub(super) fn forward(&self, states: Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, states: Tensor) -> Result<Tensor> {
         self.layers.iter().try_fold(states, |states, layer| layer.forward(&states, self.causal))
     }
 }

@@ -1,16 +1,16 @@
 //! The CLIP image encoder: a picture as a sentence of patches. Source: arXiv 2010.11929, as CLIP has it.
 
+use idembed_layers::LayerNorm;
 use idembed_weights::Scope;
 use tch::Tensor;
 
-use super::config::ClipVisionConfig;
-use super::encoder::Encoder;
-use crate::layers::LayerNorm;
+use crate::config::ClipVisionConfig;
+use crate::encoder::{EMBEDDING_INIT, Encoder};
 use crate::{Error, Result};
 
 /// The image encoder as a part of a CLIP.
 #[derive(Debug)]
-pub(super) struct VisionTransformer {
+pub(crate) struct VisionTransformer {
     config: ClipVisionConfig,
     class_embedding: Tensor,
     /// `[hidden, 3, patch, patch]`.
@@ -22,14 +22,14 @@ pub(super) struct VisionTransformer {
 }
 
 impl VisionTransformer {
-    pub(super) fn load(root: &Scope<'_>, config: ClipVisionConfig) -> Result<Self> {
+    pub(crate) fn load(root: &Scope<'_>, config: ClipVisionConfig) -> Result<Self> {
         let (hidden, patch, eps) = (config.hidden_size, config.patch_size, config.layer_norm_eps);
         let positions = config.grid() * config.grid() + 1;
         let embeddings = root / "embeddings";
         Ok(VisionTransformer {
-            class_embedding: embeddings.tensor("class_embedding", &[hidden])?,
-            patch_embedding: embeddings.tensor("patch_embedding.weight", &[hidden, 3, patch, patch])?,
-            position_embedding: embeddings.tensor("position_embedding.weight", &[positions, hidden])?,
+            class_embedding: embeddings.tensor("class_embedding", &[hidden], EMBEDDING_INIT)?,
+            patch_embedding: embeddings.tensor("patch_embedding.weight", &[hidden, 3, patch, patch], EMBEDDING_INIT)?,
+            position_embedding: embeddings.tensor("position_embedding.weight", &[positions, hidden], EMBEDDING_INIT)?,
             // Spelled so in every checkpoint.
             pre_layer_norm: LayerNorm::load(&(root / "pre_layrnorm"), hidden, eps)?,
             encoder: Encoder::load(&(root / "encoder"), config.encoder(), false)?,
@@ -43,7 +43,7 @@ impl VisionTransformer {
     /// # Shapes
     /// - `pixel_values`: `[batch, 3, image_size, image_size]`, normalised
     /// - returns: `[batch, hidden]`
-    pub(super) fn forward(&self, pixel_values: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, pixel_values: &Tensor) -> Result<Tensor> {
         let side = self.config.image_size;
         let got = pixel_values.size();
         let &[batch, 3, height, width] = got.as_slice() else { return Err(self.shape_error(got)) };
@@ -53,7 +53,7 @@ impl VisionTransformer {
         let class = self.class_embedding.f_expand([batch, 1, -1], false)?;
         let states = Tensor::f_cat(&[class, self.embed_patches(pixel_values)?], 1)?.f_add(&self.position_embedding)?;
         let states = self.encoder.forward(self.pre_layer_norm.forward(&states)?)?;
-        self.post_layer_norm.forward(&states.f_select(1, 0)?)
+        Ok(self.post_layer_norm.forward(&states.f_select(1, 0)?)?)
     }
 
     /// A convolution whose stride is its kernel, as the matrix product that it is: patches do not overlap. What is left

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-use idembed_weights::{Compute, Weights};
+use idembed_layers::Linear;
+use idembed_weights::{Compute, Init, Weights};
 use tch::{Kind, Tensor};
 
-use super::config::ClipConfig;
-use super::text_model::TextTransformer;
-use super::vision_model::VisionTransformer;
 use crate::Result;
-use crate::layers::Linear;
+use crate::config::ClipConfig;
+use crate::text_model::TextTransformer;
+use crate::vision_model::VisionTransformer;
+
+/// Of the scale before training: the logarithm of 1 / 0.07 (arXiv 2103.00020, section 2.5).
+const LOGIT_SCALE_INIT: Init = Init::Constant(2.659_260_036_932_778);
 
 /// A CLIP: how well texts and pictures fit each other.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl ClipModel {
         let vision_model = VisionTransformer::load(&(&root / "vision_model"), config.vision.clone())?;
         let text_projection = Linear::load_without_bias(&(&root / "text_projection"), text, width)?;
         let visual_projection = Linear::load_without_bias(&(&root / "visual_projection"), vision, width)?;
-        let logit_scale = root.tensor("logit_scale", &[])?;
+        let logit_scale = root.tensor("logit_scale", &[], LOGIT_SCALE_INIT)?;
         weights.check_all_used(&["position_ids"])?;
         Ok(ClipModel { config, text_model, vision_model, text_projection, visual_projection, logit_scale, weights })
     }
@@ -119,7 +122,7 @@ impl ClipModel {
     /// Pictures as vectors of length 1; f32.
     ///
     /// # Shapes
-    /// - `pixel_values`: `[batch, 3, image_size, image_size]`, normalised as [`super::ClipPreprocessor`] does
+    /// - `pixel_values`: `[batch, 3, image_size, image_size]`, normalised as [`crate::ClipPreprocessor`] does
     /// - returns: `[batch, projection_dim]`
     ///
     /// # Errors
@@ -133,4 +136,53 @@ impl ClipModel {
 fn unit(x: &Tensor) -> Result<Tensor> {
     let x = x.f_to_kind(Kind::Float)?;
     Ok(x.f_div(&x.f_norm_scalaropt_dim(2.0, [-1i64], true)?)?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use idembed_weights::Parameters;
+    use tch::Device;
+
+    use super::*;
+    use crate::{Activation, ClipTextConfig, ClipVisionConfig};
+
+    /// As `transformers.CLIPModel` and the paper have it; the layers have their own starts.
+    #[test]
+    fn embeddings_start_near_zero_and_the_scale_at_the_papers() {
+        let (activation, layer_norm_eps) = (Activation::QuickGelu, 1e-5);
+        let text = ClipTextConfig {
+            vocab_size: 300,
+            hidden_size: 16,
+            intermediate_size: 20,
+            layers: 1,
+            heads: 2,
+            max_positions: 40,
+            activation,
+            layer_norm_eps,
+        };
+        let vision = ClipVisionConfig {
+            image_size: 32,
+            patch_size: 8,
+            hidden_size: 16,
+            intermediate_size: 20,
+            layers: 1,
+            heads: 2,
+            activation,
+            layer_norm_eps,
+        };
+        let config = ClipConfig { text, vision, projection_dim: 8, end_token: None };
+        let parameters = Parameters::new(4, Device::Cpu);
+        let clip = ClipModel::from_weights(config, Weights::from_parameters(&parameters, Kind::Float)).unwrap();
+        assert!((clip.logit_scale().double_value(&[]) - (1.0f64 / 0.07).ln()).abs() < 1e-6);
+        let embeddings: Vec<_> =
+            parameters.list().into_iter().filter(|(name, _)| name.contains("_embedding")).collect();
+        assert_eq!(embeddings.len(), 5);
+        for (name, values) in embeddings {
+            let (mean, std) = (values.mean(Kind::Float).double_value(&[]), values.std(true).double_value(&[]));
+            // A class embedding of 16 numbers says little about its spread.
+            let tolerance = if values.numel() > 100 { 0.002 } else { 0.01 };
+            assert!(mean.abs() < tolerance && (std - 0.02).abs() < tolerance, "{name}: {mean} {std}");
+        }
+    }
 }
