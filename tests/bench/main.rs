@@ -12,7 +12,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::{self, Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::noise::seeded_noise;
-use idembed_diffusion::unet::UNet;
+use idembed_diffusion::unet::{UNet, UNetInput};
 use idembed_face::detect::Mtcnn;
 use tch::{Kind, Reduction, Tensor};
 
@@ -60,7 +60,7 @@ fn unet_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
     tch::no_grad(|| {
         let context = unet.project(&TextStates::shared(states))?;
         measure(compute, runs, || {
-            let _noise_pred = unet.forward(&latents, &times, &context, None)?;
+            let _noise_pred = unet.forward(UNetInput::new(&latents, &times, &context), None)?;
             Ok(())
         })
     })
@@ -79,7 +79,7 @@ fn train_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
     measure(compute, runs, || {
         let embeds = Tensor::f_cat(&[&table.narrow(1, 0, 5), &token, &table.narrow(1, 6, table.size()[1] - 6)], 1)?;
         let context = unet.project(&TextStates::shared(text_encoder.encode(&embeds)?))?;
-        let noise = unet.forward(&latents, &times, &context, None)?.to_kind(Kind::Float);
+        let noise = unet.forward(UNetInput::new(&latents, &times, &context), None)?.to_kind(Kind::Float);
         let loss = noise.f_mse_loss(&target, Reduction::Mean)?;
         let _gradients = Tensor::f_run_backward(&[loss], &[&token], false, false)?;
         Ok(())

@@ -8,7 +8,7 @@ use idembed_clip::ClipTextModel;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
-use idembed_diffusion::unet::UNet;
+use idembed_diffusion::unet::{UNet, UNetInput};
 use idembed_integration_tests::{Fixture, Parity};
 use idembed_layers::attention::attention_probs;
 use serde_json::Value;
@@ -156,7 +156,7 @@ fn gradient_through_the_networks() {
         let detach_query = options["detach_query"].as_bool().unwrap();
         let mut loss = FaceWiseLoss::new(target, &layers, detach_query).unwrap();
         let (latents, timesteps) = (fixture.tensor("networks.latents"), fixture.tensor("networks.timesteps"));
-        let _ = unet.forward(latents, timesteps, &context, Some(&mut loss)).unwrap();
+        let _ = unet.forward(UNetInput::new(latents, timesteps, &context), Some(&mut loss)).unwrap();
         let value = loss.finish().unwrap();
         value.backward();
 

@@ -6,7 +6,7 @@ use idembed_attention::{FaceWiseLoss, LayerChoice, Norm, Reduction, ReferenceKey
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
-use idembed_diffusion::unet::{UNet, UNetConfig};
+use idembed_diffusion::unet::{UNet, UNetConfig, UNetInput};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, read_json};
 use idembed_layers::attention::{attention_probs, upcast_attention};
 use idembed_weights::Weights;
@@ -102,7 +102,7 @@ fn forward(
     let weights = Weights::open(folder, "diffusion_pytorch_model", Compute { device: Device::Cpu, kind }).unwrap();
     let unet = UNet::from_weights(config, weights).unwrap();
     let context = unet.project(&TextStates::shared(states.shallow_clone())).unwrap();
-    tch::no_grad(|| unet.forward(latents, timesteps, &context, hook)).unwrap()
+    tch::no_grad(|| unet.forward(UNetInput::new(latents, timesteps, &context), hook)).unwrap()
 }
 
 #[test]

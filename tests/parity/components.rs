@@ -8,7 +8,7 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::noise::seeded_noise;
-use idembed_diffusion::unet::UNet;
+use idembed_diffusion::unet::{UNet, UNetInput};
 use idembed_diffusion::vae::Vae;
 use idembed_integration_tests::{Parity, fixture_dir, max_relative, mini_model, read_json, read_safetensors};
 use idembed_layers::attention::attention_probs;
@@ -91,8 +91,9 @@ fn unet_without_listener() {
             ("unet.output_two_contexts", states(keys, values)),
         ] {
             let context = model.project(&states).unwrap();
-            let output =
-                model.forward(case.value("unet.latents"), case.value("unet.timesteps"), &context, None).unwrap();
+            let output = model
+                .forward(UNetInput::new(case.value("unet.latents"), case.value("unet.timesteps"), &context), None)
+                .unwrap();
             case.check(parity, name, &output);
         }
     });
@@ -111,7 +112,7 @@ fn unet_with_listener() {
 
         let mut everywhere = Listener { only: None, heard: BTreeMap::new() };
         let timesteps = case.value("unet.timesteps");
-        let output = model.forward(latents, timesteps, &context, Some(&mut everywhere)).unwrap();
+        let output = model.forward(UNetInput::new(latents, timesteps, &context), Some(&mut everywhere)).unwrap();
         case.check(parity, "unet.output_two_contexts", &output);
         assert_eq!(everywhere.heard.len(), sites.len(), "{}: sites heard", case.name);
         let keys = model.project_keys(key).unwrap();
@@ -140,7 +141,7 @@ fn unet_with_listener() {
         }
 
         let mut one = Listener { only: Some(hooked), heard: BTreeMap::new() };
-        let output = model.forward(latents, timesteps, &context, Some(&mut one)).unwrap();
+        let output = model.forward(UNetInput::new(latents, timesteps, &context), Some(&mut one)).unwrap();
         case.check(parity, "unet.output_two_contexts", &output);
         assert_eq!(one.heard.keys().collect::<Vec<_>>(), [&hooked]);
         case.check(parity, "unet.hooked_query", &one.heard[&hooked].query);

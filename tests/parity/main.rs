@@ -18,4 +18,5 @@ mod staged;
 mod tokenizer;
 mod tokens;
 mod training;
+mod unet_input;
 mod weights;

@@ -6,6 +6,7 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
+use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
@@ -131,7 +132,10 @@ fn compare_networks(parity: &mut Parity, name: &str, model: &StableDiffusion, fi
     let states = model.text_encoder.encode(&model.text_encoder.embed_tokens(&values["ids"]).unwrap()).unwrap();
     check("states", &states);
     let context = model.unet.project(&TextStates::shared(values["states"].shallow_clone())).unwrap();
-    check("output", &model.unet.forward(&values["latents"], &values["timesteps"], &context, None).unwrap());
+    check(
+        "output",
+        &model.unet.forward(UNetInput::new(&values["latents"], &values["timesteps"], &context), None).unwrap(),
+    );
     let latents = model.vae.encode(&values["pictures"]).unwrap();
     check("mean", &latents.mean);
     check("std", &latents.std);

@@ -12,7 +12,7 @@ use crate::noise::seeded_noise;
 use crate::picture;
 use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
-use crate::unet::ProjectedContext;
+use crate::unet::{ProjectedContext, UNetInput};
 use crate::{Error, Result};
 
 /// Everything that decides what a picture looks like, apart from the model.
@@ -138,7 +138,8 @@ impl TextToImage<'_> {
             let input = scheduler.scale_model_input(&latents, step)?;
             let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
             let times = Tensor::f_full([input.size()[0]], timestep, (Kind::Float, model.compute.device))?;
-            let output = model.unet.forward(&input, &times, contexts.at(timestep)?, hook)?.f_to_kind(Kind::Float)?;
+            let input = UNetInput::new(&input, &times, contexts.at(timestep)?);
+            let output = model.unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
             let output = if guided { self.guide(&output)? } else { output };
             latents = scheduler.step(&output, step, &latents, noise.get(step + 1))?;
             if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {

@@ -6,6 +6,7 @@ use idembed_attention::{
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::unet::UNetInput;
 use tch::{Kind, Tensor};
 
 use crate::method::Method;
@@ -152,7 +153,8 @@ fn predict(
 ) -> Result<Tensor> {
     let noised = model.noise_schedule.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
     let timesteps = Tensor::f_from_slice(&batch.timesteps)?.f_to_kind(Kind::Float)?;
-    let predicted = model.unet.forward(&noised, &timesteps, &model.unet.project(states)?, hook)?;
+    let context = model.unet.project(states)?;
+    let predicted = model.unet.forward(UNetInput::new(&noised, &timesteps, &context), hook)?;
     Ok(predicted.f_to_kind(Kind::Float)?)
 }
 

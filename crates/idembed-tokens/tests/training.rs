@@ -10,6 +10,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::PredictionType;
+use idembed_diffusion::unet::UNetInput;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
@@ -281,7 +282,7 @@ fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
         let states = &conditioning.pieces()[conditioning.piece_at(timestep as f64)].states;
         let context = model.unet.project(states).unwrap();
         let times = Tensor::from_slice(&[timestep as f32]);
-        let predicted = tch::no_grad(|| model.unet.forward(&noised, &times, &context, None)).unwrap();
+        let predicted = tch::no_grad(|| model.unet.forward(UNetInput::new(&noised, &times, &context), None)).unwrap();
         predicted.mse_loss(&noise, tch::Reduction::Mean).double_value(&[])
     });
     losses.sum::<f64>() / 10.0

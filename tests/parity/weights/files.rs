@@ -5,6 +5,7 @@ use std::path::Path;
 
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::tensor_file::TensorFile;
 use idembed_weights::WeightsError;
@@ -20,7 +21,10 @@ fn sample(model: &StableDiffusion) -> Vec<Tensor> {
     let latents = seeded_noise(1, &[1, model.unet.config().channels, 6, 5], 1).unwrap().remove(0);
     let decoded = model.vae.decode(&latents).unwrap();
     let context = model.unet.project(&TextStates::shared(states.shallow_clone()));
-    let output = model.unet.forward(&latents, &Tensor::from_slice(&[300.0f32]), &context.unwrap(), None).unwrap();
+    let output = model
+        .unet
+        .forward(UNetInput::new(&latents, &Tensor::from_slice(&[300.0f32]), &context.unwrap()), None)
+        .unwrap();
     vec![states, output, decoded]
 }
 

@@ -2,10 +2,13 @@
 
 mod blocks;
 mod config;
+mod down_path;
+mod input;
 mod model;
 mod one_or_many;
 mod time_embedding;
 mod transformer;
 
 pub use config::{BlockConfig, UNetConfig};
+pub use input::{Residuals, UNetInput};
 pub use model::{ProjectedContext, SiteInfo, UNet};

@@ -6,9 +6,10 @@ use idembed_layers::{Conv2d, ConvShape, GroupNorm};
 use idembed_weights::{Compute, Weights, channels_last};
 use tch::Tensor;
 
-use super::blocks::{DownBlock, MidBlock, SiteCounter, UpBlock};
+use super::blocks::{SiteCounter, UpBlock};
 use super::config::UNetConfig;
-use super::time_embedding::TimeEmbedding;
+use super::down_path::{DownPath, Features};
+use super::input::{Residuals, UNetInput};
 use super::transformer::{CrossAttention, CrossContext, KeyValue};
 use crate::conditioning::TextStates;
 use crate::hook::AttentionHook;
@@ -19,10 +20,7 @@ use crate::{Error, Result};
 pub struct UNet {
     config: UNetConfig,
     compute: Compute,
-    conv_in: Conv2d,
-    time_embedding: TimeEmbedding,
-    down_blocks: Vec<DownBlock>,
-    mid_block: MidBlock,
+    down_path: DownPath,
     up_blocks: Vec<UpBlock>,
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
@@ -88,21 +86,15 @@ impl UNet {
         let (finest, count) = (config.blocks[0].channels, config.blocks.len());
         let mut counter = SiteCounter::new();
 
-        let down_blocks = (0..count)
-            .map(|index| DownBlock::load(&(&root / "down_blocks" / index), &config, index, &mut counter))
-            .collect::<Result<Vec<_>>>()?;
-        let mid_block = MidBlock::load(&(&root / "mid_block"), &config, &mut counter)?;
+        let down_path = DownPath::load(&root, &config, compute.kind, &mut counter)?;
         let up_blocks = (0..count)
             .map(|index| UpBlock::load(&(&root / "up_blocks" / index), &config, count - 1 - index, &mut counter))
             .collect::<Result<Vec<_>>>()?;
 
         let unet = UNet {
             compute,
-            conv_in: Conv2d::load(&(&root / "conv_in"), config.channels, finest, ConvShape::same(3))?,
-            time_embedding: TimeEmbedding::load(&(&root / "time_embedding"), &config, compute.kind)?,
-            sites: list_sites(&down_blocks, &mid_block, &up_blocks),
-            down_blocks,
-            mid_block,
+            sites: list_sites(&down_path, &up_blocks),
+            down_path,
             up_blocks,
             conv_norm_out: GroupNorm::load(&(&root / "conv_norm_out"), finest, config.norm_groups, config.norm_eps)?,
             conv_out: Conv2d::load(&(&root / "conv_out"), finest, config.channels, ConvShape::same(3))?,
@@ -167,35 +159,24 @@ impl UNet {
     /// Predicts the noise (or the velocity, as the model was trained).
     ///
     /// # Shapes
-    /// - `latents`: `[batch, channels, height, width]`, any height and width
-    /// - `timesteps`: `[batch]` f32, may be fractional
-    /// - `context`: projected from a batch of 1 or `batch`
-    /// - returns: as `latents`, in the network's format
+    /// - returns: as the latents, in the network's format
     ///
     /// # Errors
     /// Shapes that do not fit, or whatever the hook reports.
-    pub fn forward(
-        &self,
-        latents: &Tensor,
-        timesteps: &Tensor,
-        context: &ProjectedContext,
-        hook: Option<&mut dyn AttentionHook>,
-    ) -> Result<Tensor> {
-        self.check_inputs(latents, timesteps, context)?;
-        let mut latents = latents.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?;
+    pub fn forward(&self, input: UNetInput<'_>, hook: Option<&mut dyn AttentionHook>) -> Result<Tensor> {
+        self.check_inputs(&input)?;
+        let Compute { device, kind } = self.compute;
+        let mut latents = input.latents.f_to_device(device)?.f_to_kind(kind)?;
         if self.config.center_input_sample {
             latents = latents.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
         }
-        // The residual layers all want SiLU of the embedding, so it is taken once.
-        let time = self.time_embedding.forward(&timesteps.f_to_device(self.compute.device)?)?.f_silu()?;
-        let mut context = CrossContext { layers: &context.layers, hook };
-
-        let mut x = self.conv_in.forward(&channels_last(&latents)?)?;
-        let mut skips = vec![x.shallow_clone()];
-        for block in &self.down_blocks {
-            x = block.forward(x, &time, &mut context, &mut skips)?;
+        let mut context = CrossContext { layers: &input.context.layers, hook };
+        let timesteps = input.timesteps.f_to_device(device)?;
+        let mut features = self.down_path.forward(&channels_last(&latents)?, &timesteps, input.added, &mut context)?;
+        if let Some(residuals) = input.residuals {
+            add_residuals(&mut features, residuals)?;
         }
-        x = self.mid_block.forward(&x, &time, &mut context)?;
+        let Features { mut skips, middle: mut x, time } = features;
         for block in &self.up_blocks {
             x = block.forward(x, &time, &mut context, &mut skips)?;
         }
@@ -203,7 +184,7 @@ impl UNet {
     }
 
     fn cross_attentions(&self) -> impl Iterator<Item = &CrossAttention> {
-        all_cross_attentions(&self.down_blocks, &self.mid_block, &self.up_blocks).map(|(layer, _)| layer)
+        all_cross_attentions(&self.down_path, &self.up_blocks).map(|(layer, _)| layer)
     }
 
     fn checked_states(&self, what: &'static str, states: &Tensor) -> Result<Tensor> {
@@ -215,7 +196,8 @@ impl UNet {
         Ok(states.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?)
     }
 
-    fn check_inputs(&self, latents: &Tensor, timesteps: &Tensor, context: &ProjectedContext) -> Result<()> {
+    fn check_inputs(&self, input: &UNetInput<'_>) -> Result<()> {
+        let UNetInput { latents, timesteps, context, .. } = input;
         let got = latents.size();
         if got.len() != 4 || got[1] != self.config.channels || got[2] < 1 || got[3] < 1 {
             let expected = format!("[batch, {}, height, width]", self.config.channels);
@@ -235,27 +217,41 @@ impl UNet {
     }
 }
 
+/// Adds what a ControlNet gives.
+fn add_residuals(features: &mut Features, residuals: &Residuals) -> Result<()> {
+    let Residuals { skips, middle } = residuals;
+    if skips.len() != features.skips.len() {
+        let (got, expected) = (vec![skips.len() as i64], format!("{} tensors", features.skips.len()));
+        return Err(Error::Shape { what: "list of skip residuals", got, expected });
+    }
+    let add = |what: &'static str, x: &mut Tensor, residual: &Tensor| -> Result<()> {
+        if x.size() != residual.size() {
+            return Err(Error::Shape { what, got: residual.size(), expected: format!("{:?}", x.size()) });
+        }
+        *x = x.f_add(&residual.f_to_device(x.device())?.f_to_kind(x.kind())?)?;
+        Ok(())
+    };
+    for (skip, residual) in features.skips.iter_mut().zip(skips) {
+        add("skip residual", skip, residual)?;
+    }
+    add("middle residual", &mut features.middle, middle)
+}
+
 /// All cross-attention layers with the downscale of their feature maps, in the order of the forward pass.
 fn all_cross_attentions<'a>(
-    down_blocks: &'a [DownBlock],
-    mid_block: &'a MidBlock,
+    down_path: &'a DownPath,
     up_blocks: &'a [UpBlock],
 ) -> impl Iterator<Item = (&'a CrossAttention, i64)> {
-    let count = down_blocks.len();
-    let down = down_blocks
-        .iter()
-        .enumerate()
-        .flat_map(|(index, block)| block.cross_attentions().map(move |layer| (layer, 1 << index)));
-    let mid = mid_block.cross_attentions().map(move |layer| (layer, 1 << (count - 1)));
+    let count = up_blocks.len();
     let up = up_blocks
         .iter()
         .enumerate()
         .flat_map(move |(index, block)| block.cross_attentions().map(move |layer| (layer, 1 << (count - 1 - index))));
-    down.chain(mid).chain(up)
+    down_path.cross_attentions().chain(up)
 }
 
-fn list_sites(down_blocks: &[DownBlock], mid_block: &MidBlock, up_blocks: &[UpBlock]) -> Vec<SiteInfo> {
-    all_cross_attentions(down_blocks, mid_block, up_blocks)
+fn list_sites(down_path: &DownPath, up_blocks: &[UpBlock]) -> Vec<SiteInfo> {
+    all_cross_attentions(down_path, up_blocks)
         .map(|(layer, downscale)| SiteInfo { name: layer.name().to_owned(), heads: layer.heads(), downscale })
         .collect()
 }

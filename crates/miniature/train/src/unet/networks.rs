@@ -4,7 +4,7 @@ use idembed_clip::{ClipTextConfig, ClipTextModel};
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
-use idembed_diffusion::unet::{UNet, UNetConfig};
+use idembed_diffusion::unet::{UNet, UNetConfig, UNetInput};
 use idembed_weights::{Parameters, Weights};
 use tch::{Kind, Tensor};
 
@@ -70,7 +70,10 @@ impl Networks {
 
     fn errors(&self, batch: &NoisyBatch, hook: &mut dyn AttentionHook) -> Result<Tensor> {
         let context = self.unet.project(&TextStates::shared(self.states(batch)?))?;
-        let noise = self.unet.forward(&batch.noisy, &batch.timesteps, &context, Some(hook))?.f_to_kind(Kind::Float)?;
+        let noise = self
+            .unet
+            .forward(UNetInput::new(&batch.noisy, &batch.timesteps, &context), Some(hook))?
+            .f_to_kind(Kind::Float)?;
         let errors = noise.f_sub(&batch.target)?.f_square()?.f_flatten(1, -1)?;
         Ok(errors.f_mean_dim(1, false, Kind::Float)?.f_mul(&batch.weights)?)
     }
