@@ -112,7 +112,7 @@ impl<'a> Plan<'a> {
 
 /// All that is known of each picture, as JSON, one a line.
 fn lines(pictures: &[Picture]) -> Result<String> {
-    pictures.iter().map(|picture| Ok(serde_json::to_string(&picture.fields)? + "\n")).collect()
+    pictures.iter().map(|picture| Ok(format!("{}\n", serde_json::to_value(&picture.record)?))).collect()
 }
 
 #[cfg(all(test, unix))]

@@ -7,8 +7,9 @@ use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_tokens::prompt::is_identity_name;
 
-use crate::models::{self, Model};
-use crate::size::Size;
+use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
+
+use crate::failure::wrong_usage;
 
 const COMPUTE: &str = "Where and how to compute";
 const DRAWING: &str = "Drawing";
@@ -92,6 +93,47 @@ pub(crate) struct DrawArgs {
     /// Use identities that were learned for another model, where the shapes allow
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+impl DrawArgs {
+    /// How to draw, with these seeds.
+    pub(crate) fn wish(&self, seeds: Vec<u64>, batch: Option<usize>) -> Draw {
+        Draw {
+            negative: self.negative.clone(),
+            steps: self.steps,
+            guidance: self.guidance,
+            scheduler: self.scheduler,
+            size: self.size,
+            batch,
+            seeds,
+            force: self.force,
+        }
+    }
+
+    /// Finds the model, reads the identities, and checks the drawing; what is odd about it is said.
+    ///
+    /// # Errors
+    /// As [`Drawing::plan`], or a model or a file that cannot be used.
+    pub(crate) fn plan(&self, prompt: &str, wish: &Draw) -> anyhow::Result<(Model, Drawing)> {
+        for (index, file) in self.identities.iter().enumerate() {
+            if self.identities[..index].iter().any(|other| other.name == file.name) {
+                return Err(wrong_usage(format!("--identity {}=... is given twice", file.name)));
+            }
+        }
+        let model = self.model.find()?;
+        let identities = self.identities.iter().map(|file| NamedIdentity::read(&file.name, &file.path));
+        let identities = identities.collect::<idembed_studio::Result<_>>()?;
+        let drawing = Drawing::plan(&model, prompt, identities, wish)?;
+        for warning in drawing.warnings() {
+            match warning {
+                DrawWarning::NegativeWithoutGuidance { guidance } => {
+                    tracing::warn!("--negative has no effect: it needs a --guidance above 1, this is {guidance}");
+                }
+                other => tracing::warn!("{other}"),
+            }
+        }
+        Ok((model, drawing))
+    }
 }
 
 /// A file with the name it goes by in prompts, written `NAME=FILE`.

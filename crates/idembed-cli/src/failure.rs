@@ -2,13 +2,8 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter, Write as _};
-use std::path::Path;
 
-use idembed_face::PhotoError;
-use idembed_face::select::SelectError;
-use idembed_tokens::TokensError;
-
-use crate::models;
+use crate::hints;
 
 /// Exit status of a command that failed.
 pub(crate) const FAILED: u8 = 1;
@@ -76,36 +71,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return Some("`idembed help COMMAND` explains the flags".to_owned());
     }
     let hinted = error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.clone());
-    hinted.or_else(|| error.chain().find_map(hint_of_cause))
-}
-
-fn hint_of_cause(cause: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<TokensError>() {
-        return error.hint();
-    }
-    if let Some(error) = cause.downcast_ref::<idembed_diffusion::Error>() {
-        if let idembed_diffusion::Error::Pickled { folder, .. } = error {
-            return Some(conversion(folder));
-        }
-        return error.hint().map(str::to_owned);
-    }
-    if let Some(error) = cause.downcast_ref::<idembed_clip::Error>() {
-        return error.hint().map(str::to_owned);
-    }
-    if let Some(error) = cause.downcast_ref::<PhotoError>() {
-        return error.hint().map(str::to_owned);
-    }
-    if let Some(error) = cause.downcast_ref::<SelectError>() {
-        return Some(error.hint());
-    }
-    let full = cause.downcast_ref::<std::io::Error>()?.kind() == std::io::ErrorKind::StorageFull;
-    full.then(|| "make room on the disk, or write to another place with --out".to_owned())
-}
-
-/// What makes pickled weights usable: the conversion of the whole model that the network in `folder` belongs to.
-fn conversion(folder: &Path) -> String {
-    let model = folder.parent().filter(|parent| parent.join(models::INDEX).is_file()).unwrap_or(folder);
-    format!("`cargo xtask convert {}` makes safetensors of them, and runs nothing that is in them", model.display())
+    hinted.or_else(|| error.chain().find_map(hints::of))
 }
 
 /// Turns the message of a panic, which is a mistake in this program, into an error like all others.
@@ -121,6 +87,8 @@ pub(crate) fn announce_panics() {
 
 #[cfg(test)]
 mod tests {
+    use idembed_tokens::TokensError;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,10 @@
 //! Ctrl-C and other wishes to stop: obeyed at once where nothing is lost by it, else at the next safe point.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use idembed_studio::Canceller;
 
 use crate::failure;
 use crate::logging;
@@ -11,8 +14,8 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// Whether the user asked to stop.
 static WANTED: AtomicBool = AtomicBool::new(false);
-/// Whether work goes on that is to end at a safe point.
-static DEFERRED: AtomicBool = AtomicBool::new(false);
+/// The job that goes on and is to end at a safe point, if there is one.
+static DEFERRED: Mutex<Option<Canceller>> = Mutex::new(None);
 
 /// Lets SIGINT, SIGTERM and SIGHUP end the program: at once, or, while a [`Deferred`] lives, at the second time.
 ///
@@ -21,8 +24,9 @@ static DEFERRED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn install() {
     let installed = ctrlc::set_handler(|| {
         let again = WANTED.swap(true, Ordering::SeqCst);
-        if again || !DEFERRED.load(Ordering::SeqCst) {
-            end();
+        match &*DEFERRED.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(canceller) if !again => canceller.cancel(),
+            _ => end(),
         }
         logging::bars().suspend(|| eprintln!("stopping after this step; once more to stop at once"));
     });
@@ -36,27 +40,17 @@ pub(crate) fn install() {
 pub(crate) struct Deferred(());
 
 impl Deferred {
-    /// Begins work that looks at [`stop_flag`] by itself.
-    pub(crate) fn begin() -> Deferred {
-        DEFERRED.store(true, Ordering::SeqCst);
+    /// The first request to stop cancels this job, whose result says how far it came.
+    pub(crate) fn begin(canceller: Canceller) -> Deferred {
+        *DEFERRED.lock().unwrap_or_else(PoisonError::into_inner) = Some(canceller);
         Deferred(())
     }
 }
 
 impl Drop for Deferred {
     fn drop(&mut self) {
-        DEFERRED.store(false, Ordering::SeqCst);
+        *DEFERRED.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-/// Becomes true when the user asks to stop.
-pub(crate) fn stop_flag() -> &'static AtomicBool {
-    &WANTED
-}
-
-/// Whether the user asked to stop while that was deferred.
-pub(crate) fn is_wanted() -> bool {
-    WANTED.load(Ordering::Relaxed)
 }
 
 /// Ends the process with an error, whatever its other threads are doing.

@@ -6,25 +6,17 @@
 
 mod args;
 mod commands;
-mod drawing;
-mod faces;
 mod failure;
-mod forecast;
-mod hashes;
+mod hints;
 mod interrupt;
-mod learning;
+mod jobs;
 mod logging;
-mod models;
 mod output;
+mod photos;
 mod pixels;
-mod png;
 mod progress;
-mod recognition;
 mod report;
-mod settings;
 mod sheet;
-mod size;
-mod subject;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

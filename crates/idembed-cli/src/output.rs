@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::failure::Hinted;
 use crate::logging;
@@ -19,9 +19,9 @@ pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     }
 }
 
-/// Prints the result as one JSON object.
-pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
-    line(value)
+/// Prints the result as one JSON object, its keys in the order of the alphabet.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_value(value)?)
 }
 
 /// A path as JSON can hold it: what is not Unicode in it is replaced.

@@ -4,17 +4,17 @@ use idembed_diffusion::device::Compute;
 use idembed_page::{Chart, Figure, Inlined, Page};
 use image::RgbImage;
 
-use crate::learning::{Learned, Lesson};
-use crate::models::Model;
+use idembed_studio::{Learned, Lesson, Model, encode};
+
+use crate::output;
 use crate::progress::duration;
-use crate::{output, png};
 
 /// A picture with a caption, which may be empty.
 ///
 /// # Errors
 /// A picture without pixels.
 pub(crate) fn figure(picture: &RgbImage, caption: &str) -> anyhow::Result<Figure> {
-    Ok(Figure::new(Inlined::png(&png::encode(picture, None)?), caption))
+    Ok(Figure::new(Inlined::png(&encode(picture, None)?), caption))
 }
 
 /// What was learned, in a few numbers.
@@ -33,8 +33,8 @@ pub(crate) fn facts(page: Page, learned: &Learned) -> Page {
 /// # Errors
 /// A picture without pixels.
 pub(crate) fn photo(page: Page, lesson: &Lesson, about_picture: &str, about_mask: &str) -> anyhow::Result<Page> {
-    let mut figures = vec![figure(&lesson.picture, about_picture)?];
-    if let Some(mask) = &lesson.mask {
+    let mut figures = vec![figure(&lesson.subject.picture, about_picture)?];
+    if let Some(mask) = &lesson.subject.mask {
         figures.push(figure(mask, about_mask)?);
     }
     Ok(page.section("The photo").pictures(&figures))

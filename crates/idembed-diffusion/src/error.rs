@@ -160,7 +160,9 @@ impl Error {
             Error::Weights { source, .. } => source.hint(),
             Error::OtherWeights(error) => error.hint(),
             Error::Clip(error) => error.hint(),
-            Error::NotFinite { .. } | Error::BlankPicture { .. } => Some("try --dtype f32 or bf16"),
+            Error::NotFinite { .. } | Error::BlankPicture { .. } => {
+                Some("compute in f32 or bf16, which hold larger numbers")
+            }
             _ => None,
         }
     }

@@ -66,7 +66,7 @@ impl StableDiffusion {
     /// The model with another prediction type than its scheduler's file says, or leaves unsaid.
     #[must_use]
     pub fn predicting(mut self, prediction: PredictionType) -> Self {
-        self.scheduler_config.prediction_type = Some(prediction.name().to_owned());
+        self.scheduler_config.prediction_type = Some(prediction.to_string());
         self.noise_schedule.prediction_type = prediction;
         self
     }

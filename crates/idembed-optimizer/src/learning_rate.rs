@@ -1,37 +1,14 @@
 //! The learning rate from step to step.
 
-use std::fmt;
-use std::str::FromStr;
-
 /// What the learning rate does after warming up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Decay {
     /// It stays.
     #[default]
     Constant,
     /// It falls to zero along half a cosine.
     Cosine,
-}
-
-impl fmt::Display for Decay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Decay::Constant => "constant",
-            Decay::Cosine => "cosine",
-        })
-    }
-}
-
-impl FromStr for Decay {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "constant" => Ok(Decay::Constant),
-            "cosine" => Ok(Decay::Cosine),
-            _ => Err(format!("`{text}` is not one of constant, cosine")),
-        }
-    }
 }
 
 /// The learning rate at every step: a linear warm-up, then [`Decay`].

@@ -35,6 +35,8 @@ const PALE: f64 = 0.3;
 const MAX_POINTS: usize = 1200;
 /// Where a logarithmic axis has its marks, times powers of ten.
 const LOG_MARKS: [f64; 3] = [1.0, 2.0, 5.0];
+/// What an SVG file has to say, and an SVG element in HTML does not; without it, no address is on the page.
+const NAME_SPACE: &str = " xmlns=\"http://www.w3.org/2000/svg\"";
 /// Values beyond this magnitude are gaps, as those that are not finite, and so are those below its inverse on a
 /// logarithmic axis: the room around them could leave the range of numbers.
 const HUGE: f64 = 1e100;
@@ -102,7 +104,7 @@ impl Chart {
         };
         drawn.expect("text is written into a string and measured without fonts");
         drop(area);
-        Some(svg)
+        Some(svg.replacen(NAME_SPACE, "", 1))
     }
 
     /// The points with every value that cannot be drawn turned into a gap.

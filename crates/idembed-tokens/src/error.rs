@@ -191,41 +191,6 @@ impl From<idembed_weights::Error> for TokensError {
     }
 }
 
-impl TokensError {
-    /// A remedy to print below the error, where one is known.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            TokensError::Diffusion(error) => error.hint().map(str::to_owned),
-            TokensError::UnknownIdentity { name, .. } => Some(format!("give it with --identity {name}=FILE")),
-            TokensError::PlaceholderCutOff { .. } => {
-                Some("shorten the prompt, or name the identity earlier".to_owned())
-            }
-            TokensError::OtherBase { .. } | TokensError::OtherTraining { .. } => {
-                Some("give the model it was learned for with --model, or use --force to try it anyway".to_owned())
-            }
-            TokensError::OtherHidden { .. } => Some("give the model it was learned for with --model".to_owned()),
-            TokensError::OtherRun { .. } => Some("resume with the settings, model and photo of that run".to_owned()),
-            TokensError::NotFinite { checkpoint, .. } => {
-                let kept = checkpoint.as_ref().map(|path| format!("; the state before it is in `{}`", path.display()));
-                Some(format!("try a lower --lr, or --dtype f32{}", kept.unwrap_or_default()))
-            }
-            TokensError::ModelChanged { checkpoint: Some(path), .. } => {
-                let path = path.display();
-                Some(format!("put the file back as it was; the state before that step is in `{path}`, to go on from"))
-            }
-            TokensError::ModelChanged { source, .. } => source.hint().map(str::to_owned),
-            TokensError::Stopped { checkpoint: Some(path), .. } => {
-                Some(format!("the same command with --resume {} goes on from here", path.display()))
-            }
-            TokensError::File { source: FileError::Format { .. }, .. } => {
-                Some("it may have been made by another program, or by a later version of this one".to_owned())
-            }
-            TokensError::File { source: FileError::Damaged(_), .. } => Some("the file may be cut short".to_owned()),
-            _ => None,
-        }
-    }
-}
-
 fn given_names(given: &[String]) -> String {
     if given.is_empty() {
         return "no identity was given".to_owned();

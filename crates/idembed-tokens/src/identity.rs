@@ -10,6 +10,7 @@ use idembed_attention::Reduction;
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::schedulers::PredictionType;
 use idembed_weights::tensor_file::TensorFile;
+use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
 use crate::error::FileError;
@@ -61,6 +62,28 @@ pub struct Identity {
     pub created_by: String,
 }
 
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Identity {
+            name: self.name.clone(),
+            class: self.class.clone(),
+            method: self.method.clone(),
+            k: self.k.copy(),
+            v: self.v.copy(),
+            base_model: self.base_model.clone(),
+            text_encoder_sha256: self.text_encoder_sha256.clone(),
+            created_by: self.created_by.clone(),
+            ..*self
+        }
+    }
+}
+
+impl AsRef<Identity> for Identity {
+    fn as_ref(&self) -> &Identity {
+        self
+    }
+}
+
 impl Identity {
     /// Number of stages.
     pub fn stages(&self) -> usize {
@@ -84,10 +107,19 @@ impl Identity {
 
     /// Writes the identity file; an existing one is replaced as a whole or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
+        Ok(self.file().write(path)?)
+    }
+
+    /// SHA-256 of the identity file, as hexadecimal digits.
+    pub fn sha256(&self) -> Result<String> {
+        Ok(hex::encode(Sha256::digest(self.file().to_bytes()?)))
+    }
+
+    fn file(&self) -> TensorFile {
         let tensors = [("k", &self.k), ("v", &self.v)];
         let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
         let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value));
-        Ok(TensorFile { tensors: tensors.into(), metadata: metadata.into() }.write(path)?)
+        TensorFile { tensors: tensors.into(), metadata: metadata.into() }
     }
 
     /// The metadata of the file.
@@ -263,6 +295,7 @@ mod tests {
         let read = Identity::read(&path).unwrap();
         assert_eq!(read.metadata(), example().metadata());
         assert!(read.k.equal(&example().k) && read.v.equal(&example().v));
+        assert_eq!(read.sha256().unwrap(), hex::encode(Sha256::digest(std::fs::read(&path).unwrap())));
     }
 
     #[test]

@@ -179,7 +179,6 @@ fn a_run_that_breaks_down_keeps_its_last_good_state() {
         LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every: Duration::ZERO, stop: &never() };
     let error = learn(&mut trainer, &control, &mut |_| ()).unwrap_err();
     assert!(matches!(error, TokensError::NotFinite { step: 2, checkpoint: Some(_), .. }), "{error}");
-    assert!(error.hint().unwrap().contains("--lr"));
     assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 1);
 }
 

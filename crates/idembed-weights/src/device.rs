@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tch::{Cuda, Device, Kind};
 
-use crate::{Error, Result};
+use crate::{Error, Result, UnknownName};
 
 /// The device and the number format of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +106,9 @@ pub enum DeviceChoice {
 }
 
 impl FromStr for DeviceChoice {
-    type Err = String;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownName> {
         match text {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
@@ -117,13 +117,14 @@ impl FromStr for DeviceChoice {
                 .strip_prefix("cuda:")
                 .and_then(|index| index.parse().ok())
                 .map(DeviceChoice::Cuda)
-                .ok_or_else(|| format!("`{text}` is not one of auto, cpu, cuda, cuda:N")),
+                .ok_or_else(|| UnknownName { given: text.to_owned(), known: &["auto", "cpu", "cuda", "cuda:N"] }),
         }
     }
 }
 
 /// A number format as the user names it: `auto`, `f32`, `bf16` or `f16`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::EnumString, strum::VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
 pub enum DtypeChoice {
     /// bf16 on CUDA, f32 on the CPU.
     #[default]
@@ -134,18 +135,4 @@ pub enum DtypeChoice {
     Bf16,
     /// IEEE half precision.
     F16,
-}
-
-impl FromStr for DtypeChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        match text {
-            "auto" => Ok(DtypeChoice::Auto),
-            "f32" => Ok(DtypeChoice::F32),
-            "bf16" => Ok(DtypeChoice::Bf16),
-            "f16" => Ok(DtypeChoice::F16),
-            _ => Err(format!("`{text}` is not one of auto, f32, bf16, f16")),
-        }
-    }
 }

@@ -76,6 +76,15 @@ impl TensorFile {
         written.map_err(|source| Error::Write { path: path.to_path_buf(), source })
     }
 
+    /// The content of the file that [`TensorFile::write`] writes.
+    ///
+    /// # Errors
+    /// A tensor of another format.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let (header, bodies) = self.encode()?;
+        Ok([&(header.len() as u64).to_le_bytes()[..], &header, &bodies.concat()].concat())
+    }
+
     /// The safetensors header and the tensors' bytes. The safetensors crate shuffles the metadata's order.
     fn encode(&self) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
         let mut header = serde_json::Map::new();

@@ -69,7 +69,24 @@ pub(crate) struct Picture {
     /// What counts.
     pub(crate) outcome: Outcome,
     /// All that the program said.
-    pub(crate) fields: Map<String, Value>,
+    pub(crate) record: Record,
+}
+
+/// What the program says about a picture.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Record {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faces: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// What does not count here, such as where the face is.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 /// What became of a picture.
@@ -109,10 +126,9 @@ impl Outcome {
         }
     }
 
-    fn of(fields: &Map<String, Value>) -> Result<Self> {
-        let Picked { faces, id, score, error } = Picked::deserialize(fields)?;
-        match (error, faces, id, score) {
-            (Some(error), ..) => Ok(Self::Unreadable(error)),
+    fn of(record: &Record) -> Result<Self> {
+        match (&record.error, record.faces, record.id, record.score) {
+            (Some(error), ..) => Ok(Self::Unreadable(error.clone())),
             (None, Some(0), ..) => Ok(Self::NoFace),
             (None, Some(faces), Some(id), Some(score)) => Ok(Self::Face { id, score, faces }),
             _ => bail!("it says neither `error` nor `faces`, `id` and `score`"),
@@ -125,16 +141,7 @@ impl Outcome {
 struct Answer {
     #[serde(flatten)]
     recogniser: Recogniser,
-    pictures: Vec<Map<String, Value>>,
-}
-
-/// What matters of one picture in it.
-#[derive(Deserialize)]
-struct Picked {
-    faces: Option<u64>,
-    id: Option<f64>,
-    score: Option<f64>,
-    error: Option<String>,
+    pictures: Vec<Record>,
 }
 
 /// Lets `program` compare the pictures with the photo; its progress and its errors go to the standard error.
@@ -191,15 +198,12 @@ fn batches(pictures: &[PathBuf], limit: usize) -> Vec<&[PathBuf]> {
 fn read(stdout: &[u8], asked: &[PathBuf]) -> Result<Comparison> {
     let answer: Answer = serde_json::from_slice(stdout)?;
     ensure!(answer.pictures.len() == asked.len(), "asked for {} pictures, got {}", asked.len(), answer.pictures.len());
-    let pictures = asked.iter().zip(answer.pictures).map(|(path, fields)| {
+    let pictures = asked.iter().zip(answer.pictures).map(|(path, record)| {
         // JSON holds only what is Unicode in a path, so ours stays the one to open.
         let shown = path.display().to_string();
-        ensure!(
-            fields.get("path").and_then(Value::as_str) == Some(shown.as_str()),
-            "`{shown}` is not where it should be"
-        );
-        let outcome = Outcome::of(&fields).with_context(|| format!("about `{shown}`"))?;
-        Ok(Picture { path: path.clone(), outcome, fields })
+        ensure!(record.path == shown, "`{shown}` is not where it should be");
+        let outcome = Outcome::of(&record).with_context(|| format!("about `{shown}`"))?;
+        Ok(Picture { path: path.clone(), outcome, record })
     });
     Ok(Comparison { recogniser: answer.recogniser, pictures: pictures.collect::<Result<_>>()? })
 }
@@ -250,7 +254,7 @@ mod tests {
         let face = |id, score, faces| Outcome::Face { id, score, faces };
         let unreadable = Outcome::Unreadable("`c.png` is cut short".to_owned());
         assert_eq!(outcomes, [face(-0.25, 0.98, 2), Outcome::NoFace, unreadable, face(0.5, 0.9, 1)]);
-        assert_eq!(compared.pictures[0].fields["box"], serde_json::json!([0, 0, 9, 9]));
+        assert_eq!(compared.pictures[0].record.rest["box"], serde_json::json!([0, 0, 9, 9]));
         let ranked: Vec<_> = ranked(&compared.pictures).iter().map(|(id, picture)| (*id, picture.name())).collect();
         assert_eq!(ranked, [(0.5, "d.png".to_owned()), (0.0, "b.png".to_owned()), (-0.25, "a.png".to_owned())]);
     }
@@ -277,7 +281,7 @@ mod tests {
         let one = |fields: &str| format!("{{{network}, \"pictures\": [{{\"path\": \"a.png\"{fields}}}]}}");
         fails(&one(""), &["a.png"], "about `a.png`: it says neither");
         fails(&one(", \"faces\": 1, \"id\": null, \"score\": 1"), &["a.png"], "about `a.png`");
-        fails(&one(", \"faces\": -1"), &["a.png"], "about `a.png`: invalid value");
+        fails(&one(", \"faces\": -1"), &["a.png"], "invalid value: integer `-1`");
     }
 
     #[test]

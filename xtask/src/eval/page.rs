@@ -89,10 +89,8 @@ fn facts(summary: &Summary) -> [(&'static str, String); 4] {
 mod tests {
     use std::fs;
 
-    use serde_json::Map;
-
     use super::*;
-    use crate::eval::compare::{Comparison, Recogniser};
+    use crate::eval::compare::{Comparison, Recogniser, Record};
     use crate::eval::summary::{Files, tests::settings};
 
     const ATTACK: &str = "\"><script>alert(1)<&";
@@ -101,7 +99,7 @@ mod tests {
     fn page(folder: &Path, text: &str) -> String {
         let picture = |name: &str, outcome| {
             let path = folder.join(name);
-            Picture { path, outcome, fields: Map::new() }
+            Picture { path, outcome, record: Record::default() }
         };
         let photo = format!("{text} photo");
         for name in ["low.png", "high.png", "none.png", &photo] {

@@ -158,12 +158,11 @@ impl Display for Table<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::Map;
-
     use super::*;
+    use crate::eval::compare::Record;
 
     fn picture(name: &str, outcome: Outcome) -> Picture {
-        Picture { path: name.into(), outcome, fields: Map::new() }
+        Picture { path: name.into(), outcome, record: Record::default() }
     }
 
     pub(crate) fn settings() -> Settings {

@@ -1,21 +1,24 @@
 //! `idembed attention`: where in a picture each word of the prompt acts.
 
+mod numbers;
 mod words;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection, Word};
+use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
+use idembed_studio::{Size, Watch, Watched, write};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
-use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use serde::Serialize;
+use serde_json::json;
+use tch::Tensor;
 
 use crate::args::{ComputeArgs, DrawArgs, positive};
-use crate::drawing::{DrawPlan, Watch};
+use crate::progress::Progress;
 use crate::sheet::{Cell, Sheet};
-use crate::size::Size;
-use crate::{output, pixels, png, report};
+use crate::{jobs, output, pixels, report};
+use numbers::{Numbers, Values, WordReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,44 +72,35 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let compute = args.compute.resolve()?;
     output::check_folder(&args.out)?;
-    let mut plan = DrawPlan::new(&args.prompt, &args.draw)?;
-    plan.settings.batch = 1;
-    let stages = args.stages.or_else(|| plan.identities.first().map(|named| named.identity.stages()));
+    let wish = args.draw.wish(vec![args.draw.seed], Some(1));
+    let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
+    let stages = args.stages.or_else(|| drawing.identities.first().map(|named| named.identity.stages()));
     let stages = stages.unwrap_or(STAGES);
     let words = match &args.words {
         Some(list) => words::listed(list),
         None => words::meaningful(&args.prompt),
     };
     ensure!(!words.is_empty(), "there is no word to look at in the prompt `{}`", args.prompt);
-    let tokenizer = plan.tokenizer()?;
-    let words: Vec<Word> = words
-        .into_iter()
-        .map(|word| Ok(Word::new(word.as_str(), plan.prompt.word_positions(&word, &tokenizer)?)))
-        .collect::<anyhow::Result<_>>()?;
+    drawing.check_words(&words)?;
 
-    let studio = plan.open(compute, true)?;
-    let size = plan.settings.size_for(&studio.model);
+    let studio = jobs::load(&model, compute)?;
+    jobs::announce(&studio.forecast_drawing(&drawing, true)?);
+    let size = drawing.settings.size.unwrap_or(studio.facts().native_size);
     let mask = args.mask.as_ref().map(|path| open_mask(path, size)).transpose()?;
-
-    let mut watch = Watch::new(&studio.model, words, stages)?;
-    let mut drawn = None;
-    let seed = args.draw.seed;
-    studio.draw(&[seed], Some(&mut watch), |_, picture| {
-        drawn = Some(picture);
-        Ok(())
-    })?;
-    let picture = drawn.ok_or_else(|| anyhow::anyhow!("no picture was drawn"))?;
-    let report = Report { maps: watch.finish()?, picture, mask };
+    let mut progress = Progress::new("drawing", 0, drawing.settings.total_steps(1));
+    let prompt = drawing.prompt.text.clone();
+    let Watched { drawn, maps } = jobs::watch(&studio, drawing, Watch { words, stages }, &mut progress)?;
+    drop(progress);
 
     output::make_folder(&args.out)?;
-    let record = plan.record(seed, &report.picture, compute);
-    let path = super::generate::write_picture(&args.out, &report.picture, &record, false)?;
-    let files = report.write(&path.with_extension(""), &plan.prompt.text, args.mask.as_slice())?;
+    let path = super::generate::write_picture(&args.out, &drawn, false)?;
+    let report = Report { maps, picture: drawn.picture, mask };
+    let files = report.write(&path.with_extension(""), &prompt, args.mask.as_slice())?;
     if args.json {
         return output::json(&json!({
             "image": output::shown(&path),
-            "seed": seed,
-            "model": plan.model.name,
+            "seed": drawn.record.seed,
+            "model": model.name,
             "words": files.words,
             "layers_sheet": output::shown(&files.layers),
             "stages_sheet": output::shown(&files.stages),
@@ -117,7 +111,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn open_mask(path: &Path, size: Size) -> anyhow::Result<Mask> {
-    Ok(Mask::new(&pixels::to_mask(&pixels::open_mask(path, size.width, size.height)?)?)?)
+    Ok(Mask::new(&idembed_studio::open_mask(path, size)?)?)
 }
 
 /// A drawn picture with what was seen while it was drawn.
@@ -127,10 +121,17 @@ struct Report {
     mask: Option<Mask>,
 }
 
+/// A word in the file of numbers.
+#[derive(Serialize)]
+struct WordWithValues<'a> {
+    #[serde(flatten)]
+    word: &'a WordReport,
+    values: Values,
+}
+
 /// What was written.
 struct Files {
-    /// For each word: its name, its picture, its numbers.
-    words: Vec<Value>,
+    words: Vec<WordReport>,
     layers: PathBuf,
     stages: PathBuf,
     numbers: PathBuf,
@@ -141,65 +142,26 @@ impl Report {
     fn write(&self, stem: &Path, prompt: &str, read: &[PathBuf]) -> anyhow::Result<Files> {
         let named = |added: &str| output::with_added(stem, &format!("-{added}"));
         let planes = pixels::to_planes(&self.picture)?;
-        let mut words: Vec<Value> = Vec::new();
-        let mut numbers = Vec::new();
+        let mut words = Vec::new();
+        let mut values = Vec::new();
         let file_names = words::file_names(self.maps.words().iter().map(|word| word.label.as_str()));
         let paths: Vec<PathBuf> = file_names.iter().map(|name| named(&format!("{name}.png"))).collect();
-        let (layers, stages, values_file) = (named("layers.png"), named("stages.png"), named("maps.json"));
-        output::check_inputs_stay(paths.iter().chain([&layers, &stages, &values_file]), read)?;
+        let (layers, stages, numbers) = (named("layers.png"), named("stages.png"), named("maps.json"));
+        output::check_inputs_stay(paths.iter().chain([&layers, &stages, &numbers]), read)?;
         for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
             let picture = HeatMap::over(&planes, &map, Scale::PerMap, OPACITY)?.picture;
-            png::write(path, &pixels::from_planes(&picture)?, None)?;
-            let mut word = self.numbers(index, &Selection::default())?;
-            word["word"] = json!(self.maps.words()[index].label);
-            word["map"] = json!(output::shown(path));
-            word["layers"] = self.each_layer(index)?;
-            word["stages"] = self.each_stage(index)?;
-            let mut with_values = word.clone();
-            with_values["values"] = values(&map)?;
-            words.push(word);
-            numbers.push(with_values);
+            write(path, &pixels::from_planes(&picture)?, None)?;
+            words.push(WordReport::of(&self.maps, self.mask.as_ref(), index, path)?);
+            values.push(Values::of(&map)?);
         }
-        let files = Files { words, layers, stages, numbers: values_file };
-        png::write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
-        png::write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
-        let text = serde_json::to_vec(&json!({ "prompt": prompt, "words": numbers }))?;
+        let files = Files { words, layers, stages, numbers };
+        write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
+        write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
+        let words = files.words.iter().zip(values).map(|(word, values)| WordWithValues { word, values });
+        let text = serde_json::to_vec(&json!({ "prompt": prompt, "words": words.collect::<Vec<_>>() }))?;
         output::write_file(&files.numbers, &text)?;
         Ok(files)
-    }
-
-    /// How much attention a word gets, and how much of it outside the mask.
-    fn numbers(&self, word: usize, selection: &Selection) -> anyhow::Result<Value> {
-        let map = self.maps.word_map(word, selection)?;
-        let mut numbers = json!({
-            "mean": map.f_mean(Kind::Double)?.f_double_value(&[])?,
-            "peak": map.f_max()?.f_double_value(&[])?,
-        });
-        if let Some(mask) = &self.mask {
-            numbers["leakage"] = json!(self.maps.leakage(word, selection, mask)?);
-        }
-        Ok(numbers)
-    }
-
-    fn each_layer(&self, word: usize) -> anyhow::Result<Value> {
-        let layers = self.maps.layers().iter().map(|layer| {
-            let mut numbers = self.numbers(word, &Selection { layer: Some(layer.index), ..Selection::default() })?;
-            numbers["layer"] = json!(layer.name);
-            numbers["width"] = json!(layer.width);
-            numbers["height"] = json!(layer.height);
-            Ok(numbers)
-        });
-        layers.collect()
-    }
-
-    fn each_stage(&self, word: usize) -> anyhow::Result<Value> {
-        let stages = self.maps.stages().iter().map(|&stage| {
-            let mut numbers = self.numbers(word, &Selection { stage: Some(stage), ..Selection::default() })?;
-            numbers["stage"] = json!(stage + 1);
-            Ok(numbers)
-        });
-        stages.collect()
     }
 
     fn layer_columns(&self) -> Vec<(String, Selection)> {
@@ -234,10 +196,9 @@ impl Report {
             let mut cells = Vec::with_capacity(maps.len());
             for (map, (_, selection)) in maps.iter().zip(columns) {
                 let picture = HeatMap::over(&planes, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
-                let mut caption = format!("mean {:.3}", map.f_mean(Kind::Double)?.f_double_value(&[])?);
-                if let Some(mask) = &self.mask
-                    && let Some(leakage) = self.maps.leakage(index, selection, mask)?
-                {
+                let numbers = Numbers::of(&self.maps, self.mask.as_ref(), index, selection)?;
+                let mut caption = format!("mean {:.3}", numbers.mean);
+                if let Some(leakage) = numbers.leakage() {
                     caption += &format!(", leakage {}", report::percent(leakage));
                 }
                 cells.push(Cell::new(pixels::from_planes(&picture)?, caption));
@@ -250,13 +211,11 @@ impl Report {
     fn print(&self, files: &Files) -> anyhow::Result<()> {
         let mut rows = Vec::new();
         for word in &files.words {
-            let mean = word["mean"].as_f64().unwrap_or_default();
-            let mut text = format!("{:5.1} % of the attention", 100.0 * mean);
-            if let Some(leakage) = word["leakage"].as_f64() {
+            let mut text = format!("{:5.1} % of the attention", 100.0 * word.numbers.mean);
+            if let Some(leakage) = word.numbers.leakage() {
                 text += &format!(", leakage {}", report::percent(leakage));
             }
-            text += &format!("  {}", word["map"].as_str().unwrap_or_default());
-            rows.push((word["word"].as_str().unwrap_or_default().to_owned(), text));
+            rows.push((word.word.clone(), format!("{text}  {}", word.map)));
         }
         for (name, path) in [("by layer", &files.layers), ("by stage", &files.stages), ("numbers", &files.numbers)] {
             rows.push((name.to_owned(), path.display().to_string()));
@@ -272,12 +231,4 @@ fn small(picture: &RgbImage) -> RgbImage {
     }
     let side = |length: u32| (u64::from(length) * u64::from(SMALL) / u64::from(longest)).max(1) as u32;
     imageops::resize(picture, side(picture.width()), side(picture.height()), FilterType::Triangle)
-}
-
-/// The map, row by row.
-fn values(map: &Tensor) -> anyhow::Result<Value> {
-    let (height, width) = map.size2()?;
-    let values = Vec::<f32>::try_from(map.f_flatten(0, -1)?)?;
-    let rows: Vec<&[f32]> = values.chunks(usize::try_from(width)?).collect();
-    Ok(json!({ "height": height, "width": width, "rows": rows }))
 }

@@ -2,19 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::device::Compute;
-use idembed_face::recognise::{self, Recogniser, cosine};
-use idembed_face::search::Search;
-use idembed_face::select::choose;
-use ndarray::Array1;
-use serde_json::{Value, json};
-use tch::Kind;
+use idembed_face::recognise::Scale;
+use idembed_studio::{ChosenFace, Likeness, Network};
+use serde::Serialize;
 
 use crate::args::ComputeArgs;
-use crate::faces::{self, Finder};
 use crate::progress::Progress;
-use crate::recognition::Network;
-use crate::{output, pixels};
+use crate::{output, photos};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,75 +47,103 @@ pub(crate) struct Args {
     compute: ComputeArgs,
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    photo: String,
+    recogniser: String,
+    recogniser_because: String,
+    scale: Option<Scale>,
+    face: ChosenFace,
+    pictures: Vec<Compared>,
+}
+
+/// A picture, and what came of comparing it.
+#[derive(Serialize)]
+struct Compared {
+    path: String,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// What came of comparing a picture.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    /// It was compared.
+    Compared {
+        /// How many faces are in it.
+        faces: usize,
+        /// The one that was compared, if there is any.
+        #[serde(flatten)]
+        face: Option<ChosenFace>,
+        /// Cosine similarity to the photo; 0 for a missing face.
+        id: f32,
+    },
+    /// It could not be compared.
+    Failed {
+        /// Why not.
+        error: String,
+    },
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let compute = Compute { kind: Kind::Float, ..args.compute.resolve()? };
+    let compute = args.compute.resolve()?;
     let network = Network::choose(args.recogniser.as_deref(), &args.photo, &args.pictures)?;
-    let finder = Finder::open(compute)?;
-    let recogniser = recognise::load(&network.file, compute)?;
-    network.tell();
-    let photo = pixels::open_photo(&args.photo)?;
-    let found = finder.find(photo, &args.photo, args.face)?;
-    let wanted = embedding(recogniser.as_ref(), &found.photo, found.face())?;
+    let photo = photos::open(&args.photo)?;
+    let likeness = photos::about(&args.photo, Likeness::to(photo, args.face, &network, compute))?;
+    tell(&network);
+    photos::tell(&args.photo, likeness.found());
 
     let mut progress = Progress::new("comparing", 0, args.pictures.len() as u64);
     let mut pictures = Vec::with_capacity(args.pictures.len());
     for path in &args.pictures {
-        let compared = compare(&finder, recogniser.as_ref(), path, &wanted).unwrap_or_else(|error| {
+        let outcome = compare(&likeness, path).unwrap_or_else(|error| {
             tracing::warn!("{error:#}");
-            json!({ "path": output::shown(path), "error": format!("{error:#}") })
+            Outcome::Failed { error: format!("{error:#}") }
         });
-        pictures.push(compared);
+        pictures.push(Compared { path: output::shown(path), outcome });
         progress.step();
     }
     drop(progress);
     if args.json {
-        return output::json(&json!({
-            "photo": output::shown(&args.photo),
-            "recogniser": network.name,
-            "recogniser_because": network.because,
-            "scale": network.scale,
-            "face": found.to_json(),
-            "pictures": pictures,
-        }));
+        return output::json(&Report {
+            photo: output::shown(&args.photo),
+            recogniser: network.name,
+            recogniser_because: network.because,
+            scale: network.scale,
+            face: ChosenFace::of(likeness.found()),
+            pictures,
+        });
     }
-    let rows: Vec<(String, String)> = pictures.iter().map(row).collect();
+    let rows: Vec<(&str, String)> =
+        pictures.iter().map(|picture| (picture.path.as_str(), picture.outcome.in_words())).collect();
     output::table(&rows)
 }
 
-/// One picture against the embedding of the photo.
-fn compare(finder: &Finder, recogniser: &dyn Recogniser, path: &Path, wanted: &Array1<f32>) -> anyhow::Result<Value> {
-    let Search { picture, faces, view, .. } = finder.search(pixels::open_photo(path)?)?;
-    let mut result = json!({ "path": output::shown(path), "faces": faces.len(), "id": 0.0 });
-    if faces.is_empty() {
-        return Ok(result);
+/// Says which network compares and how its numbers are to be read.
+fn tell(network: &Network) {
+    let Network { name, because, scale, .. } = network;
+    tracing::info!("the network `{name}` compares: {because}");
+    match scale {
+        Some(scale) => tracing::info!("{scale}"),
+        None => tracing::info!("no scale is known for the numbers of `{name}`"),
     }
-    let choice = choose(&faces, picture.width(), picture.height(), None)?;
-    let face = &faces[choice.index];
-    if let (Some(result), Value::Object(face)) = (result.as_object_mut(), faces::to_json(face)) {
-        result.extend(face);
-    }
-    result["turned"] = json!(view.turned.degrees());
-    result["id"] = json!(cosine(embedding(recogniser, &picture, face)?.view(), wanted.view()));
-    Ok(result)
 }
 
-fn embedding(
-    recogniser: &dyn Recogniser,
-    picture: &image::RgbImage,
-    face: &idembed_face::Face,
-) -> anyhow::Result<Array1<f32>> {
-    let embeddings = recogniser.embed(&[recogniser.crop(picture, face)])?;
-    Ok(embeddings.row(0).to_owned())
+fn compare(likeness: &Likeness, path: &Path) -> anyhow::Result<Outcome> {
+    let idembed_studio::Compared { faces, face, id } = likeness.of(photos::open(path)?.pixels)?;
+    Ok(Outcome::Compared { faces, face: face.map(|(face, view)| ChosenFace::new(&face, view)), id })
 }
 
-/// A line for people.
-fn row(picture: &Value) -> (String, String) {
-    let path = picture["path"].as_str().unwrap_or_default().to_owned();
-    let text = match (picture["error"].as_str(), picture["faces"].as_u64(), picture["id"].as_f64()) {
-        (Some(error), ..) => format!("not compared: {error}"),
-        (None, Some(0), _) => "0.000  no face".to_owned(),
-        (None, _, id) => format!("{:.3}", id.unwrap_or_default()),
-    };
-    (path, text)
+impl Outcome {
+    /// What stands beside the picture's path for people.
+    fn in_words(&self) -> String {
+        match self {
+            Outcome::Compared { face: None, id, .. } => format!("{id:.3}  no face"),
+            Outcome::Compared { id, .. } => format!("{id:.3}"),
+            Outcome::Failed { error } => format!("not compared: {error}"),
+        }
+    }
 }

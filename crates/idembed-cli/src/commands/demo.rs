@@ -3,28 +3,23 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
-use idembed_attention::{AttentionMaps, HeatMap, Scale, Selection, Word};
-use idembed_diffusion::StableDiffusion;
+use idembed_attention::{AttentionMaps, HeatMap, Scale, Selection};
 use idembed_diffusion::device::Compute;
-use idembed_face::CropRect;
 use idembed_page::{Figure, Page};
-use idembed_tokens::contexts::condition;
-use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identities, Identity, LearnConfig, Method};
+use idembed_studio::settings::{DemoSettings, ModelSettings, Scene};
+use idembed_studio::{
+    Draw, Drawing, Frame, Learned, Lesson, MaskChoice, Model, NamedIdentity, Studio, Subject, SubjectChoice, Watch,
+    Watched, write,
+};
+use idembed_tokens::{LearnConfig, Method};
 use image::RgbImage;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs, positive};
-use crate::drawing::{DrawSettings, Follower, Watch, draw, load};
 use crate::failure::Hinted;
-use crate::learning::{Learned, Lesson};
-use crate::models::Model;
 use crate::progress::{Progress, duration};
-use crate::settings::{DemoSettings, Scene};
 use crate::sheet::{Cell, Sheet};
-use crate::size::Size;
-use crate::{output, pixels, png, report};
+use crate::{jobs, output, photos, pixels, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,14 +68,12 @@ pub(crate) struct Args {
 struct Plan {
     model: Model,
     demo: DemoSettings,
-    photo: RgbImage,
-    mask: Option<RgbImage>,
+    subject: Subject,
     config: LearnConfig,
-    drawing: DrawSettings,
 }
 
 impl Plan {
-    fn new(args: &Args) -> anyhow::Result<Plan> {
+    fn new(args: &Args, compute: Compute) -> anyhow::Result<Plan> {
         output::check_folder(&args.out)?;
         let model = args.model.find()?;
         let Some(mut demo) = model.settings.demo.clone() else {
@@ -90,27 +83,15 @@ impl Plan {
         if args.quick {
             demo.scenes.truncate(QUICK_SCENES);
         }
-        let photo = pixels::open_photo(&model.folder.join(&demo.photo))?;
-        let (width, height) = photo.dimensions();
-        let mask = demo.mask.as_ref().map(|mask| pixels::open_mask(&model.folder.join(mask), width, height));
+        let mask = demo.mask.as_ref().map(|mask| MaskChoice::File(model.folder.join(mask)));
+        let choice = SubjectChoice { frame: Frame::Centre, mask };
+        let subject = Subject::find(photos::open(&model.folder.join(&demo.photo))?, &choice, compute)?;
 
-        let own = &model.settings.learn;
-        let mut config = LearnConfig::new(&demo.name, &own.class, Method::Sefi);
-        let steps = if args.quick { own.steps.div_ceil(QUICK_STEPS) } else { own.steps };
-        config.steps = args.steps.unwrap_or(steps);
-        (config.batch, config.learning_rate, config.seed) = (own.batch, own.lr, args.seed);
-        config.template = own.template.clone();
+        let mut config = model.learn_config(&demo.name, Method::Sefi);
+        let steps = if args.quick { config.steps.div_ceil(QUICK_STEPS) } else { config.steps };
+        (config.steps, config.seed) = (args.steps.unwrap_or(steps), args.seed);
         config.check()?;
-        let drawing = DrawSettings { batch: 1, ..DrawSettings::of(&model) };
-        Ok(Plan { mask: mask.transpose()?, model, demo, photo, config, drawing })
-    }
-
-    fn lesson(&self, model: &StableDiffusion, out: PathBuf) -> anyhow::Result<Lesson> {
-        let size = Size::square(model.native_size());
-        let square = CropRect::centre_square(self.photo.width(), self.photo.height());
-        let mask = self.mask.as_ref().map(|mask| pixels::crop(mask, square, size)).transpose()?;
-        let picture = pixels::crop(&self.photo, square, size)?;
-        Ok(Lesson { picture, mask, config: self.config.clone(), out, checkpoint: None, resume: None })
+        Ok(Plan { model, demo, subject, config })
     }
 }
 
@@ -131,23 +112,25 @@ struct Drawn {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let compute = args.compute.resolve()?;
-    let plan = Plan::new(args)?;
+    let plan = Plan::new(args, compute)?;
     output::make_folder(&args.out)?;
-    let model = load(&plan.model, compute)?;
+    let studio = jobs::load(&plan.model, compute)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let identity_file = args.out.join(format!("{}.identity.safetensors", plan.demo.name));
-    let lesson = plan.lesson(&model, identity_file.clone())?;
-    let learned = lesson.run(&model)?;
+    let subject = plan.subject.at(studio.facts().native_size)?;
+    let lesson = Lesson { subject, config: plan.config.clone(), checkpoint: None, resume: None };
+    let (learned, _) = jobs::learn(&studio, lesson.clone())?;
+    learned.identity.write(&identity_file)?;
 
     let drawing = Instant::now();
-    let drawn = draw_scenes(&plan, &model, &learned.identity, args.seed)?;
+    let drawn = draw_scenes(&plan, &studio, &learned, args.seed)?;
     let draw_seconds = drawing.elapsed().as_secs_f64();
     tracing::info!("{} pictures in {}", 2 * drawn.len(), duration(draw_seconds));
 
     let story = Story { plan: &plan, lesson: &lesson, learned: &learned, drawn: &drawn };
     let sheet = story.sheet()?;
     let sheet_file = args.out.join("sheet.png");
-    png::write(&sheet_file, &sheet, None)?;
+    write(&sheet_file, &sheet, None)?;
     let page_file = args.out.join("demo.html");
     let mut page = story.page(compute)?;
     let after = [("drawing, heat maps included", draw_seconds), ("everything", started.elapsed().as_secs_f64())];
@@ -179,31 +162,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Every scene with the class word and with the identity, from the same seed.
-fn draw_scenes(plan: &Plan, model: &StableDiffusion, identity: &Identity, shift: u64) -> anyhow::Result<Vec<Drawn>> {
+fn draw_scenes(plan: &Plan, studio: &Studio, learned: &Learned, shift: u64) -> anyhow::Result<Vec<Drawn>> {
     let scenes = &plan.demo.scenes;
-    let mut progress = Progress::new("drawing", 0, 2 * scenes.len() as u64 * plan.drawing.total_steps(1));
-    let negative = model.condition("")?;
     let name = plan.demo.name.as_str();
-    let identities = Identities::named([(name, identity)])?;
-    let mut one = |scene: &Scene, word: &str| -> anyhow::Result<(RgbImage, AttentionMaps)> {
-        let prompt = Prompt::parse(&scene.prompt.replace("{}", word), &model.tokenizer)?;
-        let conditioning = condition(model, &prompt, &identities, false)?;
-        let watched = Word::new(word, prompt.word_positions(word, &model.tokenizer)?);
-        let mut watch = Watch::new(model, vec![watched], identity.stages())?;
-        let mut drawn = None;
-        let follower = Follower { progress: &mut progress, watch: Some(&mut watch) };
-        let seed = scene.seed.wrapping_add(shift);
-        draw(model, &conditioning, &negative, &plan.drawing, &[seed], follower, |_, picture| {
-            drawn = Some(picture);
-            Ok(())
-        })?;
-        Ok((drawn.context("no picture was drawn")?, watch.finish()?))
+    let mut progress = Progress::new("drawing", 0, 2 * scenes.len() as u64 * plan.model.settings.steps as u64);
+    let mut one = |scene: &Scene, word: &str| -> anyhow::Result<Watched> {
+        let wish = Draw { batch: Some(1), seeds: vec![scene.seed.wrapping_add(shift)], ..Draw::default() };
+        let identity = NamedIdentity::new(name, &learned.identity)?;
+        let drawing = Drawing::plan(&plan.model, &scene.prompt.replace("{}", word), vec![identity], &wish)?;
+        let watch = Watch { words: vec![word.to_owned()], stages: learned.identity.stages() };
+        jobs::watch(studio, drawing, watch, &mut progress)
     };
     let mut drawn = Vec::with_capacity(scenes.len());
     for scene in scenes {
-        let (class, class_maps) = one(scene, &plan.config.class)?;
-        let (identity, identity_maps) = one(scene, &format!("<{name}>"))?;
-        drawn.push(Drawn { scene: scene.clone(), class, class_maps, identity, identity_maps });
+        let class = one(scene, &plan.config.class)?;
+        let identity = one(scene, &format!("<{name}>"))?;
+        drawn.push(Drawn {
+            scene: scene.clone(),
+            class: class.drawn.picture,
+            class_maps: class.maps,
+            identity: identity.drawn.picture,
+            identity_maps: identity.maps,
+        });
     }
     Ok(drawn)
 }
@@ -237,7 +217,7 @@ impl Story<'_> {
              the third row where in the picture the word {word} acts."
         );
         let (mut first, mut second, mut third) =
-            (vec![Cell::empty()], vec![cell(&self.lesson.picture)], vec![Cell::empty()]);
+            (vec![Cell::empty()], vec![cell(&self.lesson.subject.picture)], vec![Cell::empty()]);
         for drawn in self.drawn {
             first.push(cell(&drawn.class));
             second.push(cell(&drawn.identity));
@@ -285,7 +265,7 @@ impl Story<'_> {
             page = page.pictures(&stages(first)?);
         }
         page = report::charts(page, learned);
-        let DrawSettings { steps, scheduler, guidance, .. } = &plan.drawing;
+        let ModelSettings { steps, scheduler, guidance, .. } = &plan.model.settings;
         let own = [("sampler", format!("{steps} steps of {scheduler}")), ("guidance", guidance.to_string())];
         Ok(report::settings(page, &plan.model, compute, own, lesson))
     }

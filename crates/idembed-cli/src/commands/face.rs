@@ -1,6 +1,6 @@
 //! `idembed face`: the faces in photos, with what is made from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -9,12 +9,13 @@ use idembed_face::align::{ALIGNED_SIDE, Aligned, Similarity, aligned_face, portr
 use idembed_face::mask::{head_mask, overlay};
 use idembed_face::search::View;
 use image::{DynamicImage, RgbImage};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::args::{ComputeArgs, positive};
-use crate::faces::{self, Finder, Found};
 use crate::progress::Progress;
-use crate::{failure, output, pixels, png};
+use crate::{failure, output, photos};
+use idembed_studio::{FaceReport, Finder, Found, write};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,90 +68,135 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::check_inputs_stay(pictures, &args.photos)?;
     let finder = Finder::open(compute)?;
     if let ([photo], [stem]) = (args.photos.as_slice(), stems.as_slice()) {
-        let report = Report::of(&finder, photo, args.face)?;
-        return report.give(stem, args.json);
+        let report = Report::write(&finder, photo, args.face, stem)?;
+        return if args.json { output::json(&report) } else { report.print() };
     }
     let mut progress = Progress::new("photos", 0, args.photos.len() as u64);
-    let mut results: Vec<Value> = Vec::with_capacity(args.photos.len());
-    let mut failed = 0;
+    let mut results = Vec::with_capacity(args.photos.len());
     for (photo, stem) in args.photos.iter().zip(&stems) {
-        let result = Report::of(&finder, photo, args.face).and_then(|report| report.write(stem));
-        match result {
-            Ok(files) => results.push(files),
+        results.push(match Report::write(&finder, photo, args.face, stem) {
+            Ok(report) => Outcome::Found(report),
             Err(error) => {
-                failed += 1;
                 tracing::warn!("{}", failure::render(&error).trim_end());
-                results.push(json!({ "photo": output::shown(photo), "faces": [], "error": format!("{error:#}") }));
+                Outcome::Failed { photo: output::shown(photo), faces: [], error: format!("{error:#}") }
             }
-        }
+        });
         progress.step();
     }
     drop(progress);
+    let found = || results.iter().filter_map(Outcome::found);
     if args.json {
         output::json(&json!({ "photos": results }))?;
     } else {
-        for result in &results {
-            print(result)?;
-        }
+        found().try_for_each(Report::print)?;
     }
+    let failed = results.len() - found().count();
     if failed > 0 {
         bail!("{failed} of {} photos gave no face", args.photos.len());
     }
     Ok(())
 }
 
-/// What there is to say about one photo.
-struct Report<'a> {
-    path: &'a Path,
-    found: Found,
+/// What came of one of several photos.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    /// It has a face.
+    Found(Report),
+    /// It cannot be used.
+    Failed {
+        /// The photo's path.
+        photo: String,
+        /// None.
+        faces: [FaceReport; 0],
+        /// Why it cannot be used.
+        error: String,
+    },
 }
 
-impl<'a> Report<'a> {
-    fn of(finder: &Finder, path: &'a Path, wanted: Option<usize>) -> anyhow::Result<Report<'a>> {
-        let found = finder.find(pixels::open_photo(path)?, path, wanted)?;
-        Ok(Report { path, found })
+impl Outcome {
+    fn found(&self) -> Option<&Report> {
+        match self {
+            Outcome::Found(report) => Some(report),
+            Outcome::Failed { .. } => None,
+        }
     }
+}
 
-    /// Writes the pictures and prints the report.
-    fn give(&self, stem: &Path, as_json: bool) -> anyhow::Result<()> {
-        let report = self.write(stem)?;
-        if as_json { output::json(&report) } else { print(&report) }
-    }
+/// What there is to say about one photo.
+#[derive(Serialize)]
+struct Report {
+    photo: String,
+    width: u32,
+    height: u32,
+    /// By how much it was turned, in degrees.
+    turned: u32,
+    /// How it was looked at.
+    found: String,
+    faces: Vec<FaceReport>,
+    /// The number of the face that is meant, from 1.
+    chosen: usize,
+    reason: String,
+    concerns: Vec<String>,
+    /// The pictures that were written, by their names.
+    #[serde(flatten)]
+    pictures: BTreeMap<&'static str, String>,
+    /// From the photo to some of them.
+    #[serde(flatten)]
+    transforms: BTreeMap<String, [[f64; 3]; 2]>,
+}
 
-    /// Writes the pictures, their names beginning with `stem`, and gives the report as JSON.
-    fn write(&self, stem: &Path) -> anyhow::Result<Value> {
+impl Report {
+    /// Finds the faces and writes the pictures, their names beginning with `stem`.
+    fn write(finder: &Finder, path: &Path, wanted: Option<usize>, stem: &Path) -> anyhow::Result<Report> {
+        let found = photos::about(path, finder.find(photos::open(path)?.pixels, wanted))?;
+        photos::tell(path, &found);
         output::make_folder(stem.parent().unwrap_or(Path::new(".")))?;
-        let Found { photo, faces, choice, view } = &self.found;
+        let Found { photo, faces, choice, view } = &found;
         let (width, height) = photo.dimensions();
-        let face = self.found.face();
-        let mask = head_mask(face, width, height, &Similarity::IDENTITY);
-        let mut report = json!({
-            "photo": output::shown(self.path),
-            "width": width,
-            "height": height,
-            "turned": view.turned.degrees(),
-            "found": view.to_string(),
-            "faces": faces.iter().map(faces::to_json).collect::<Vec<_>>(),
-            "chosen": choice.index + 1,
-            "reason": choice.reason.to_string(),
-            "concerns": self.found.concerns(),
-        });
-        let mut write = |name: &str, picture: &RgbImage| -> anyhow::Result<()> {
+        let mask = head_mask(found.face(), width, height, &Similarity::IDENTITY);
+        let mut report = Report {
+            photo: output::shown(path),
+            width,
+            height,
+            turned: view.turned.degrees(),
+            found: view.to_string(),
+            faces: faces.iter().map(FaceReport::new).collect(),
+            chosen: choice.index + 1,
+            reason: choice.reason.to_string(),
+            concerns: found.concerns().iter().map(ToString::to_string).collect(),
+            pictures: BTreeMap::new(),
+            transforms: BTreeMap::new(),
+        };
+        let mut write = |name: &'static str, picture: &RgbImage| -> anyhow::Result<()> {
             let path = picture_path(stem, name);
-            png::write(&path, picture, None)?;
-            report[name] = json!(output::shown(&path));
+            write(&path, picture, None)?;
+            report.pictures.insert(name, output::shown(&path));
             Ok(())
         };
         write("overlay", &overlay(photo, faces, Some(choice.index), Some(&mask)))?;
         write("mask", &DynamicImage::ImageLuma8(mask).into_rgb8())?;
-        let framed = frames(photo, face);
-        for (name, aligned) in &framed {
+        for (name, aligned) in frames(photo, found.face()) {
             write(name, &aligned.picture)?;
-        }
-        for (name, aligned) in framed {
-            report[format!("{name}_transform")] = json!(aligned.transform.matrix());
+            report.transforms.insert(format!("{name}_transform"), aligned.transform.matrix());
         }
         Ok(report)
+    }
+
+    /// For people.
+    fn print(&self) -> anyhow::Result<()> {
+        let mut rows = vec![("photo".to_owned(), format!("{} ({} x {})", self.photo, self.width, self.height))];
+        if self.found != View::PLAIN.to_string() {
+            rows.push(("found".to_owned(), format!("in the photo {}", self.found)));
+        }
+        for (index, face) in self.faces.iter().enumerate() {
+            let edges = face.bounds.map(|edge| format!("{edge:.0}")).join(",");
+            rows.push((format!("face {}", index + 1), format!("box {edges}  score {:.4}", face.score)));
+        }
+        rows.push(("chosen".to_owned(), format!("face {}: {}", self.chosen, self.reason)));
+        let path = |name| self.pictures.get(name).cloned().unwrap_or_default();
+        rows.extend(PICTURES.map(|name| (name.to_owned(), path(name))));
+        output::table(&rows)
     }
 }
 
@@ -161,31 +207,6 @@ fn frames(photo: &RgbImage, face: &Face) -> Vec<(&'static str, Aligned)> {
         ("aligned", aligned_face(photo, &face.landmarks, ALIGNED_SIDE)),
     ];
     framed.into_iter().filter_map(|(name, aligned)| Some((name, aligned?))).collect()
-}
-
-/// The report for people.
-fn print(report: &Value) -> anyhow::Result<()> {
-    if report["error"].is_string() {
-        return Ok(());
-    }
-    let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-    let mut rows =
-        vec![("photo".to_owned(), format!("{} ({} x {})", text("photo"), report["width"], report["height"]))];
-    if report["found"] != View::PLAIN.to_string() {
-        rows.push(("found".to_owned(), format!("in the photo {}", text("found"))));
-    }
-    for (index, face) in report["faces"].as_array().into_iter().flatten().enumerate() {
-        let edges: Vec<String> = face["box"].as_array().into_iter().flatten().map(in_whole_pixels).collect();
-        let score = face["score"].as_f64().unwrap_or_default();
-        rows.push((format!("face {}", index + 1), format!("box {}  score {score:.4}", edges.join(","))));
-    }
-    rows.push(("chosen".to_owned(), format!("face {}: {}", report["chosen"], text("reason"))));
-    rows.extend(PICTURES.map(|name| (name.to_owned(), text(name))));
-    output::table(&rows)
-}
-
-fn in_whole_pixels(value: &Value) -> String {
-    format!("{:.0}", value.as_f64().unwrap_or_default())
 }
 
 fn picture_path(stem: &Path, name: &str) -> PathBuf {

@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use image::RgbImage;
+use idembed_studio::{Drawing, Drawn, Model, PictureRecord, read, write};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, DrawArgs, positive};
-use crate::drawing::DrawPlan;
-use crate::png::PictureRecord;
 use crate::progress::duration;
 use crate::sheet::{Cell, Sheet};
-use crate::{output, png};
+use crate::{jobs, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,8 +55,8 @@ pub(crate) struct Args {
 
 /// What was checked before anything is loaded.
 struct Plan {
-    draw: DrawPlan,
-    seeds: Vec<u64>,
+    model: Model,
+    drawing: Drawing,
 }
 
 impl Plan {
@@ -67,13 +65,12 @@ impl Plan {
         if let Some(grid) = &args.grid {
             output::check_new_file(grid, true)?;
         }
-        let mut draw = DrawPlan::new(&args.prompt, &args.draw)?;
-        draw.settings.batch = args.batch.unwrap_or(draw.settings.batch).min(args.images);
         let seeds: Vec<u64> = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
-        let pictures = seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
+        let (model, drawing) = args.draw.plan(&args.prompt, &args.draw.wish(seeds, args.batch))?;
+        let pictures = drawing.seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
         let read: Vec<&Path> = args.draw.identities.iter().map(|identity| identity.path.as_path()).collect();
         output::check_inputs_stay(args.grid.iter().cloned().chain(pictures), &read)?;
-        Ok(Plan { draw, seeds })
+        Ok(Plan { model, drawing })
     }
 }
 
@@ -81,53 +78,53 @@ impl Plan {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let compute = args.compute.resolve()?;
-    let Plan { draw: plan, seeds } = Plan::new(args)?;
-    let studio = plan.open(compute, false)?;
+    let Plan { model, drawing } = Plan::new(args)?;
+    let studio = jobs::load(&model, compute)?;
+    let expected_memory_mib = jobs::announce(&studio.forecast_drawing(&drawing, false)?);
     let loaded = started.elapsed().as_secs_f64();
     output::make_folder(&args.out)?;
 
-    let drawing = Instant::now();
-    let mut paths = Vec::with_capacity(seeds.len());
+    let began = Instant::now();
+    let mut images = Vec::with_capacity(drawing.seeds.len());
     let mut cells = Vec::new();
-    studio.draw(&seeds, None, |index, picture| {
-        let record = plan.record(seeds[index], &picture, compute);
-        let path = write_picture(&args.out, &picture, &record, args.overwrite)?;
+    let mut record = None;
+    jobs::draw(&studio, drawing.clone(), |drawn| {
+        let path = write_picture(&args.out, &drawn, args.overwrite)?;
         if !args.json {
             output::line(path.display())?;
         }
-        paths.push(path);
+        images.push(json!({ "path": output::shown(&path), "seed": drawn.record.seed }));
+        let Drawn { picture, record: made } = drawn;
         if args.grid.is_some() {
-            cells.push(Cell::new(picture, format!("seed {}", record.seed)));
+            cells.push(Cell::new(picture, format!("seed {}", made.seed)));
         }
+        record = Some(made);
         Ok(())
     })?;
-    let seconds = drawing.elapsed().as_secs_f64();
-    let count = if seeds.len() == 1 { "1 picture".to_owned() } else { format!("{} pictures", seeds.len()) };
+    let seconds = began.elapsed().as_secs_f64();
+    let count = if images.len() == 1 { "1 picture".to_owned() } else { format!("{} pictures", images.len()) };
     tracing::info!("{count} in {}", duration(seconds));
 
     if let Some(grid) = &args.grid {
-        write_grid(grid, &plan, cells)?;
+        write_grid(grid, &model, &drawing, cells)?;
     }
-    if args.json {
-        let settings = &plan.settings;
-        let images = paths.iter().zip(&seeds).map(|(path, seed)| json!({ "path": output::shown(path), "seed": seed }));
-        let record = plan.record(args.draw.seed, &RgbImage::new(0, 0), compute);
+    if let Some(record) = record.filter(|_| args.json) {
         output::json(&json!({
-            "images": images.collect::<Vec<_>>(),
+            "images": images,
             "grid": args.grid.as_deref().map(output::shown),
-            "prompt": plan.prompt.text,
-            "negative": plan.negative,
-            "model": plan.model.name,
+            "prompt": record.prompt,
+            "negative": record.negative,
+            "model": record.model,
             "prediction": record.prediction,
             "model_sha256": record.model_sha256,
             "identities": record.identities,
-            "steps": settings.steps,
-            "guidance": settings.guidance,
-            "scheduler": settings.scheduler.to_string(),
+            "steps": record.steps,
+            "guidance": record.guidance,
+            "scheduler": record.scheduler,
             "device": compute.to_string(),
             "load_seconds": loaded,
             "seconds": seconds,
-            "expected_memory_mib": studio.expected_memory_mib,
+            "expected_memory_mib": expected_memory_mib,
             "peak_memory_mib": output::peak_memory_mib(),
         }))?;
     }
@@ -138,38 +135,34 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// What the system said.
-pub(crate) fn write_picture(
-    folder: &Path,
-    picture: &RgbImage,
-    record: &PictureRecord,
-    overwrite: bool,
-) -> anyhow::Result<PathBuf> {
+pub(crate) fn write_picture(folder: &Path, drawn: &Drawn, overwrite: bool) -> anyhow::Result<PathBuf> {
+    let record = &drawn.record;
     let first = folder.join(format!("{}.png", record.seed));
     let numbered = (2..).map(|number| folder.join(format!("{}-{number}.png", record.seed)));
     let is_free = |path: &PathBuf| overwrite || !path.exists() || is_same(path, record);
     let path = std::iter::once(first.clone()).chain(numbered).find(is_free).unwrap_or(first);
-    png::write(&path, picture, Some(record))?;
+    drawn.save(&path)?;
     Ok(path)
 }
 
 /// Whether the file is the picture that is about to be written.
 fn is_same(path: &Path, record: &PictureRecord) -> bool {
-    png::read(path).is_ok_and(|text| text.record.is_some_and(|there| there.is_same_picture(record)))
+    read(path).is_ok_and(|text| text.record.is_some_and(|there| there.is_same_picture(record)))
 }
 
-fn write_grid(path: &Path, plan: &DrawPlan, cells: Vec<Cell>) -> anyhow::Result<()> {
-    let settings = &plan.settings;
-    let subtitle = format!(
-        "{}, {} steps of {}, guidance {}",
-        plan.model.name, settings.steps, settings.scheduler, settings.guidance
-    );
+fn write_grid(path: &Path, model: &Model, drawing: &Drawing, cells: Vec<Cell>) -> anyhow::Result<()> {
+    let settings = &drawing.settings;
+    let subtitle =
+        format!("{}, {} steps of {}, guidance {}", model.name, settings.steps, settings.scheduler, settings.guidance);
     let columns = (cells.len() as f64).sqrt().ceil() as usize;
-    png::write(path, &Sheet::new(&plan.prompt.text, &subtitle).grid(columns, cells).draw()?, None)
+    Ok(write(path, &Sheet::new(&drawing.prompt.text, &subtitle).grid(columns, cells).draw()?, None)?)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
 
     #[test]
@@ -180,7 +173,7 @@ mod tests {
             negative: String::new(),
             steps: 1,
             guidance: 1.0,
-            scheduler: "ddim".to_owned(),
+            scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),
@@ -190,9 +183,9 @@ mod tests {
             identities: Vec::new(),
             version: "0".to_owned(),
         };
-        let picture = RgbImage::new(8, 8);
+        let drawn = |record: PictureRecord| Drawn { picture: RgbImage::new(8, 8), record };
         let write = |prompt: &str, overwrite: bool| {
-            let path = write_picture(folder.path(), &picture, &record(prompt), overwrite).unwrap();
+            let path = write_picture(folder.path(), &drawn(record(prompt)), overwrite).unwrap();
             path.file_name().unwrap().to_string_lossy().into_owned()
         };
         assert_eq!(write("a", false), "7.png");
@@ -204,7 +197,7 @@ mod tests {
         // What did not say its model's hash yet is replaced; what says another one is another picture.
         let hashed = |hash: &str| PictureRecord { model_sha256: Some(hash.to_owned()), ..record("b") };
         let name = |record: &PictureRecord| {
-            let path = write_picture(folder.path(), &picture, record, false).unwrap();
+            let path = write_picture(folder.path(), &drawn(record.clone()), false).unwrap();
             path.file_name().unwrap().to_string_lossy().into_owned()
         };
         assert_eq!(name(&hashed("1")), "7-2.png");

@@ -11,8 +11,8 @@ use idembed_tokens::{Identity, TokensError};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Hinted;
-use crate::hashes::sha256_of;
-use crate::{output, png};
+use crate::output;
+use idembed_studio::{read, sha256_of};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +63,7 @@ fn starts_as_png(path: &Path) -> anyhow::Result<bool> {
 }
 
 fn picture(path: &Path) -> anyhow::Result<Facts> {
-    let text = png::read(path)?;
+    let text = read(path)?;
     let mut fields = Vec::new();
     match (text.record, text.parameters) {
         (Some(record), _) => {

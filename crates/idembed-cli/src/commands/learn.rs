@@ -1,31 +1,25 @@
 //! `idembed learn`: from one photo to an identity file.
 
 mod method;
+mod subject;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
 use idembed_diffusion::device::Compute;
-use idembed_diffusion::{StableDiffusion, memory};
 use idembed_page::{Figure, Page};
+use idembed_studio::{ChosenFace, Draw, Drawing, Learned, Lesson, Model, NamedIdentity, Size, Studio, Subject};
+use idembed_tokens::LearnConfig;
 use idembed_tokens::checkpoint::CheckpointInfo;
-use idembed_tokens::contexts::condition;
-use idembed_tokens::prompt::{Prompt, is_identity_name};
-use idembed_tokens::{Identities, LearnConfig};
+use idembed_tokens::prompt::is_identity_name;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};
-use crate::drawing::{DrawSettings, Follower, draw, load};
 use crate::failure::Hinted;
-use crate::forecast::Work;
-use crate::learning::{Learned, Lesson};
-use crate::models::Model;
-use crate::progress::Progress;
-use crate::size::Size;
-use crate::subject::{Subject, SubjectArgs};
-use crate::{output, report};
+use crate::{jobs, output, photos, report};
 use method::MethodArgs;
+use subject::SubjectArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,26 +110,21 @@ impl Plan {
             tracing::warn!("{flag} has no effect: {reason}");
         }
 
-        let subject = Subject::open(&args.photo, &args.subject, compute)?;
+        let photo = photos::open(&args.photo)?;
+        let subject = photos::about(&args.photo, Subject::find(photo, &args.subject.choice(), compute))?;
+        if let Some(found) = subject.found() {
+            photos::tell(&args.photo, found);
+        }
         Ok(Plan { model, subject, size: args.subject.size, config, out, checkpoint })
-    }
-
-    /// The size to learn at.
-    fn size_for(&self, model: &StableDiffusion) -> Size {
-        self.size.unwrap_or_else(|| Size::square(model.native_size()))
-    }
-
-    /// Says how much memory learning takes, and gives it in MiB.
-    fn announce(&self, model: &StableDiffusion, size: Size, compute: Compute) -> anyhow::Result<u64> {
-        let bytes = |extent| memory::learning(model, extent, self.config.objective.attention.is_some());
-        Work { what: "learning", size, batch: self.config.batch, bytes: &bytes }.announce(model, compute)
     }
 
     /// The part of the photo.
     fn lesson(&self, size: Size, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
-        let (picture, mask) = self.subject.at(size)?;
-        let (config, out) = (self.config.clone(), self.out.clone());
-        Ok(Lesson { picture, mask, config, out, checkpoint: Some(self.checkpoint.clone()), resume })
+        let subject = self.subject.at(size)?;
+        if let Some((width, height)) = subject.enlarged_from {
+            tracing::warn!("the part to learn is {width} x {height} pixels and is enlarged to {size}");
+        }
+        Ok(Lesson { subject, config: self.config.clone(), checkpoint: Some(self.checkpoint.clone()), resume })
     }
 }
 
@@ -159,19 +148,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let compute = args.compute.resolve()?;
     let plan = Plan::new(args, compute)?;
-    let model = load(&plan.model, compute)?;
+    let studio = jobs::load(&plan.model, compute)?;
     let load_seconds = started.elapsed().as_secs_f64();
-    let size = plan.size_for(&model);
-    let expected_memory_mib = plan.announce(&model, size, compute)?;
+    let size = plan.size.unwrap_or(studio.facts().native_size);
+    let expected_memory_mib = jobs::announce(&studio.forecast_learning(&plan.config, size)?);
     let lesson = plan.lesson(size, args.resume.clone())?;
-    let learned = lesson.run(&model)?;
+    let (learned, deferred) = jobs::learn(&studio, lesson.clone())?;
+    learned.identity.write(&plan.out)?;
+    drop(deferred);
     remove_checkpoints(&plan, args.resume.as_deref());
     if !args.json {
         output::line(plan.out.display())?;
     }
     if let Some(path) = &args.report {
         let write = || -> anyhow::Result<()> {
-            let pictures = report_pictures(&plan, &model, &learned, args.report_pictures)?;
+            let pictures = report_pictures(&plan, &studio, &learned, args.report_pictures)?;
             let page = page(&plan, &lesson, &learned, load_seconds, compute, &pictures)?;
             output::write_file(path, page.render().as_bytes())
         };
@@ -184,7 +175,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "identity": output::shown(&plan.out),
             "name": config.name,
             "model": plan.model.name,
-            "prediction": learned.identity.prediction_type.name(),
+            "prediction": learned.identity.prediction_type.to_string(),
             "method": config.method.to_string(),
             "class": config.class,
             "stages": config.stages,
@@ -198,7 +189,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "noise_loss": learned.noise_loss(),
             "attention_loss": learned.attention_loss(),
             "leakage": learned.leakage(),
-            "face": plan.subject.face_json(),
+            "face": plan.subject.found().map(ChosenFace::of),
             "device": compute.to_string(),
             "expected_memory_mib": expected_memory_mib,
             "peak_memory_mib": output::peak_memory_mib(),
@@ -223,28 +214,20 @@ fn remove_checkpoints(plan: &Plan, resumed: Option<&Path>) {
 /// The model's own prompts with the new identity, each with its class word beside it.
 fn report_pictures(
     plan: &Plan,
-    model: &StableDiffusion,
+    studio: &Studio,
     learned: &Learned,
     count: usize,
 ) -> anyhow::Result<Vec<(String, Vec<Figure>)>> {
-    let settings = DrawSettings { size: plan.size, batch: 1, ..DrawSettings::of(&plan.model) };
-    let prompts = &plan.model.settings.learn.prompts;
-    let negative = model.condition("")?;
-    let count = count.min(prompts.len());
-    let mut progress = Progress::new("drawing", 0, 2 * count as u64 * settings.total_steps(1));
     let name = plan.config.name.as_str();
-    let mut rows = Vec::with_capacity(count);
-    for prompt in &prompts[..count] {
-        let mut figures = Vec::with_capacity(2);
+    let wish = Draw { size: plan.size, batch: Some(1), ..Draw::default() };
+    let mut rows = Vec::new();
+    for prompt in plan.model.settings.learn.prompts.iter().take(count) {
         let shown = prompt.replace("{}", &format!("<{name}>"));
-        let learned_prompt = Prompt::parse(&shown, &model.tokenizer)?;
-        let identities = Identities::named([(name, &learned.identity)])?;
-        let with_identity = condition(model, &learned_prompt, &identities, false)?;
-        let with_class = model.condition(&prompt.replace("{}", &plan.config.class))?;
-        for conditioning in [with_identity, with_class] {
-            let follower = Follower { progress: &mut progress, watch: None };
-            draw(model, &conditioning, &negative, &settings, &[0], follower, |_, picture| {
-                figures.push(report::figure(&picture, "")?);
+        let mut figures = Vec::with_capacity(2);
+        for text in [&shown, &prompt.replace("{}", &plan.config.class)] {
+            let identity = NamedIdentity::new(name, &learned.identity)?;
+            jobs::draw(studio, Drawing::plan(&plan.model, text, vec![identity], &wish)?, |drawn| {
+                figures.push(report::figure(&drawn.picture, "")?);
                 Ok(())
             })?;
         }

@@ -5,10 +5,10 @@
 //! (source: `ConfigMixin.extract_init_dict` in diffusers 0.42).
 
 use std::borrow::Cow;
+use std::fs;
 use std::path::Path;
-use std::str::FromStr;
-use std::{fmt, fs};
 
+use idembed_weights::UnknownName;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -117,46 +117,26 @@ fn without_infinity(text: &str) -> Cow<'_, str> {
     Cow::Owned(json)
 }
 
-/// What the U-Net was trained to output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the U-Net was trained to output, by its name in scheduler files; `v` for short is read, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownName, parse_err_fn = unknown_prediction)]
 pub enum PredictionType {
     /// The noise.
     Epsilon,
     /// The velocity `sqrt(alpha) noise - sqrt(1 - alpha) latents` (arXiv 2202.00512, appendix D).
+    #[strum(to_string = "v_prediction", serialize = "v", serialize = "v-prediction")]
     VPrediction,
 }
 
 impl PredictionType {
-    const ALL: [(&'static str, Self); 2] = [("epsilon", Self::Epsilon), ("v_prediction", Self::VPrediction)];
-
-    /// The name in scheduler files: `epsilon` or `v_prediction`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Epsilon => "epsilon",
-            Self::VPrediction => "v_prediction",
-        }
-    }
-
     pub(super) fn resolve(config: &SchedulerConfigJson) -> Result<Self> {
-        choose("prediction_type", config.prediction_type.as_deref(), Self::Epsilon, &Self::ALL)
+        let accepted = [Self::Epsilon, Self::VPrediction].map(|prediction| (prediction.into(), prediction));
+        choose("prediction_type", config.prediction_type.as_deref(), Self::Epsilon, &accepted)
     }
 }
 
-impl fmt::Display for PredictionType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
-    }
-}
-
-impl FromStr for PredictionType {
-    type Err = String;
-
-    /// Reads the name in scheduler files, or `v` for short.
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let name = if matches!(text, "v" | "v-prediction") { Self::VPrediction.name() } else { text };
-        let known = Self::ALL.iter().find(|(known, _)| *known == name).map(|&(_, prediction)| prediction);
-        known.ok_or_else(|| format!("`{text}` is not one of epsilon, v"))
-    }
+fn unknown_prediction(given: &str) -> UnknownName {
+    UnknownName { given: given.to_owned(), known: &["epsilon", "v"] }
 }
 
 /// How the timesteps of a short run are picked from those of training (arXiv 2305.08891, table 2).
@@ -252,7 +232,7 @@ mod tests {
             assert_eq!(prediction.to_string().parse(), Ok(prediction));
         }
         assert_eq!("v".parse(), Ok(PredictionType::VPrediction));
-        assert_eq!("sample".parse::<PredictionType>().unwrap_err(), "`sample` is not one of epsilon, v");
+        assert_eq!("sample".parse::<PredictionType>().unwrap_err().to_string(), "`sample` is not one of epsilon, v");
     }
 
     #[test]

@@ -11,9 +11,8 @@ mod euler_ancestral;
 mod noise_schedule;
 mod sigmas;
 
-use std::fmt;
-use std::str::FromStr;
-
+use idembed_weights::UnknownName;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 pub use config::{PredictionType, SchedulerConfigJson};
@@ -52,52 +51,47 @@ pub trait Scheduler {
     -> Result<Tensor>;
 }
 
-/// The samplers that [`build`] knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The samplers that [`build`] knows, by their names on the command line.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+#[strum(parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum SchedulerKind {
     /// `DDIMScheduler`, without added noise.
+    #[strum(serialize = "ddim")]
     Ddim,
     /// `DPMSolverMultistepScheduler`, on the file's noise levels.
+    #[strum(serialize = "dpmpp-2m")]
     DpmPp2m,
     /// `DPMSolverMultistepScheduler` with `use_karras_sigmas`.
+    #[strum(serialize = "dpmpp-2m-karras")]
     DpmPp2mKarras,
     /// `EulerDiscreteScheduler`.
+    #[strum(serialize = "euler")]
     Euler,
     /// `EulerAncestralDiscreteScheduler`.
+    #[strum(serialize = "euler-a")]
     EulerAncestral,
 }
 
-impl SchedulerKind {
-    /// All of them.
-    pub const ALL: [SchedulerKind; 5] =
-        [Self::Ddim, Self::DpmPp2m, Self::DpmPp2mKarras, Self::Euler, Self::EulerAncestral];
+impl TryFrom<String> for SchedulerKind {
+    type Error = UnknownName;
 
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ddim => "ddim",
-            Self::DpmPp2m => "dpmpp-2m",
-            Self::DpmPp2mKarras => "dpmpp-2m-karras",
-            Self::Euler => "euler",
-            Self::EulerAncestral => "euler-a",
-        }
-    }
-}
-
-impl fmt::Display for SchedulerKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
-    }
-}
-
-impl FromStr for SchedulerKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            Error::Setting(format!("there is no scheduler `{name}`, expected one of {known}"))
-        })
+    fn try_from(name: String) -> std::result::Result<Self, UnknownName> {
+        name.parse()
     }
 }
 
@@ -144,13 +138,14 @@ fn weighted_sum(a: f32, x: &Tensor, b: f32, y: &Tensor) -> Result<Tensor> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+    use strum::IntoEnumIterator as _;
     use tch::Device;
 
     use super::*;
 
     #[test]
     fn names_round_trip() {
-        for kind in SchedulerKind::ALL {
+        for kind in SchedulerKind::iter() {
             assert_eq!(kind.to_string().parse::<SchedulerKind>().unwrap(), kind);
         }
         let message = "pndm".parse::<SchedulerKind>().unwrap_err().to_string();
@@ -160,7 +155,7 @@ mod tests {
     #[test]
     fn step_counts_out_of_range_are_errors() {
         let config = SchedulerConfigJson { num_train_timesteps: Some(20), ..Default::default() };
-        for kind in SchedulerKind::ALL {
+        for kind in SchedulerKind::iter() {
             for steps in [0, 21, usize::MAX] {
                 assert!(matches!(build(kind, &config, steps), Err(Error::Setting(_))), "{kind} {steps}");
             }
@@ -181,7 +176,7 @@ mod tests {
                     steps_offset: Some(1),
                     ..Default::default()
                 };
-                for (kind, steps) in SchedulerKind::ALL.iter().flat_map(|&kind| (1..=30).map(move |n| (kind, n))) {
+                for (kind, steps) in SchedulerKind::iter().flat_map(|kind| (1..=30).map(move |n| (kind, n))) {
                     let mut scheduler = match build(kind, &config, steps) {
                         Ok(scheduler) => scheduler,
                         Err(Error::Setting(_)) if steps >= 15 => continue,
@@ -202,7 +197,7 @@ mod tests {
     fn steps_that_do_not_fit_are_errors() {
         let latents = Tensor::zeros([1, 4, 3, 5], (Kind::Float, Device::Cpu));
         let turned = Tensor::zeros([1, 4, 5, 3], (Kind::Float, Device::Cpu));
-        for kind in SchedulerKind::ALL {
+        for kind in SchedulerKind::iter() {
             let mut scheduler = build(kind, &SchedulerConfigJson::default(), 2).unwrap();
             assert!(matches!(scheduler.step(&turned, 0, &latents, Some(&latents)), Err(Error::Shape { .. })));
             assert!(matches!(scheduler.step(&latents, 2, &latents, Some(&latents)), Err(Error::Setting(_))));
@@ -215,7 +210,7 @@ mod tests {
     #[test]
     fn half_precision_comes_back_as_f32() {
         let latents = Tensor::zeros([1, 4, 1, 1], (Kind::Half, Device::Cpu));
-        for kind in SchedulerKind::ALL {
+        for kind in SchedulerKind::iter() {
             let mut scheduler = build(kind, &SchedulerConfigJson::default(), 2).unwrap();
             assert_eq!(scheduler.step(&latents, 0, &latents, Some(&latents)).unwrap().kind(), Kind::Float);
         }

@@ -30,7 +30,7 @@ pub enum Reason {
         /// How many there are.
         of: usize,
     },
-    /// The user said so.
+    /// It was asked for by its number.
     Wanted,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::Only => out.write_str("the only face"),
             Reason::LargestCentral { of } => write!(out, "the largest and most central of {of}"),
-            Reason::Wanted => out.write_str("chosen with --face"),
+            Reason::Wanted => out.write_str("chosen by its number"),
         }
     }
 }
@@ -58,23 +58,6 @@ pub enum SelectError {
         /// How many faces there are; at least 1.
         found: usize,
     },
-}
-
-impl SelectError {
-    /// A remedy to print below the error.
-    pub fn hint(&self) -> String {
-        match self {
-            SelectError::NoFace => {
-                "frame the face by hand with `--crop X,Y,W,H`, or learn from the whole picture with \
-                                    `--no-face`"
-                    .to_owned()
-            }
-            SelectError::OutOfRange { found: 1, .. } => "leave `--face` out, or give `--face 1`".to_owned(),
-            SelectError::OutOfRange { found, .. } => {
-                format!("give `--face N` with N from 1 to {found}; `idembed face PHOTO` shows them")
-            }
-        }
-    }
 }
 
 fn counted(faces: usize) -> String {
@@ -156,25 +139,21 @@ mod tests {
         let faces = [face(0.0, 0.0, 500.0), face(0.0, 0.0, 5.0)];
         let choice = choose(&faces, 1000, 800, Some(2));
         assert_eq!(choice, Ok(Choice { index: 1, reason: Reason::Wanted }));
-        assert_eq!(Reason::Wanted.to_string(), "chosen with --face");
+        assert_eq!(Reason::Wanted.to_string(), "chosen by its number");
         for wanted in [0, 3, usize::MAX] {
             let error = SelectError::OutOfRange { wanted, found: 2 };
             assert_eq!(choose(&faces, 1000, 800, Some(wanted)), Err(error));
             assert_eq!(error.to_string(), format!("there is no face {wanted}: the photo shows 2 faces"));
-            assert!(error.hint().contains("from 1 to 2"));
         }
         let error = SelectError::OutOfRange { wanted: 2, found: 1 };
         assert_eq!(error.to_string(), "there is no face 2: the photo shows one face");
-        assert!(error.hint().contains("`--face 1`"));
     }
 
     #[test]
-    fn no_face_is_an_error_with_a_way_out() {
+    fn no_face_is_an_error() {
         for wanted in [None, Some(1)] {
             assert_eq!(choose(&[], 10, 10, wanted), Err(SelectError::NoFace));
         }
-        let hint = SelectError::NoFace.hint();
-        assert!(hint.contains("`--crop X,Y,W,H`") && hint.contains("`--no-face`"), "{hint}");
     }
 
     proptest! {

@@ -138,7 +138,7 @@ fn run(args: &Args) -> Result<()> {
         eprintln!("\nstopping after this step; once more to stop at once");
     })
     .context("cannot listen for Ctrl-C")?;
-    let dtype: DtypeChoice = args.dtype.parse().map_err(anyhow::Error::msg)?;
+    let dtype: DtypeChoice = args.dtype.parse()?;
     let options = RunOptions {
         out: args.out.clone(),
         from: args.from.clone(),

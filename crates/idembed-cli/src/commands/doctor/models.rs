@@ -11,8 +11,8 @@ use idembed_diffusion::vae::VaeConfig;
 use idembed_weights::Weights;
 use serde_json::{Value, json};
 
-use crate::models::{self, Model};
 use crate::output;
+use idembed_studio::models::{self, Model};
 
 /// One model folder.
 pub(super) struct Found {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::faces::DETECTOR;
-use crate::recognition::RECOGNISERS;
-use crate::subject::PARSER;
-use crate::{models, output};
+use idembed_studio::RECOGNISERS;
+use idembed_studio::models::{self, DETECTOR, PARSER};
+
+use crate::output;
 
 /// One network's weights.
 pub(super) struct Network {

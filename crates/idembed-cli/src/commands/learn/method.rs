@@ -1,13 +1,13 @@
 //! How an identity is learned: the flags of `idembed learn` that become a [`LearnConfig`].
 
 use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
+use idembed_studio::Model;
 use idembed_tokens::objective::AttentionOptions;
 use idembed_tokens::{LearnConfig, Method};
 
+use super::subject::SubjectArgs;
 use crate::args::{above_zero, not_negative, positive};
 use crate::failure::wrong_usage;
-use crate::models::Model;
-use crate::subject::SubjectArgs;
 
 /// How it is learned.
 #[derive(Debug, clap::Args)]
@@ -75,13 +75,12 @@ impl MethodArgs {
     /// # Errors
     /// A mask is needed and there will be none.
     pub(super) fn config(&self, name: &str, subject: &SubjectArgs, model: &Model) -> anyhow::Result<LearnConfig> {
-        let own = &model.settings.learn;
-        let class = self.class.as_deref().unwrap_or(&own.class);
-        let mut config = LearnConfig::new(name, class, self.method);
-        config.template = self.template.clone().unwrap_or_else(|| own.template.clone());
-        config.steps = self.steps.unwrap_or(own.steps);
-        config.batch = self.batch.unwrap_or(own.batch);
-        config.learning_rate = self.lr.unwrap_or(own.lr);
+        let mut config = model.learn_config(name, self.method);
+        config.class = self.class.clone().unwrap_or(config.class);
+        config.template = self.template.clone().unwrap_or(config.template);
+        config.steps = self.steps.unwrap_or(config.steps);
+        config.batch = self.batch.unwrap_or(config.batch);
+        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
         config.seed = self.seed;
         config.mirror = subject.mirror;
         config.stages = self.stages.unwrap_or(config.stages);

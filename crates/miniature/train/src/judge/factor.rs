@@ -4,7 +4,8 @@ use idembed_world::Sample;
 use idembed_world::factors::{Object, Scene, Shirt, Style};
 
 /// A question with a fixed number of answers, its classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Factor {
     /// In the order of [`Scene::ALL`].
@@ -46,18 +47,7 @@ impl Factor {
 
     /// Short; names its head among the weights, too.
     pub fn name(self) -> &'static str {
-        match self {
-            Factor::Scene => "scene",
-            Factor::Object => "object",
-            Factor::Expression => "expression",
-            Factor::Eyes => "eyes",
-            Factor::Headwear => "headwear",
-            Factor::Dye => "dye",
-            Factor::Old => "old",
-            Factor::Beard => "beard",
-            Factor::Style => "style",
-            Factor::Shirt => "shirt",
-        }
+        self.into()
     }
 
     /// The number of classes.

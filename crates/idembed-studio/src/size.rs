@@ -10,16 +10,16 @@ const LONGEST: u32 = 4096;
 
 /// Width and height in pixels, written `WxH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size {
+pub struct Size {
     /// Pixels in a row.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Rows.
-    pub(crate) height: u32,
+    pub height: u32,
 }
 
 impl Size {
     /// A square.
-    pub(crate) fn square(side: i64) -> Size {
+    pub fn square(side: i64) -> Size {
         let side = u32::try_from(side).unwrap_or(LONGEST);
         Size { width: side, height: side }
     }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 
-use anyhow::Context;
 use idembed_weights::weight_files;
 use sha2::{Digest, Sha256};
 
+use crate::error::{Result, StudioError};
 use cache::{Cache, Stamp};
 
 /// Digits of the short form, which other Stable Diffusion tools print for checkpoints.
@@ -20,12 +20,12 @@ const SHORT: usize = 10;
 const PIECE: usize = 1 << 20;
 
 /// The hash of a file, as hexadecimal digits.
-pub(crate) fn sha256_of(path: &Path) -> anyhow::Result<String> {
-    sha256_of_all(&[path.to_path_buf()]).with_context(|| format!("cannot read `{}`", path.display()))
+pub fn sha256_of(path: &Path) -> Result<String> {
+    sha256_of_all(&[path.to_path_buf()]).map_err(|source| StudioError::Read { path: path.to_path_buf(), source })
 }
 
 /// The first digits of a hash.
-pub(crate) fn short(sha256: &str) -> &str {
+pub fn short(sha256: &str) -> &str {
     sha256.get(..SHORT).unwrap_or(sha256)
 }
 
@@ -69,10 +69,10 @@ impl ModelHash {
 
 fn of_unet(folder: &Path, cache: &Cache) -> Option<String> {
     let computed = weight_files(folder, "diffusion_pytorch_model")
-        .map_err(anyhow::Error::from)
-        .and_then(|files| Ok(remembered(&files, cache)?));
+        .map_err(|error| error.to_string())
+        .and_then(|files| remembered(&files, cache).map_err(|error| error.to_string()));
     if let Err(error) = &computed {
-        tracing::debug!("no hash of the model: {error:#}");
+        tracing::debug!("no hash of the model: {error}");
     }
     computed.ok()
 }

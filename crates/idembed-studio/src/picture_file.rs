@@ -9,61 +9,64 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use idembed_diffusion::schedulers::SchedulerKind;
 use image::RgbImage;
 use png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Result, StudioError};
 use crate::hashes::short;
-use crate::output;
+
+/// What a PNG library or a parser said.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 const PARAMETERS: &str = "parameters";
 const RECORD: &str = "idembed";
 
 /// Everything needed to make a picture again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PictureRecord {
+pub struct PictureRecord {
     /// The prompt as typed, with `<NAME>` for identities.
-    pub(crate) prompt: String,
+    pub prompt: String,
     /// The negative prompt; empty if there was none.
-    pub(crate) negative: String,
+    pub negative: String,
     /// Denoising steps.
-    pub(crate) steps: usize,
+    pub steps: usize,
     /// Guidance scale.
-    pub(crate) guidance: f64,
-    /// The scheduler's name on the command line, such as `dpmpp-2m`.
-    pub(crate) scheduler: String,
+    pub guidance: f64,
+    /// The sampler.
+    pub scheduler: SchedulerKind,
     /// This picture's own seed.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Width and height in pixels.
-    pub(crate) size: [u32; 2],
+    pub size: [u32; 2],
     /// The model's name (not its path: pictures are passed on).
-    pub(crate) model: String,
+    pub model: String,
     /// What the U-Net was taken to predict: `epsilon` or `v_prediction`; earlier versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) prediction: Option<String>,
+    pub prediction: Option<String>,
     /// SHA-256 of the model's U-Net weights, as hexadecimal digits; earlier versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) model_sha256: Option<String>,
+    pub model_sha256: Option<String>,
     /// The number format that the networks ran in, such as `f32`.
     #[serde(default)]
-    pub(crate) dtype: String,
+    pub dtype: String,
     /// The identities in the prompt.
     #[serde(default)]
-    pub(crate) identities: Vec<IdentityRecord>,
+    pub identities: Vec<IdentityRecord>,
     /// Version of the software.
-    pub(crate) version: String,
+    pub version: String,
 }
 
 /// An identity that a picture was made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct IdentityRecord {
+pub struct IdentityRecord {
     /// Its name in the prompt.
-    pub(crate) name: String,
+    pub name: String,
     /// Hash of the identity file.
-    pub(crate) sha256: String,
+    pub sha256: String,
     /// The method that learned it.
-    pub(crate) method: String,
+    pub method: String,
 }
 
 impl PictureRecord {
@@ -71,14 +74,14 @@ impl PictureRecord {
     ///
     /// A setting with a comma, colon or line break in it is quoted as a JSON string, which is how those tools do it; an
     /// identity stands where they list textual inversions.
-    pub(crate) fn parameters(&self) -> String {
+    pub fn parameters(&self) -> String {
         let mut text = self.prompt.clone();
         if !self.negative.is_empty() {
             let _ = write!(text, "\nNegative prompt: {}", self.negative);
         }
-        let (sampler, schedule) = sampler(&self.scheduler);
+        let (sampler, schedule) = sampler(self.scheduler);
         let [width, height] = self.size;
-        let _ = write!(text, "\nSteps: {}, Sampler: {}", self.steps, quoted(sampler));
+        let _ = write!(text, "\nSteps: {}, Sampler: {sampler}", self.steps);
         if let Some(schedule) = schedule {
             let _ = write!(text, ", Schedule type: {schedule}");
         }
@@ -97,7 +100,7 @@ impl PictureRecord {
     }
 
     /// Whether both describe the same picture: what only one of them knows does not count.
-    pub(crate) fn is_same_picture(&self, other: &PictureRecord) -> bool {
+    pub fn is_same_picture(&self, other: &PictureRecord) -> bool {
         let agree = |own: &Option<String>, theirs: &Option<String>| own.is_none() || theirs.is_none() || own == theirs;
         let apart = |record: &PictureRecord| PictureRecord { prediction: None, model_sha256: None, ..record.clone() };
         agree(&self.prediction, &other.prediction)
@@ -107,14 +110,13 @@ impl PictureRecord {
 }
 
 /// The name that other tools know a scheduler by, and the noise schedule that they list apart.
-fn sampler(scheduler: &str) -> (&str, Option<&'static str>) {
+fn sampler(scheduler: SchedulerKind) -> (&'static str, Option<&'static str>) {
     match scheduler {
-        "ddim" => ("DDIM", None),
-        "dpmpp-2m" => ("DPM++ 2M", None),
-        "dpmpp-2m-karras" => ("DPM++ 2M", Some("Karras")),
-        "euler" => ("Euler", None),
-        "euler-a" => ("Euler a", None),
-        other => (other, None),
+        SchedulerKind::Ddim => ("DDIM", None),
+        SchedulerKind::DpmPp2m => ("DPM++ 2M", None),
+        SchedulerKind::DpmPp2mKarras => ("DPM++ 2M", Some("Karras")),
+        SchedulerKind::Euler => ("Euler", None),
+        SchedulerKind::EulerAncestral => ("Euler a", None),
     }
 }
 
@@ -128,7 +130,11 @@ fn quoted(value: &str) -> Cow<'_, str> {
 ///
 /// # Errors
 /// A picture without pixels, or a text with a zero character.
-pub(crate) fn encode(picture: &RgbImage, record: Option<&PictureRecord>) -> anyhow::Result<Vec<u8>> {
+pub fn encode(picture: &RgbImage, record: Option<&PictureRecord>) -> Result<Vec<u8>> {
+    encoded(picture, record).map_err(|source| StudioError::Encode { source })
+}
+
+fn encoded(picture: &RgbImage, record: Option<&PictureRecord>) -> std::result::Result<Vec<u8>, Cause> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
     encoder.set_color(png::ColorType::Rgb);
@@ -145,9 +151,13 @@ pub(crate) fn encode(picture: &RgbImage, record: Option<&PictureRecord>) -> anyh
 }
 
 /// Writes a `tEXt` chunk, which every tool reads, or `iTXt` where the text has letters beyond Latin-1.
-fn write_text<W: std::io::Write>(writer: &mut png::Writer<W>, keyword: &str, text: String) -> anyhow::Result<()> {
+fn write_text<W: std::io::Write>(
+    writer: &mut png::Writer<W>,
+    keyword: &str,
+    text: String,
+) -> std::result::Result<(), Cause> {
     if text.contains('\0') {
-        bail!("the `{keyword}` text has a zero character, which a PNG cannot hold");
+        return Err(format!("the `{keyword}` text has a zero character, which a PNG cannot hold").into());
     }
     if text.chars().all(|letter| u32::from(letter) < 256) {
         writer.write_text_chunk(&TEXtChunk::new(keyword, text))?;
@@ -161,42 +171,45 @@ fn write_text<W: std::io::Write>(writer: &mut png::Writer<W>, keyword: &str, tex
 ///
 /// # Errors
 /// What the system said, with the path; then no file is left, and an older one stays.
-pub(crate) fn write(path: &Path, picture: &RgbImage, record: Option<&PictureRecord>) -> anyhow::Result<()> {
-    let bytes = encode(picture, record).with_context(|| format!("cannot make the picture `{}`", path.display()))?;
-    output::write_file(path, &bytes)
+pub fn write(path: &Path, picture: &RgbImage, record: Option<&PictureRecord>) -> Result<()> {
+    let bytes = encode(picture, record)?;
+    idembed_files::write(path, &bytes).map_err(|source| StudioError::Write { path: path.to_path_buf(), source })
 }
 
 /// What a PNG file says about itself.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PictureText {
+pub struct PictureText {
     /// Width and height in pixels.
-    pub(crate) size: (u32, u32),
+    pub size: (u32, u32),
     /// The record, if the picture was made here.
-    pub(crate) record: Option<PictureRecord>,
+    pub record: Option<PictureRecord>,
     /// The `parameters` text, which other tools write, too.
-    pub(crate) parameters: Option<String>,
+    pub parameters: Option<String>,
 }
 
 /// Reads the texts of a PNG file, not its pixels.
 ///
 /// # Errors
 /// A file that cannot be read, is no PNG, or has an `idembed` text that is not a record.
-pub(crate) fn read(path: &Path) -> anyhow::Result<PictureText> {
-    read_text(path).with_context(|| format!("cannot read the picture `{}`", path.display()))
+pub fn read(path: &Path) -> Result<PictureText> {
+    read_text(path).map_err(|source| StudioError::Picture { path: path.to_path_buf(), source })
 }
 
-fn read_text(path: &Path) -> anyhow::Result<PictureText> {
+fn read_text(path: &Path) -> std::result::Result<PictureText, Cause> {
     let reader = png::Decoder::new(BufReader::new(File::open(path)?)).read_info()?;
     let info = reader.info();
     let record = match find_text(info, RECORD)? {
-        Some(text) => Some(serde_json::from_str(&text).context("its `idembed` text is not a picture record")?),
+        Some(text) => {
+            let parsed = serde_json::from_str(&text);
+            Some(parsed.map_err(|error| format!("its `{RECORD}` text is not a picture record: {error}"))?)
+        }
         None => None,
     };
     Ok(PictureText { size: info.size(), record, parameters: find_text(info, PARAMETERS)? })
 }
 
 /// The text under `keyword`, whichever of the three kinds of text chunks holds it.
-fn find_text(info: &png::Info<'_>, keyword: &str) -> anyhow::Result<Option<String>> {
+fn find_text(info: &png::Info<'_>, keyword: &str) -> std::result::Result<Option<String>, Cause> {
     if let Some(chunk) = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword) {
         return Ok(Some(chunk.text.clone()));
     }
@@ -224,7 +237,7 @@ mod tests {
             negative: "blurry, dark".to_owned(),
             steps: 25,
             guidance: 4.0,
-            scheduler: "ddim".to_owned(),
+            scheduler: SchedulerKind::Ddim,
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
@@ -254,7 +267,7 @@ mod tests {
         let plain = PictureRecord {
             negative: String::new(),
             guidance: 7.5,
-            scheduler: "dpmpp-2m-karras".to_owned(),
+            scheduler: SchedulerKind::DpmPp2mKarras,
             model: "a, b".to_owned(),
             model_sha256: None,
             identities: Vec::new(),
@@ -334,7 +347,7 @@ mod tests {
         encoder.add_text_chunk(RECORD.to_owned(), "{}".to_owned()).unwrap();
         encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
         fs::write(&path, bytes).unwrap();
-        let error = format!("{:#}", read(&path).unwrap_err());
-        assert!(error.contains("not a picture record: missing field `prompt`"), "{error}");
+        let StudioError::Picture { source, .. } = read(&path).unwrap_err() else { panic!("another error") };
+        assert!(source.to_string().contains("not a picture record: missing field `prompt`"), "{source}");
     }
 }

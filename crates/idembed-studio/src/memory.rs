@@ -1,11 +1,11 @@
-//! What work will need of memory, said before it begins, and refused where the machine has not got it.
+//! What work will need of memory, known before it begins, and refused where the machine has not got it.
+
+use std::fmt;
 
 use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::memory::Extent;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-use crate::failure::Hinted;
 use crate::size::{Size, UNIT};
 
 const MIB: u64 = 1 << 20;
@@ -15,13 +15,66 @@ const PROGRAM: u64 = 120 * MIB;
 /// Work at some size, and how its memory grows.
 pub(crate) struct Work<'a> {
     /// What is done, as in `drawing`.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
     /// The size of the pictures.
-    pub(crate) size: Size,
+    pub size: Size,
     /// How many at the same time.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Bytes that some extent needs beside the weights.
     pub(crate) bytes: &'a dyn Fn(Extent) -> u64,
+}
+
+/// How much memory work will take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// What is done, as in `drawing`.
+    pub what: &'static str,
+    /// The size of the pictures.
+    pub size: Size,
+    /// How many at the same time.
+    pub batch: usize,
+    /// Bytes that it will take, weights included.
+    pub needed: u64,
+    /// Bytes that are free now, where they are fewer than needed and known.
+    pub free: Option<u64>,
+}
+
+impl Forecast {
+    /// What it will take, in MiB.
+    pub fn needed_mib(&self) -> u64 {
+        self.needed / MIB
+    }
+}
+
+impl fmt::Display for Forecast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Forecast { what, size, batch, needed, .. } = self;
+        let at_once = if *batch == 1 { String::new() } else { format!(", {batch} at a time,") };
+        write!(f, "{what} at {size}{at_once} takes about {} of memory", bytes(*needed))
+    }
+}
+
+/// Work that the machine has not got the memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{forecast}, and this machine has {}", bytes(*machine))]
+pub struct TooLarge {
+    /// What it would take.
+    pub forecast: Forecast,
+    /// What the machine has, in bytes.
+    pub machine: u64,
+    /// What would fit.
+    pub fits: Fits,
+}
+
+/// The nearest work that a machine has the memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fits {
+    /// The same size, fewer at a time.
+    Batch(usize),
+    /// A smaller size of this shape, one at a time.
+    Size(Size),
+    /// Nothing: the weights alone are too large.
+    Nothing,
 }
 
 /// Memory in bytes.
@@ -51,30 +104,20 @@ impl Machine {
 }
 
 impl Work<'_> {
-    /// Says what the work needs, and gives it in MiB.
+    /// What the work will need.
     ///
     /// # Errors
     /// More than the machine has. A GPU's memory is not known beforehand: there it is only said.
-    pub(crate) fn announce(&self, model: &StableDiffusion, compute: Compute) -> anyhow::Result<u64> {
-        let fixed = model.weight_bytes() + if compute.device.is_cuda() { 0 } else { PROGRAM };
+    pub(crate) fn forecast(&self, model: &StableDiffusion) -> Result<Forecast, TooLarge> {
+        let on_gpu = model.compute.device.is_cuda();
+        let fixed = model.weight_bytes() + if on_gpu { 0 } else { PROGRAM };
         let needed = self.needed(fixed, self.size, self.batch);
-        let Work { what, size, batch, .. } = self;
-        let at_once = if *batch == 1 { String::new() } else { format!(", {batch} at a time,") };
-        tracing::info!("{what} at {size}{at_once} takes about {} of memory", shown(needed));
-        let machine = Machine::here().filter(|_| !compute.device.is_cuda());
-        let Some(machine) = machine else { return Ok(needed / MIB) };
+        let forecast = Forecast { what: self.what, size: self.size, batch: self.batch, needed, free: None };
+        let Some(machine) = Machine::here().filter(|_| !on_gpu) else { return Ok(forecast) };
         if needed > machine.total {
-            let message = format!(
-                "{what} at {size}{at_once} takes about {} of memory, and this machine has {}",
-                shown(needed),
-                shown(machine.total)
-            );
-            return Err(Hinted::new(message, self.what_fits(fixed, machine.total)).into());
+            return Err(TooLarge { forecast, machine: machine.total, fits: self.what_fits(fixed, machine.total) });
         }
-        if needed > machine.available {
-            tracing::warn!("only {} of memory are free: this may become very slow", shown(machine.available));
-        }
-        Ok(needed / MIB)
+        Ok(Forecast { free: (needed > machine.available).then_some(machine.available), ..forecast })
     }
 
     fn needed(&self, fixed: u64, size: Size, batch: usize) -> u64 {
@@ -82,10 +125,10 @@ impl Work<'_> {
     }
 
     /// The largest batch at this size, or else the largest size of this shape, that fits into `limit` bytes.
-    fn what_fits(&self, fixed: u64, limit: u64) -> String {
+    fn what_fits(&self, fixed: u64, limit: u64) -> Fits {
         let batch = (1..self.batch).rev().find(|&batch| self.needed(fixed, self.size, batch) <= limit);
         if let Some(batch) = batch {
-            return format!("--batch {batch} would fit");
+            return Fits::Batch(batch);
         }
         const PARTS: u32 = 64;
         let side = |side: u32, parts: u32| side * parts / PARTS / UNIT * UNIT;
@@ -93,15 +136,12 @@ impl Work<'_> {
             .rev()
             .map(|parts| Size { width: side(self.size.width, parts), height: side(self.size.height, parts) })
             .filter(|size| size.width > 0 && size.height > 0);
-        match smaller.find(|&size| self.needed(fixed, size, 1) <= limit) {
-            Some(size) => format!("--size {size} would fit{}", if self.batch > 1 { " with --batch 1" } else { "" }),
-            None => "the weights alone are too large; --dtype bf16 halves them".to_owned(),
-        }
+        smaller.find(|&size| self.needed(fixed, size, 1) <= limit).map_or(Fits::Nothing, Fits::Size)
     }
 }
 
 /// Bytes as people read them.
-fn shown(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let mib = bytes as f64 / MIB as f64;
     if mib < 1000.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }
@@ -111,7 +151,7 @@ mod tests {
     use super::*;
 
     /// A hundred bytes for each pixel.
-    fn hint(size: Size, batch: usize, limit: u64) -> String {
+    fn fits(size: Size, batch: usize, limit: u64) -> Fits {
         let bytes = |extent: Extent| 100 * (extent.width * extent.height) as u64 * extent.batch as u64;
         Work { what: "drawing", size, batch, bytes: &bytes }.what_fits(1000, limit)
     }
@@ -120,10 +160,10 @@ mod tests {
     fn what_fits_is_named() {
         let size = Size { width: 640, height: 320 };
         let one = 100 * 640 * 320;
-        assert_eq!(hint(size, 4, 1000 + 3 * one), "--batch 3 would fit");
-        assert_eq!(hint(size, 1, 1000 + one - 1), "--size 624x312 would fit");
-        assert_eq!(hint(size, 2, one / 2), "--size 456x224 would fit with --batch 1");
-        assert!(hint(size, 1, 500).contains("the weights alone"));
+        assert_eq!(fits(size, 4, 1000 + 3 * one), Fits::Batch(3));
+        assert_eq!(fits(size, 1, 1000 + one - 1), Fits::Size(Size { width: 624, height: 312 }));
+        assert_eq!(fits(size, 2, one / 2), Fits::Size(Size { width: 456, height: 224 }));
+        assert_eq!(fits(size, 1, 500), Fits::Nothing);
     }
 
     #[test]
@@ -134,6 +174,6 @@ mod tests {
 
     #[test]
     fn bytes_read_well() {
-        assert_eq!([shown(400 * MIB), shown(3 << 30)], ["400 MiB", "3.0 GiB"]);
+        assert_eq!([bytes(400 * MIB), bytes(3 << 30)], ["400 MiB", "3.0 GiB"]);
     }
 }

@@ -1,35 +1,35 @@
-//! What a model likes: the defaults of its flags, in `idembed.json` beside its `model_index.json`.
+//! What a model likes: its defaults, in `idembed.json` beside its `model_index.json`.
 //!
 //! No number that suits one model is in the code; a folder without the file gets what suits most.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_tokens::config::DEFAULT_TEMPLATE;
 use idembed_tokens::{LearnConfig, Method};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+
+use crate::error::{Result, StudioError};
 
 /// The file's name.
-pub(crate) const FILE: &str = "idembed.json";
+pub const FILE: &str = "idembed.json";
 
 /// Defaults for one model.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct ModelSettings {
+pub struct ModelSettings {
     /// Guidance scale.
-    pub(crate) guidance: f64,
+    pub guidance: f64,
     /// Denoising steps.
-    pub(crate) steps: usize,
+    pub steps: usize,
     /// The sampler.
-    #[serde(deserialize_with = "scheduler")]
-    pub(crate) scheduler: SchedulerKind,
+    pub scheduler: SchedulerKind,
     /// Pictures drawn at the same time.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// For learning.
-    pub(crate) learn: LearnSettings,
+    pub learn: LearnSettings,
     /// For the demonstration, where the model brings a portrait.
-    pub(crate) demo: Option<DemoSettings>,
+    pub demo: Option<DemoSettings>,
 }
 
 impl Default for ModelSettings {
@@ -42,19 +42,19 @@ impl Default for ModelSettings {
 /// Defaults for learning.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct LearnSettings {
+pub struct LearnSettings {
     /// Training steps.
-    pub(crate) steps: usize,
+    pub steps: usize,
     /// Samples per step.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Learning rate.
-    pub(crate) lr: f64,
+    pub lr: f64,
     /// The class word.
-    pub(crate) class: String,
+    pub class: String,
     /// The training prompt.
-    pub(crate) template: String,
+    pub template: String,
     /// Prompts for the report, `{}` standing for the identity.
-    pub(crate) prompts: Vec<String>,
+    pub prompts: Vec<String>,
 }
 
 impl Default for LearnSettings {
@@ -81,27 +81,27 @@ impl Default for LearnSettings {
 /// What `idembed demo` shows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DemoSettings {
+pub struct DemoSettings {
     /// The portrait, a path below the model's folder.
-    pub(crate) photo: PathBuf,
+    pub photo: PathBuf,
     /// Where the face is in it, to measure leakage.
-    pub(crate) mask: Option<PathBuf>,
+    pub mask: Option<PathBuf>,
     /// What to call the identity.
-    pub(crate) name: String,
+    pub name: String,
     /// The scenes to draw.
-    pub(crate) scenes: Vec<Scene>,
+    pub scenes: Vec<Scene>,
 }
 
 /// One prompt of the demonstration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Scene {
+pub struct Scene {
     /// What stands above its pictures.
-    pub(crate) label: String,
+    pub label: String,
     /// The prompt, with one `{}` for the identity or the class word.
-    pub(crate) prompt: String,
+    pub prompt: String,
     /// The pictures' seed.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 impl ModelSettings {
@@ -109,33 +109,47 @@ impl ModelSettings {
     ///
     /// # Errors
     /// The file is there and cannot be used.
-    pub(crate) fn of_folder(folder: &Path) -> anyhow::Result<ModelSettings> {
+    pub fn of_folder(folder: &Path) -> Result<ModelSettings> {
         let path = folder.join(FILE);
         if !path.exists() {
             return Ok(ModelSettings::default());
         }
-        let read = || -> anyhow::Result<ModelSettings> {
+        let read = || -> std::result::Result<ModelSettings, SettingsError> {
             let settings: ModelSettings = serde_json::from_slice(&std::fs::read(&path)?)?;
             settings.check()?;
             Ok(settings)
         };
-        read().with_context(|| format!("`{}` cannot be used", path.display()))
+        read().map_err(|source| StudioError::Settings { path: path.clone(), source })
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.guidance.is_finite() && self.guidance >= 0.0, "guidance must be 0 or more");
-        ensure!(self.steps >= 1 && self.batch >= 1, "steps and batch must be 1 or more");
-        ensure!(self.learn.steps >= 1 && self.learn.batch >= 1, "learn.steps and learn.batch must be 1 or more");
+    fn check(&self) -> std::result::Result<(), SettingsError> {
         let scenes = self.demo.iter().flat_map(|demo| &demo.scenes).map(|scene| &scene.prompt);
-        for prompt in self.learn.prompts.iter().chain(scenes).chain([&self.learn.template]) {
-            ensure!(prompt.matches("{}").count() == 1, "the prompt `{prompt}` must have one {{}}");
+        let mut prompts = self.learn.prompts.iter().chain(scenes).chain([&self.learn.template]);
+        let checks = [
+            (self.guidance.is_finite() && self.guidance >= 0.0, "guidance must be 0 or more"),
+            (self.steps >= 1 && self.batch >= 1, "steps and batch must be 1 or more"),
+            (self.learn.steps >= 1 && self.learn.batch >= 1, "learn.steps and learn.batch must be 1 or more"),
+            (prompts.all(|prompt| prompt.matches("{}").count() == 1), "each prompt and the template must have one {}"),
+        ];
+        match checks.into_iter().find(|(right, _)| !right) {
+            Some((_, what)) => Err(SettingsError::Value(what)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn scheduler<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchedulerKind, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+/// What can be wrong with a model's own settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file could not be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    /// It is no JSON, or has keys or values that are not known.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A value is out of its range.
+    #[error("{0}")]
+    Value(&'static str),
 }
 
 #[cfg(test)]
@@ -143,7 +157,7 @@ fn scheduler<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchedulerKind
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> anyhow::Result<ModelSettings> {
+    fn read(text: &str) -> Result<ModelSettings> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), text).unwrap();
         ModelSettings::of_folder(folder.path())
@@ -169,8 +183,8 @@ mod tests {
             ("{", "EOF"),
         ];
         for (text, expected) in cases {
-            let error = format!("{:#}", read(text).unwrap_err());
-            assert!(error.contains(FILE) && error.contains(expected), "{error}");
+            let StudioError::Settings { path, source } = read(text).unwrap_err() else { panic!("{text}") };
+            assert!(path.ends_with(FILE) && source.to_string().contains(expected), "{source}");
         }
     }
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use idembed_face::recognise::Scale;
 
-use crate::failure::Hinted;
-use crate::{faces, models, png};
+use crate::error::{Result, StudioError};
+use crate::models::{self, Part};
+use crate::picture_file;
 
 /// A network that `models/manifest.json` knows.
-pub(crate) struct Published {
+pub struct Published {
     /// Its name in `models/`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The cosine above which the same person is assumed, and who says so.
     threshold: Option<(f64, &'static str)>,
 }
@@ -19,7 +20,7 @@ pub(crate) struct Published {
 /// The networks that are looked for if nothing speaks for another one, the best first.
 ///
 /// For FaceNet's weights of 2018 nobody who made or ported them names a threshold.
-pub(crate) const RECOGNISERS: [Published; 3] = [
+pub const RECOGNISERS: [Published; 3] = [
     Published { name: "adaface-ir101", threshold: Some(CVLFACE) },
     Published { name: "arcface-ir101", threshold: Some(CVLFACE) },
     Published { name: "facenet-vggface2", threshold: None },
@@ -33,15 +34,15 @@ const OWN: &str = "recogniser/model.safetensors";
 
 /// The network that compares.
 #[derive(Debug)]
-pub(crate) struct Network {
-    /// What `--recogniser` calls it.
-    pub(crate) name: String,
+pub struct Network {
+    /// The name it was found under.
+    pub name: String,
     /// Its weights.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// Why it is this one, in words.
-    pub(crate) because: String,
+    pub because: String,
     /// How its numbers are to be read, if that is known.
-    pub(crate) scale: Option<Scale>,
+    pub scale: Option<Scale>,
 }
 
 impl Network {
@@ -50,7 +51,7 @@ impl Network {
     ///
     /// # Errors
     /// There is no such network, or none at all.
-    pub(crate) fn choose(wanted: Option<&str>, photo: &Path, pictures: &[PathBuf]) -> anyhow::Result<Network> {
+    pub fn choose(wanted: Option<&str>, photo: &Path, pictures: &[PathBuf]) -> Result<Network> {
         if let Some(wanted) = wanted {
             return Network::named(wanted);
         }
@@ -68,26 +69,19 @@ impl Network {
                 format!("the pictures are by several models ({}), and it is the best that is there", models.join(", "))
             }
         };
-        let found = RECOGNISERS.iter().find_map(|known| Some((known.name, faces::network_file(known.name)?)));
-        let (name, file) = found.ok_or_else(|| {
-            let hint =
-                format!("`cargo xtask download {}` brings one; or name a file with --recogniser", RECOGNISERS[2].name);
-            Hinted::new("there are no weights of a face recognition network", hint)
-        })?;
+        let found = RECOGNISERS.iter().find_map(|known| Some((known.name, models::network_file(known.name)?)));
+        let (name, file) = found.ok_or(StudioError::Missing { part: Part::Recogniser })?;
         Network::new(name, file, because)
     }
 
-    fn named(wanted: &str) -> anyhow::Result<Network> {
+    fn named(wanted: &str) -> Result<Network> {
         let own = || Some(models::weights(wanted, OWN)?.join(OWN));
-        let file = faces::network_file(wanted).or_else(own).ok_or_else(|| {
-            let known = RECOGNISERS.map(|known| known.name).join(", ");
-            let hint = format!("`cargo xtask download {wanted}` if it is one of {known}");
-            Hinted::new(format!("there is no recognition network `{wanted}`, neither in models/ nor as a file"), hint)
-        })?;
+        let missing = || StudioError::NoRecogniser { wanted: wanted.to_owned() };
+        let file = models::network_file(wanted).or_else(own).ok_or_else(missing)?;
         Network::new(wanted, file, "it was asked for".to_owned())
     }
 
-    fn new(name: &str, file: PathBuf, because: String) -> anyhow::Result<Network> {
+    fn new(name: &str, file: PathBuf, because: String) -> Result<Network> {
         let published = RECOGNISERS.iter().find(|known| known.name == name).and_then(|known| known.threshold);
         let published = published.map(|(cosine, source)| Scale {
             same_above: cosine,
@@ -97,22 +91,12 @@ impl Network {
         let scale = Scale::beside(&file)?.or(published);
         Ok(Network { name: name.to_owned(), file, because, scale })
     }
-
-    /// Says which network compares and how its numbers are to be read.
-    pub(crate) fn tell(&self) {
-        let Network { name, because, scale, .. } = self;
-        tracing::info!("the network `{name}` compares: {because}");
-        match scale {
-            Some(scale) => tracing::info!("{scale}"),
-            None => tracing::info!("no scale is known for the numbers of `{name}`"),
-        }
-    }
 }
 
 /// The models that drew these pictures, as far as they say so.
 fn drawn_by<'a>(pictures: impl Iterator<Item = &'a Path>) -> BTreeSet<String> {
     // What is no PNG, or not made here, says nothing; whether it can be compared shows later.
-    pictures.filter_map(|path| png::read(path).ok()?.record).map(|record| record.model).collect()
+    pictures.filter_map(|path| picture_file::read(path).ok()?.record).map(|record| record.model).collect()
 }
 
 #[cfg(test)]
@@ -122,7 +106,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::png::PictureRecord;
+    use crate::picture_file::PictureRecord;
 
     struct Place(TempDir);
 
@@ -135,7 +119,7 @@ mod tests {
                 negative: String::new(),
                 steps: 1,
                 guidance: 1.0,
-                scheduler: "ddim".to_owned(),
+                scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
                 seed: 0,
                 size: [8, 8],
                 model: model.to_owned(),
@@ -145,7 +129,7 @@ mod tests {
                 identities: Vec::new(),
                 version: String::new(),
             });
-            png::write(&path, &RgbImage::new(8, 8), record.as_ref()).unwrap();
+            picture_file::write(&path, &RgbImage::new(8, 8), record.as_ref()).unwrap();
             path
         }
     }
@@ -178,7 +162,7 @@ mod tests {
         let Scale { same_above, strangers_below, .. } = network.scale.unwrap();
         assert!(-1.0 < strangers_below && strangers_below < same_above && same_above < 1.0);
         let error = Network::choose(Some("nobody"), Path::new(""), &[]).unwrap_err();
-        assert!(crate::failure::render(&error).contains("adaface-ir101, arcface-ir101, facenet-vggface2"));
+        assert!(matches!(error, StudioError::NoRecogniser { wanted } if wanted == "nobody"));
     }
 
     #[test]

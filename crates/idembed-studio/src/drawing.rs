@@ -1,0 +1,448 @@
+//! Drawing pictures: the checked wish, and what comes of it.
+
+use std::fmt;
+use std::path::Path;
+
+use idembed_attention::{AttentionMaps, LayerChoice, Layers, MapRecorder, Word};
+use idembed_clip::Tokenizer;
+use idembed_diffusion::conditioning::{Conditioning, stage_of};
+use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
+use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
+use idembed_diffusion::{StableDiffusion, memory};
+use idembed_tokens::contexts::condition;
+use idembed_tokens::prompt::{Prompt, PromptWarning};
+use idembed_tokens::prompt_syntax::{OtherSyntax, other_syntax};
+use idembed_tokens::{Identities, Identity};
+use image::RgbImage;
+
+use crate::error::{Result, StudioError};
+use crate::event::Event;
+use crate::hashes::{ModelHash, sha256_of};
+use crate::job::Context;
+use crate::memory::{Forecast, Work};
+use crate::models::Model;
+use crate::picture_file::{self, IdentityRecord, PictureRecord};
+use crate::pixels;
+use crate::size::Size;
+
+/// How to draw; what is not said is as the model likes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draw {
+    /// What should not be in the picture.
+    pub negative: String,
+    /// Denoising steps.
+    pub steps: Option<usize>,
+    /// Guidance scale; 1 and below draws without guidance.
+    pub guidance: Option<f64>,
+    /// The sampler.
+    pub scheduler: Option<SchedulerKind>,
+    /// Width and height.
+    pub size: Option<Size>,
+    /// Pictures drawn at the same time.
+    pub batch: Option<usize>,
+    /// One picture for each.
+    pub seeds: Vec<u64>,
+    /// Takes identities that were learned for another model, where the shapes allow.
+    pub force: bool,
+}
+
+impl Default for Draw {
+    /// One picture, with seed 0.
+    fn default() -> Self {
+        Draw {
+            negative: String::new(),
+            steps: None,
+            guidance: None,
+            scheduler: None,
+            size: None,
+            batch: None,
+            seeds: vec![0],
+            force: false,
+        }
+    }
+}
+
+/// How pictures are drawn, apart from the prompt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DrawSettings {
+    /// Denoising steps.
+    pub steps: usize,
+    /// Guidance scale.
+    pub guidance: f64,
+    /// The sampler.
+    pub scheduler: SchedulerKind,
+    /// Width and height; the model's own if `None`.
+    pub size: Option<Size>,
+    /// Pictures drawn at the same time.
+    pub batch: usize,
+}
+
+impl DrawSettings {
+    fn new(model: &Model, wish: &Draw) -> DrawSettings {
+        let own = &model.settings;
+        DrawSettings {
+            steps: wish.steps.unwrap_or(own.steps),
+            guidance: wish.guidance.unwrap_or(own.guidance),
+            scheduler: wish.scheduler.unwrap_or(own.scheduler),
+            size: wish.size,
+            batch: wish.batch.unwrap_or(own.batch).min(wish.seeds.len().max(1)),
+        }
+    }
+
+    /// The size that is drawn.
+    fn size_for(&self, model: &StableDiffusion) -> Size {
+        self.size.unwrap_or_else(|| Size::square(model.native_size()))
+    }
+
+    /// Denoising steps for so many pictures, those drawn at the same time counted once.
+    pub fn total_steps(&self, pictures: usize) -> u64 {
+        (self.steps * pictures.div_ceil(self.batch)) as u64
+    }
+}
+
+/// An identity under the name it has in the prompt.
+#[derive(Debug, Clone)]
+pub struct NamedIdentity {
+    /// The name.
+    pub name: String,
+    /// The identity.
+    pub identity: Identity,
+    /// SHA-256 of its file, as hexadecimal digits.
+    pub sha256: String,
+}
+
+impl NamedIdentity {
+    /// An identity that is at hand.
+    pub fn new(name: &str, identity: &Identity) -> Result<NamedIdentity> {
+        Ok(NamedIdentity { name: name.to_owned(), identity: identity.clone(), sha256: identity.sha256()? })
+    }
+
+    /// Reads an identity file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no identity.
+    pub fn read(name: &str, path: &Path) -> Result<NamedIdentity> {
+        let identity = Identity::read(path)?;
+        Ok(NamedIdentity { name: name.to_owned(), identity, sha256: sha256_of(path)? })
+    }
+}
+
+/// What is to be drawn, checked as far as that needs no weights.
+#[derive(Debug, Clone)]
+pub struct Drawing {
+    /// The prompt, as tokens of the model.
+    pub prompt: Prompt,
+    /// The negative prompt.
+    pub negative: String,
+    /// The identities, each under a name of its own.
+    pub identities: Vec<NamedIdentity>,
+    /// How to draw.
+    pub settings: DrawSettings,
+    /// One picture for each.
+    pub seeds: Vec<u64>,
+    /// What the model predicts.
+    pub prediction: PredictionType,
+    tokenizer: Tokenizer,
+    model: String,
+    force: bool,
+}
+
+/// What is odd about a wish, and does not keep it from being drawn.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum DrawWarning {
+    /// Something about the prompt.
+    Prompt(PromptWarning),
+    /// An identity was given but the prompt does not name it.
+    UnusedIdentity(String),
+    /// There is a negative prompt, and no guidance that would heed it.
+    NegativeWithoutGuidance {
+        /// The guidance scale.
+        guidance: f64,
+    },
+    /// Another tool would take a part of the negative prompt for an instruction.
+    NegativeSyntax(OtherSyntax),
+    /// The negative prompt names an identity, which is drawn as plain text.
+    NegativeIdentity(String),
+}
+
+impl fmt::Display for DrawWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DrawWarning::Prompt(warning) => warning.fmt(f),
+            DrawWarning::UnusedIdentity(name) => {
+                write!(f, "the identity `{name}` was given, but the prompt does not say <{name}>")
+            }
+            DrawWarning::NegativeWithoutGuidance { guidance } => {
+                write!(f, "the negative prompt has no effect: it needs a guidance above 1, this is {guidance}")
+            }
+            DrawWarning::NegativeSyntax(found) => write!(f, "in the negative prompt, {found}"),
+            DrawWarning::NegativeIdentity(name) => write!(
+                f,
+                "in the negative prompt, `<{name}>` is drawn as plain text: identities stand in the prompt only"
+            ),
+        }
+    }
+}
+
+impl Drawing {
+    /// Checks a wish against a model whose weights need not be loaded.
+    ///
+    /// # Errors
+    /// A prompt that names an identity which is not given, or is too long for it; a name given twice; a sampler that does
+    /// not fit the model.
+    pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
+        let tokenizer =
+            Tokenizer::from_folder(&model.folder.join("tokenizer")).map_err(idembed_diffusion::Error::from)?;
+        let prompt = Prompt::parse(prompt, &tokenizer)?;
+        by_name(&identities)?.check(&prompt)?;
+        let settings = DrawSettings::new(model, wish);
+        let mut config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
+        if let Some(prediction) = model.prediction {
+            config.prediction_type = Some(prediction.to_string());
+        }
+        schedulers::build(settings.scheduler, &config, settings.steps)?;
+        let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
+        Ok(Drawing {
+            prompt,
+            negative: wish.negative.clone(),
+            identities,
+            settings,
+            seeds: wish.seeds.clone(),
+            prediction,
+            tokenizer,
+            model: model.name.clone(),
+            force: wish.force,
+        })
+    }
+
+    /// Fails if one of the words is not in the prompt.
+    pub fn check_words(&self, words: &[String]) -> Result<()> {
+        words.iter().try_for_each(|word| Ok(self.prompt.word_positions(word, &self.tokenizer).map(|_| ())?))
+    }
+
+    /// What is odd about it.
+    pub fn warnings(&self) -> Vec<DrawWarning> {
+        let unused = self.identities.iter().filter(|named| !self.prompt.names(&named.name));
+        let mut warnings: Vec<DrawWarning> =
+            unused.map(|named| DrawWarning::UnusedIdentity(named.name.clone())).collect();
+        warnings.extend(self.prompt.warnings.iter().cloned().map(DrawWarning::Prompt));
+        let guidance = self.settings.guidance;
+        if self.negative.is_empty() {
+            return warnings;
+        }
+        if guidance <= 1.0 {
+            warnings.push(DrawWarning::NegativeWithoutGuidance { guidance });
+            return warnings;
+        }
+        warnings.extend(other_syntax(&self.negative).into_iter().map(DrawWarning::NegativeSyntax));
+        let named = self.identities.iter().filter(|named| self.negative.contains(&format!("<{}>", named.name)));
+        warnings.extend(named.map(|named| DrawWarning::NegativeIdentity(named.name.clone())));
+        warnings
+    }
+
+    /// What a picture's file says about it.
+    fn record(&self, seed: u64, size: Size, model: &StableDiffusion, model_sha256: Option<&str>) -> PictureRecord {
+        let used = self.identities.iter().filter(|named| self.prompt.names(&named.name));
+        let identities = used.map(|named| IdentityRecord {
+            name: named.name.clone(),
+            sha256: named.sha256.clone(),
+            method: named.identity.method.clone(),
+        });
+        PictureRecord {
+            prompt: self.prompt.text.clone(),
+            negative: self.negative.clone(),
+            steps: self.settings.steps,
+            guidance: self.settings.guidance,
+            scheduler: self.settings.scheduler,
+            seed,
+            size: [size.width, size.height],
+            model: self.model.clone(),
+            prediction: Some(self.prediction.to_string()),
+            model_sha256: model_sha256.map(str::to_owned),
+            dtype: model.compute.dtype_name().to_owned(),
+            identities: identities.collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+fn by_name(identities: &[NamedIdentity]) -> idembed_tokens::Result<Identities<'_>> {
+    Identities::named(identities.iter().map(|named| (named.name.as_str(), &named.identity)))
+}
+
+/// A picture with the record of how it was made.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// The picture.
+    pub picture: RgbImage,
+    /// Everything needed to make it again.
+    pub record: PictureRecord,
+}
+
+impl Drawn {
+    /// Writes a PNG file that holds the record, whole or not at all.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        picture_file::write(path.as_ref(), &self.picture, Some(&self.record))
+    }
+}
+
+/// Which words to watch while pictures are drawn.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Words, phrases or placeholders of the prompt.
+    pub words: Vec<String>,
+    /// Stages to divide the drawing into.
+    pub stages: usize,
+}
+
+/// A picture, and where in it each watched word acted.
+#[derive(Debug)]
+pub struct Watched {
+    /// The picture.
+    pub drawn: Drawn,
+    /// The maps of the words.
+    pub maps: AttentionMaps,
+}
+
+/// Checks that the identities belong to the model, and forecasts the memory; `watched` says whether attention maps are
+/// looked at.
+pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool) -> Result<Forecast> {
+    for NamedIdentity { identity, .. } in &drawing.identities {
+        identity.check_base(model, drawing.force)?;
+    }
+    let settings = &drawing.settings;
+    let DrawSettings { guidance, batch, .. } = *settings;
+    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched);
+    Ok(Work { what: "drawing", size: settings.size_for(model), batch, bytes: &bytes }.forecast(model)?)
+}
+
+/// Draws one picture per seed.
+pub(crate) fn draw(model: &StableDiffusion, drawing: &Drawing, hash: &ModelHash, context: &Context) -> Result<()> {
+    run(model, drawing, None, hash, context, |drawn| context.tell(Event::Picture(drawn)))
+}
+
+/// Draws a picture with the first seed and watches words.
+pub(crate) fn watch(
+    model: &StableDiffusion,
+    drawing: &Drawing,
+    watch: &Watch,
+    hash: &ModelHash,
+    context: &Context,
+) -> Result<Watched> {
+    let words = watch
+        .words
+        .iter()
+        .map(|word| Ok(Word::new(word.as_str(), drawing.prompt.word_positions(word, &drawing.tokenizer)?)));
+    let words: Vec<Word> = words.collect::<Result<_>>()?;
+    let mut watching = Watching {
+        words,
+        layers: LayerChoice::All.resolve(&model.unet.downscales())?,
+        stages: watch.stages,
+        train_timesteps: model.noise_schedule.train_timesteps,
+        recorder: None,
+    };
+    let one = Drawing { seeds: drawing.seeds.iter().copied().take(1).collect(), ..drawing.clone() };
+    let mut picture = None;
+    run(model, &one, Some(&mut watching), hash, context, |drawn| picture = Some(drawn))?;
+    match (picture, watching.recorder) {
+        (Some(drawn), Some(recorder)) => Ok(Watched { drawn, maps: recorder.finish()? }),
+        _ => Err(StudioError::NothingToDraw),
+    }
+}
+
+fn run(
+    model: &StableDiffusion,
+    drawing: &Drawing,
+    watching: Option<&mut Watching>,
+    hash: &ModelHash,
+    context: &Context,
+    mut each: impl FnMut(Drawn),
+) -> Result<()> {
+    let settings = &drawing.settings;
+    let prompt = condition(model, &drawing.prompt, &by_name(&drawing.identities)?, drawing.force)?;
+    let negative = model.condition(&drawing.negative)?;
+    let of = settings.total_steps(drawing.seeds.len());
+    let mut follower = Follower { context, begun: 0, of, watching };
+    let request = request(model, drawing, &prompt, &negative);
+    let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
+        let picture = pixels::to_image(picture)?;
+        let size = Size { width: picture.width(), height: picture.height() };
+        let record = drawing.record(drawing.seeds[index], size, model, hash.get());
+        each(Drawn { picture, record });
+        Ok(())
+    });
+    match ended {
+        Err(StudioError::Diffusion(idembed_diffusion::Error::Stopped)) => Err(StudioError::Stopped),
+        ended => ended,
+    }
+}
+
+fn request<'a>(
+    model: &StableDiffusion,
+    drawing: &'a Drawing,
+    prompt: &'a Conditioning,
+    negative: &'a Conditioning,
+) -> TextToImage<'a> {
+    let settings = &drawing.settings;
+    let size = settings.size_for(model);
+    TextToImage {
+        prompt,
+        negative,
+        guidance_scale: settings.guidance,
+        steps: settings.steps,
+        scheduler: settings.scheduler,
+        width: i64::from(size.width),
+        height: i64::from(size.height),
+        seeds: &drawing.seeds,
+        batch: settings.batch,
+    }
+}
+
+/// Words being watched in one picture.
+struct Watching {
+    words: Vec<Word>,
+    layers: Layers,
+    stages: usize,
+    train_timesteps: usize,
+    recorder: Option<MapRecorder>,
+}
+
+impl Watching {
+    fn begin(&mut self, step: &StepInfo) -> idembed_attention::Result<&mut MapRecorder> {
+        let mut recorder = match self.recorder.take() {
+            Some(recorder) => recorder,
+            None => {
+                MapRecorder::new(self.words.clone(), self.layers.clone())?.watching(step.conditional_rows.clone())?
+            }
+        };
+        recorder.begin_step(stage_of(step.timestep, self.stages, self.train_timesteps));
+        Ok(self.recorder.insert(recorder))
+    }
+}
+
+/// Tells of every step, hands out the recorder, stops a cancelled job.
+struct Follower<'a> {
+    context: &'a Context,
+    begun: u64,
+    of: u64,
+    watching: Option<&'a mut Watching>,
+}
+
+impl Observer for Follower<'_> {
+    fn before_step(&mut self, step: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
+        if self.context.is_stopped() {
+            return Err(idembed_diffusion::Error::Stopped);
+        }
+        self.begun += 1;
+        self.context.tell(Event::DrawStep { begun: self.begun, of: self.of });
+        match &mut self.watching {
+            Some(watching) => Ok(Some(watching.begin(step)?)),
+            None => Ok(None),
+        }
+    }
+}

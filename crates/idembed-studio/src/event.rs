@@ -1,0 +1,34 @@
+//! What jobs tell while they run.
+
+use idembed_tokens::StepReport;
+
+use crate::drawing::Drawn;
+
+/// Something that happened in a job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A denoising step begins: number `begun` of `of`, pictures that are drawn at the same time counted once.
+    DrawStep {
+        /// Steps that began, this one included.
+        begun: u64,
+        /// Steps of the whole job.
+        of: u64,
+    },
+    /// A picture is finished; the job does not keep it.
+    Picture(Drawn),
+    /// Learning begins, or goes on, after so many steps.
+    LearnBegins {
+        /// Steps that are done.
+        done: usize,
+        /// All steps.
+        of: usize,
+    },
+    /// A training step is done.
+    LearnStep {
+        /// What it did.
+        report: StepReport,
+        /// All steps.
+        of: usize,
+    },
+}

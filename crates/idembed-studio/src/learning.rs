@@ -1,0 +1,134 @@
+//! Learning an identity: from a cut photo to vectors, with checkpoints.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use idembed_diffusion::StableDiffusion;
+use idembed_tokens::report::gradient_ratio;
+use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, Trainer};
+
+use crate::error::Result;
+use crate::event::Event;
+use crate::job::Context;
+use crate::pixels;
+use crate::subject::Cut;
+
+/// How much work a kill may cost at most.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
+
+/// What is to be learned.
+#[derive(Debug, Clone)]
+pub struct Lesson {
+    /// The part of the photo to learn from, at its final size.
+    pub subject: Cut,
+    /// The settings.
+    pub config: LearnConfig,
+    /// Where the state is kept while the run goes on; without it, a stop loses what was learned. Whoever has written the
+    /// identity removes it.
+    pub checkpoint: Option<PathBuf>,
+    /// The state to go on from.
+    pub resume: Option<PathBuf>,
+}
+
+/// What came out of a run.
+#[derive(Debug)]
+pub struct Learned {
+    /// The identity.
+    pub identity: Identity,
+    /// The losses of every step.
+    pub history: History,
+    /// What was measured at some steps of this run.
+    pub measured: Vec<(usize, Measured)>,
+    /// Seconds for encoding the picture and the prompts.
+    pub prepare_seconds: f64,
+    /// Seconds for the steps.
+    pub seconds: f64,
+    /// The steps of this run: fewer than all for a resumed one.
+    pub steps_here: usize,
+}
+
+impl AsRef<Identity> for Learned {
+    fn as_ref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// Learns to the end.
+///
+/// # Errors
+/// A wish to stop, numbers that overflow, a checkpoint that cannot be written or does not fit.
+pub(crate) fn learn(model: &StableDiffusion, lesson: &Lesson, context: &Context) -> Result<Learned> {
+    let started = Instant::now();
+    let image = pixels::to_tensor(&lesson.subject.picture)?;
+    let mask = lesson.subject.mask.as_ref().map(pixels::to_mask).transpose()?;
+    let mut trainer = Trainer::new(model, &image, mask.as_ref(), lesson.config.clone())?;
+    if let Some(path) = &lesson.resume {
+        trainer.resume(path)?;
+    }
+    let prepare_seconds = started.elapsed().as_secs_f64();
+
+    let (first, of) = (trainer.steps_done(), lesson.config.steps);
+    context.tell(Event::LearnBegins { done: first, of });
+    let mut measured: Vec<(usize, Measured)> = Vec::new();
+    let control = LearnControl {
+        checkpoint: lesson.checkpoint.clone(),
+        checkpoint_every: CHECKPOINT_EVERY,
+        stop: context.stop_flag(),
+    };
+    let started = Instant::now();
+    let identity = idembed_tokens::learn(&mut trainer, &control, &mut |report| {
+        measured.extend(report.measured.clone().map(|measured| (report.step, measured)));
+        context.tell(Event::LearnStep { report: report.clone(), of });
+    })?;
+    Ok(Learned {
+        identity,
+        history: trainer.history().clone(),
+        measured,
+        prepare_seconds,
+        seconds: started.elapsed().as_secs_f64(),
+        steps_here: of - first,
+    })
+}
+
+impl Learned {
+    /// The noise loss, averaged over the last tenth of the steps: single steps differ too much to tell anything.
+    pub fn noise_loss(&self) -> Option<f64> {
+        last_mean(&self.history.noise)
+    }
+
+    /// The attention loss before lambda, averaged in the same way.
+    pub fn attention_loss(&self) -> Option<f64> {
+        last_mean(&self.history.attention)
+    }
+
+    /// How strongly the attention loss pulled beside the noise loss.
+    pub fn gradient_ratio(&self) -> Option<f64> {
+        gradient_ratio(self.measured.iter().map(|(_, measured)| measured))
+    }
+
+    /// The leakage, averaged over the last tenth of its measurements.
+    pub fn leakage(&self) -> Option<f64> {
+        let shares: Vec<f32> =
+            self.measured.iter().filter_map(|(_, measured)| measured.leakage).map(|share| share as f32).collect();
+        last_mean(&shares)
+    }
+}
+
+/// The mean of the last tenth of the values, of one at least.
+fn last_mean(values: &[f32]) -> Option<f64> {
+    let last = &values[values.len() - values.len().div_ceil(10)..];
+    (!last.is_empty()).then(|| last.iter().map(|&value| f64::from(value)).sum::<f64>() / last.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_tenth_counts() {
+        assert_eq!(last_mean(&[]), None);
+        assert_eq!(last_mean(&[3.0]), Some(3.0));
+        let values: Vec<f32> = (1..=20u8).map(f32::from).collect();
+        assert_eq!(last_mean(&values), Some(19.5));
+    }
+}

@@ -1,0 +1,60 @@
+//! From a photo to pictures: find and cut the face, learn it, draw it, look at attention, compare, read and write files.
+//!
+//! This crate is everything that a program needs between a photo and a picture. It never sees a flag, a terminal or an exit
+//! code: what happens is told by [`Event`]s, what fails by a [`StudioError`].
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let mini = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini");
+//! # let portrait = format!("{mini}/portraits/person3_a.png");
+//! use idembed_studio::{Draw, Frame, Learn, Photo, Studio, SubjectChoice};
+//!
+//! let studio = Studio::open(mini)?;
+//! # let mut config = studio.model().learn_config("me", Default::default());
+//! # config.steps = 2;
+//! let subject = SubjectChoice { frame: Frame::Centre, ..Default::default() };
+//! let me = studio.learn("me", &Photo::open(portrait.as_ref())?, Learn { subject, # config: Some(config),
+//!     ..Default::default() })?;
+//! let pictures = studio.draw("a photo of <me> at the beach", [("me", &me)], Draw::default())?;
+//! pictures[0].save(folder.path().join("me.png"))?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod comparing;
+mod drawing;
+mod error;
+mod event;
+mod faces;
+mod hashes;
+mod job;
+mod learning;
+mod memory;
+mod picture_file;
+mod pixels;
+mod recognition;
+mod size;
+mod studio;
+mod subject;
+
+pub mod models;
+pub mod settings;
+
+pub use comparing::{Compared, Likeness};
+pub use drawing::{Draw, DrawSettings, DrawWarning, Drawing, Drawn, NamedIdentity, Watch, Watched};
+pub use error::{Result, StudioError};
+pub use event::Event;
+pub use faces::{ChosenFace, FaceReport, Finder, Found, shown_box};
+pub use hashes::{sha256_of, short};
+pub use idembed_face::Photo;
+pub use job::{Canceller, Job};
+pub use learning::{Learned, Lesson};
+pub use memory::{Fits, Forecast, TooLarge, bytes};
+pub use models::Model;
+pub use picture_file::{IdentityRecord, PictureRecord, PictureText, encode, read, write};
+pub use pixels::open_mask;
+pub use recognition::{Network, RECOGNISERS};
+pub use size::Size;
+pub use studio::{Facts, Learn, Studio};
+pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice};

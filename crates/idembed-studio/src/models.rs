@@ -1,0 +1,175 @@
+//! Finding models: by name in a `models` folder, or by path.
+
+use std::path::{Path, PathBuf};
+
+use idembed_diffusion::schedulers::PredictionType;
+use idembed_tokens::{LearnConfig, Method};
+
+use crate::error::{Result, StudioError};
+use crate::settings::ModelSettings;
+
+/// The model that is used if none is named.
+pub const DEFAULT: &str = "mini";
+/// The environment variable that names a folder of models.
+pub const VARIABLE: &str = "IDEMBED_MODELS";
+/// The name of a folder of models.
+const FOLDER: &str = "models";
+/// The face detector's folder below a folder of models.
+pub const DETECTOR: &str = "mtcnn";
+/// The face parsing network's, likewise.
+pub const PARSER: &str = "bisenet";
+/// Every model folder in diffusers layout has this file.
+pub const INDEX: &str = "model_index.json";
+
+/// A model folder, and what it likes.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The name to write into files: that of the folder.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its defaults.
+    pub settings: ModelSettings,
+    /// What its U-Net predicts, where the user knows better than the scheduler's file.
+    pub prediction: Option<PredictionType>,
+}
+
+impl Model {
+    /// Finds a model by its name in one of the [`roots`], or else by the path of its folder.
+    ///
+    /// # Errors
+    /// There is no such model (the known names are listed), or its settings cannot be used.
+    pub fn find(wanted: &str) -> Result<Model> {
+        let roots = roots();
+        let is_name = !wanted.is_empty() && !wanted.contains(['/', '\\']) && wanted != "." && wanted != "..";
+        let named = roots.iter().map(|root| root.join(wanted)).find(|folder| is_name && is_model(folder));
+        let folder = match named {
+            Some(folder) => folder,
+            None if Path::new(wanted).is_dir() => PathBuf::from(wanted),
+            None => return Err(unknown(wanted, &roots)),
+        };
+        Model::at(folder)
+    }
+
+    /// The model in a folder, whether it can be loaded or not.
+    pub fn at(folder: PathBuf) -> Result<Model> {
+        let folder = folder.canonicalize().map_err(|source| StudioError::Read { path: folder, source })?;
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let settings = ModelSettings::of_folder(&folder)?;
+        Ok(Model { name, folder, settings, prediction: None })
+    }
+}
+
+impl Model {
+    /// The settings of a learning run that suit the model.
+    pub fn learn_config(&self, name: &str, method: Method) -> LearnConfig {
+        let own = &self.settings.learn;
+        LearnConfig {
+            template: own.template.clone(),
+            steps: own.steps,
+            batch: own.batch,
+            learning_rate: own.lr,
+            ..LearnConfig::new(name, &own.class, method)
+        }
+    }
+}
+
+/// A network beside Stable Diffusion that some work needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The face detector.
+    Detector,
+    /// The network that tells the parts of a face from each other.
+    Parser,
+    /// A face recognition network.
+    Recogniser,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Part::Detector => "the face detector (mtcnn)",
+            Part::Parser => "the face parsing network (bisenet)",
+            Part::Recogniser => "a face recognition network",
+        })
+    }
+}
+
+/// The folders of models, the first that knows a name wins: `$IDEMBED_MODELS`, the nearest `models` folder from the working
+/// folder upwards, the nearest from the program upwards.
+pub fn roots() -> Vec<PathBuf> {
+    let nearest = |from: &Path| from.ancestors().map(|folder| folder.join(FOLDER)).find(|it| !names(it).is_empty());
+    let mut roots = Vec::new();
+    roots.extend(std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from));
+    roots.extend(std::env::current_dir().ok().and_then(|here| nearest(&here)));
+    roots.extend(std::env::current_exe().ok().and_then(|program| nearest(&program)));
+    let mut known: Vec<PathBuf> = Vec::new();
+    for root in roots {
+        let Ok(root) = root.canonicalize() else { continue };
+        if root.is_dir() && !known.contains(&root) {
+            known.push(root);
+        }
+    }
+    known
+}
+
+/// The names of the models in a folder, in order.
+pub fn names(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let models = entries.filter(|entry| is_model(&entry.path()));
+    let mut names: Vec<String> = models.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The folder `name` in one of the [`roots`] that holds `file`: weights that are no Stable Diffusion.
+pub fn weights(name: &str, file: &str) -> Option<PathBuf> {
+    let is_name = !name.is_empty() && Path::new(name).file_name() == Some(name.as_ref());
+    let folders = roots().into_iter().map(|root| root.join(name));
+    folders.into_iter().find(|folder| is_name && folder.join(file).is_file())
+}
+
+fn is_model(folder: &Path) -> bool {
+    folder.join(INDEX).is_file()
+}
+
+fn unknown(wanted: &str, roots: &[PathBuf]) -> StudioError {
+    let mut known: Vec<String> = roots.iter().flat_map(|root| names(root)).collect();
+    known.sort();
+    known.dedup();
+    StudioError::NoModel { wanted: wanted.to_owned(), known }
+}
+
+/// The weight file that `wanted` names: a file, or the name of a folder below `models` with `model.safetensors` in it.
+pub(crate) fn network_file(wanted: &str) -> Option<PathBuf> {
+    const FILE: &str = "model.safetensors";
+    let path = Path::new(wanted);
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    weights(wanted, FILE).map(|folder| folder.join(FILE))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_model_is_found_by_name_and_by_path() {
+        let by_name = Model::find(DEFAULT).unwrap();
+        assert_eq!(by_name.name, DEFAULT);
+        let by_path = Model::find(&by_name.folder.to_string_lossy()).unwrap();
+        assert_eq!((by_path.name, by_path.folder), (by_name.name, by_name.folder));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        for wanted in ["no-such-model", "", "/no/such/folder"] {
+            let error = Model::find(wanted).unwrap_err();
+            let StudioError::NoModel { wanted: named, known } = error else { panic!("{error}") };
+            assert!(named == wanted && known.contains(&DEFAULT.to_owned()), "{known:?}");
+        }
+    }
+}
