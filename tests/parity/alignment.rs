@@ -1,6 +1,5 @@
 //! Similarities, warped pictures, aligned faces and turned portraits against scikit-image.
 
-use idembed_diffusion::Picture;
 use idembed_face::align::{ALIGNED_SIDE, Outside, Similarity, aligned_face, portrait, warp};
 use idembed_face::{Face, FaceBox, Landmarks, Point};
 use idembed_integration_tests::{Fixture, Parity, pixels_off};
@@ -46,10 +45,7 @@ fn compare_matrix(parity: &mut Parity, case: &str, ours: &Similarity, expected: 
 }
 
 fn compare_pixels(parity: &mut Parity, case: &str, ours: RgbImage, expected: RgbImage) {
-    let as_picture =
-        |picture: RgbImage| Picture { width: picture.width(), height: picture.height(), rgb: picture.into_raw() };
-    let share = pixels_off(&as_picture(ours), &as_picture(expected));
-    parity.check_metric(case, "pixels_off", share, PIXELS_LIMIT);
+    parity.check_metric(case, "pixels_off", pixels_off(&ours, &expected), PIXELS_LIMIT);
 }
 
 #[test]

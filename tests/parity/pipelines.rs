@@ -6,10 +6,11 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, Picture, StableDiffusion};
+use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
+use image::RgbImage;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -72,7 +73,7 @@ fn short_formats_draw_nearly_the_same() {
     });
     let in_format = |kind| {
         let model = StableDiffusion::load(&mini_model(), Compute { kind, ..Compute::CPU_F32 }).unwrap();
-        draw(&model, &case).remove(0).rgb
+        draw(&model, &case).remove(0).into_raw()
     };
     let exact = in_format(Kind::Float);
     let mut parity = Parity::new();
@@ -95,7 +96,7 @@ fn compare_pictures(parity: &mut Parity, folder: &Path, model: &StableDiffusion,
     }
 }
 
-fn draw(model: &StableDiffusion, case: &Value) -> Vec<Picture> {
+fn draw(model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
     let text = |field: &str| case[field].as_str().unwrap();
     let number = |field: &str| case[field].as_i64().unwrap();
     let scheduler: SchedulerKind = text("sampler").parse().unwrap();

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, Picture, StableDiffusion};
+use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
 use idembed_tokens::contexts::condition;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identities, Identity};
+use image::RgbImage;
 use serde_json::Value;
 use tch::Tensor;
 
@@ -68,7 +69,7 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
     read
 }
 
-fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> Vec<Picture> {
+fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> Vec<RgbImage> {
     let number = |field: &str| case[field].as_i64().unwrap();
     let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), &model.tokenizer).unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();

@@ -2,10 +2,10 @@
 //! diffusers and transformers.
 
 use idembed_attention::{LayerChoice, Norm, Reduction, ReferenceKeys};
+use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::device::Compute;
 use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Picture, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
 use idembed_tokens::contexts::{TrainingPrompt, condition};
@@ -14,6 +14,7 @@ use idembed_tokens::module::{ModuleConfig, TokenModule};
 use idembed_tokens::objective::{AttentionTerm, Batch, TermTarget, losses};
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identities, Identity};
+use image::RgbImage;
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -173,7 +174,7 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
     }
 }
 
-fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> Picture {
+fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> RgbImage {
     let negative = model.condition("").unwrap();
     let size = case["size"].as_array().unwrap();
     let request = TextToImage {
@@ -197,10 +198,10 @@ fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> Picture
 }
 
 /// Notes the share of values that differ by more than one grey level.
-fn compare_pictures(parity: &mut Parity, case: &str, ours: &Picture, expected: &Tensor) {
+fn compare_pictures(parity: &mut Parity, case: &str, ours: &RgbImage, expected: &Tensor) {
     let expected: Vec<u8> = Vec::try_from(expected.permute([1, 2, 0]).contiguous().view([-1])).unwrap();
-    assert_eq!(ours.rgb.len(), expected.len());
-    let off = ours.rgb.iter().zip(&expected).filter(|(ours, expected)| ours.abs_diff(**expected) > 1).count();
+    assert_eq!(ours.as_raw().len(), expected.len());
+    let off = ours.as_raw().iter().zip(&expected).filter(|(ours, expected)| ours.abs_diff(**expected) > 1).count();
     parity.check(&format!("{case}.share_off_by_more_than_one"), off as f64 / expected.len() as f64, 1e-3);
 }
 

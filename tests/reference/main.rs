@@ -13,12 +13,13 @@ use idembed_diffusion::device::Compute;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, Picture, StableDiffusion};
+use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::{mini_model, python};
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identities, Identity};
+use image::RgbImage;
 use tch::Tensor;
 
 /// `export --to embedding` writes what `load_textual_inversion` reads, and the vector means the same there.
@@ -53,7 +54,7 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let theirs = image::open(theirs).unwrap().to_rgb8().into_raw();
-    let far = ours.rgb.iter().zip(&theirs).filter(|(a, b)| a.abs_diff(**b) > 1).count();
+    let far = ours.as_raw().iter().zip(&theirs).filter(|(a, b)| a.abs_diff(**b) > 1).count();
     println!("parity: reference/embedding pixels_off={far} of {}", theirs.len());
     assert!(far * 1000 <= theirs.len(), "{far} of {} values differ by more than one grey level", theirs.len());
 }
@@ -84,7 +85,7 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
     }
 }
 
-fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> Picture {
+fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> RgbImage {
     let prompt = Prompt::parse(prompt, &model.tokenizer).unwrap();
     let request = TextToImage {
         prompt: &condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap(),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::Picture;
+use image::RgbImage;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
@@ -159,18 +159,16 @@ pub fn max_relative(ours: &Tensor, expected: &Tensor) -> f64 {
 }
 
 /// Reads a PNG file.
-pub fn read_picture(path: &Path) -> Picture {
-    let picture = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).to_rgb8();
-    let (width, height) = picture.dimensions();
-    Picture { width, height, rgb: picture.into_raw() }
+pub fn read_picture(path: &Path) -> RgbImage {
+    image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).to_rgb8()
 }
 
 /// The share of pixels in which some channel differs by more than one grey level. Panics if the sizes differ.
-pub fn pixels_off(ours: &Picture, theirs: &Picture) -> f64 {
-    assert_eq!((ours.width, ours.height), (theirs.width, theirs.height));
-    let pixels = ours.rgb.chunks_exact(3).zip(theirs.rgb.chunks_exact(3));
-    let off = pixels.filter(|(a, b)| a.iter().zip(*b).any(|(a, b)| a.abs_diff(*b) > 1)).count();
-    off as f64 / f64::from(ours.width * ours.height)
+pub fn pixels_off(ours: &RgbImage, theirs: &RgbImage) -> f64 {
+    assert_eq!(ours.dimensions(), theirs.dimensions());
+    let pixels = ours.pixels().zip(theirs.pixels());
+    let off = pixels.filter(|(a, b)| a.0.iter().zip(b.0).any(|(a, b)| a.abs_diff(b) > 1)).count();
+    off as f64 / f64::from(ours.width() * ours.height())
 }
 
 /// Prints one line per comparison and remembers those over their limit.

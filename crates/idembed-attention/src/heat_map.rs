@@ -1,10 +1,11 @@
 //! Heat maps: an attention map in colour, alone or over a picture.
 
-use tch::{Device, Kind, Tensor};
+use image::RgbImage;
+use tch::Tensor;
 
 use crate::check;
 use crate::error::{AttentionError, Result};
-use crate::resize::resize_bicubic;
+use crate::resize::to_picture_size;
 
 /// Which map values become the two ends of the colours.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -24,8 +25,8 @@ pub enum Scale {
 /// A coloured map and what its colours mean.
 #[derive(Debug)]
 pub struct HeatMap {
-    /// `[3, height, width]`, u8, red, green and blue.
-    pub picture: Tensor,
+    /// The colours.
+    pub picture: RgbImage,
     /// The map value of the darkest colour.
     pub low: f64,
     /// The map value of the brightest colour.
@@ -45,7 +46,7 @@ impl HeatMap {
         let (low, high) = ends(&map, scale)?;
         let (height, width) = map.size2()?;
         let colours = colours(&map, low, high)?;
-        Ok(HeatMap { picture: planes(&colours, height, width)?, low, high })
+        Ok(HeatMap { picture: painted(&colours, width as u32, height as u32)?, low, high })
     }
 
     /// A map in colour over a picture: `opacity` x colour + (1 - `opacity`) x picture.
@@ -53,29 +54,24 @@ impl HeatMap {
     /// The map is brought to the picture's size (bicubic) first; the scale is that of the enlarged map.
     ///
     /// # Shapes
-    /// - `picture`: `[3, H, W]`, u8
     /// - `map`: `[height, width]`, any size
     ///
     /// # Errors
-    /// A picture or a map of another shape or dtype, NaN or infinity, an opacity outside 0..=1.
-    pub fn over(picture: &Tensor, map: &Tensor, scale: Scale, opacity: f64) -> Result<HeatMap> {
-        let (height, width) = match picture.size()[..] {
-            [3, height, width] if height > 0 && width > 0 && picture.kind() == Kind::Uint8 => (height, width),
-            _ => return Err(check::shape_error("the picture", picture, "[3, H, W] of u8")),
-        };
+    /// A picture without pixels, a map of another shape, NaN or infinity, an opacity outside 0..=1.
+    pub fn over(picture: &RgbImage, map: &Tensor, scale: Scale, opacity: f64) -> Result<HeatMap> {
         if !(0.0..=1.0).contains(&opacity) {
             return Err(AttentionError::Setting(format!("an opacity of {opacity} is not between 0 and 1")));
         }
-        let map = resize_bicubic(&check::map(map)?, height, width)?;
+        let (width, height) = picture.dimensions();
+        let map = to_picture_size(map, i64::from(width), i64::from(height))?;
         let (low, high) = ends(&map, scale)?;
         let mut blended = colours(&map, low, high)?;
-        let pixels = Vec::<u8>::try_from(picture.f_to_device(Device::Cpu)?.f_permute([1, 2, 0])?.f_reshape([-1])?)?;
-        for (colour, below) in blended.iter_mut().zip(pixels.chunks_exact(3)) {
-            for (value, &below) in colour.iter_mut().zip(below) {
+        for (colour, below) in blended.iter_mut().zip(picture.pixels()) {
+            for (value, below) in colour.iter_mut().zip(below.0) {
                 *value = opacity * *value + (1.0 - opacity) * f64::from(below) / 255.0;
             }
         }
-        Ok(HeatMap { picture: planes(&blended, height, width)?, low, high })
+        Ok(HeatMap { picture: painted(&blended, width, height)?, low, high })
     }
 }
 
@@ -115,10 +111,11 @@ fn colours(map: &Tensor, low: f64, high: f64) -> Result<Vec<[f64; 3]>> {
     Ok(values.iter().map(|value| inferno((value - low) / extent)).collect())
 }
 
-/// Colours in reading order as a picture tensor.
-fn planes(colours: &[[f64; 3]], height: i64, width: i64) -> Result<Tensor> {
-    let bytes: Vec<u8> = colours.iter().flatten().map(|value| (value * 255.0).round() as u8).collect();
-    Ok(Tensor::f_from_slice(&bytes)?.f_view([height, width, 3])?.f_permute([2, 0, 1])?.f_contiguous()?)
+/// Colours in reading order as a picture.
+fn painted(colours: &[[f64; 3]], width: u32, height: u32) -> Result<RgbImage> {
+    let bytes = colours.iter().flatten().map(|value| (value * 255.0).round() as u8).collect();
+    let short = || AttentionError::Setting("a map of so many pixels has no picture".to_owned());
+    RgbImage::from_raw(width, height, bytes).ok_or_else(short)
 }
 
 #[cfg(test)]
@@ -129,8 +126,8 @@ mod tests {
         Tensor::from_slice(&[0.0f32, 0.02, 0.04, 0.06, 0.08, 0.1]).reshape([2, 3])
     }
 
-    fn colour_at(picture: &Tensor, row: i64, column: i64) -> [i64; 3] {
-        [0, 1, 2].map(|channel| picture.int64_value(&[channel, row, column]))
+    fn bytes(colour: [f64; 3]) -> image::Rgb<u8> {
+        image::Rgb(colour.map(|value| (value * 255.0).round() as u8))
     }
 
     #[test]
@@ -152,40 +149,34 @@ mod tests {
     #[test]
     fn the_scale_is_told() {
         let per_map = HeatMap::new(&ramp(), Scale::PerMap).unwrap();
-        assert_eq!(per_map.picture.size(), [3, 2, 3]);
+        assert_eq!(per_map.picture.dimensions(), (3, 2));
         assert!(per_map.low == 0.0 && (per_map.high - 0.1).abs() < 1e-8);
-        assert_eq!(colour_at(&per_map.picture, 1, 2), inferno(1.0).map(|value| (value * 255.0).round() as i64));
+        assert_eq!(*per_map.picture.get_pixel(2, 1), bytes(inferno(1.0)));
 
         let fixed = HeatMap::new(&ramp(), Scale::Fixed { low: 0.0, high: 0.2 }).unwrap();
         assert_eq!((fixed.low, fixed.high), (0.0, 0.2));
-        assert_eq!(colour_at(&fixed.picture, 1, 2), inferno(0.5).map(|value| (value * 255.0).round() as i64));
+        assert_eq!(*fixed.picture.get_pixel(2, 1), bytes(inferno(0.5)));
     }
 
     #[test]
     fn a_flat_map_is_dark() {
         let flat = HeatMap::new(&(ramp() * 0.0 + 0.3), Scale::PerMap).unwrap();
-        assert_eq!(colour_at(&flat.picture, 0, 0), inferno(0.0).map(|value| (value * 255.0).round() as i64));
+        assert_eq!(*flat.picture.get_pixel(0, 0), bytes(inferno(0.0)));
     }
 
     #[test]
     fn opacity_blends() {
-        let picture = Tensor::arange(3 * 5 * 9, (Kind::Uint8, Device::Cpu)).reshape([3, 5, 9]);
+        let picture = RgbImage::from_vec(9, 5, (0..3 * 5 * 9).collect()).unwrap();
         assert_eq!(HeatMap::over(&picture, &ramp(), Scale::PerMap, 0.0).unwrap().picture, picture);
-        let map = to_picture(&ramp(), 5, 9);
+        let map = to_picture_size(&ramp(), 9, 5).unwrap();
         let covered = HeatMap::over(&picture, &ramp(), Scale::PerMap, 1.0).unwrap();
         assert_eq!(covered.picture, HeatMap::new(&map, Scale::PerMap).unwrap().picture);
     }
 
-    fn to_picture(map: &Tensor, height: i64, width: i64) -> Tensor {
-        crate::to_picture_size(map, width, height).unwrap()
-    }
-
     #[test]
     fn bad_input_is_refused() {
-        let picture = Tensor::zeros([3, 5, 9], (Kind::Uint8, Device::Cpu));
-        assert!(HeatMap::over(&picture.to_kind(Kind::Float), &ramp(), Scale::PerMap, 0.5).is_err());
-        assert!(HeatMap::over(&picture.narrow(0, 0, 1), &ramp(), Scale::PerMap, 0.5).is_err());
-        assert!(HeatMap::over(&picture.narrow(1, 0, 0), &ramp(), Scale::PerMap, 0.5).is_err());
+        let picture = RgbImage::new(9, 5);
+        assert!(HeatMap::over(&RgbImage::new(9, 0), &ramp(), Scale::PerMap, 0.5).is_err());
         for opacity in [-0.1, 1.1, f64::NAN] {
             assert!(HeatMap::over(&picture, &ramp(), Scale::PerMap, opacity).is_err());
         }

@@ -42,6 +42,7 @@ fn of_studio(error: &StudioError) -> Option<String> {
     Some(match error {
         StudioError::Tokens(error) => return of_tokens(error),
         StudioError::Diffusion(error) => return of_diffusion(error),
+        StudioError::Clip(error) => return error.hint().map(str::to_owned),
         StudioError::Load { source, .. } => return of_diffusion(source),
         StudioError::Photo(error) | StudioError::Mask { source: error, .. } => {
             return error.hint().map(str::to_owned);

@@ -13,7 +13,6 @@ mod jobs;
 mod logging;
 mod output;
 mod photos;
-mod pixels;
 mod progress;
 mod report;
 mod sheet;

@@ -21,5 +21,4 @@ pub mod vae;
 pub use error::{Error, Result};
 /// Where and in which number format to compute: every network is loaded with a [`device::Compute`].
 pub use idembed_weights::device;
-pub use picture::Picture;
 pub use stable_diffusion::StableDiffusion;

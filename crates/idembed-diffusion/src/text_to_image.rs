@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use image::RgbImage;
 use tch::{Kind, Tensor};
 
 use crate::conditioning::Conditioning;
 use crate::hook::AttentionHook;
 use crate::noise::seeded_noise;
-use crate::picture::Picture;
+use crate::picture;
 use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
 use crate::unet::ProjectedContext;
@@ -80,7 +81,7 @@ impl TextToImage<'_> {
         &self,
         model: &StableDiffusion,
         observer: &mut dyn Observer,
-        mut each: impl FnMut(usize, Picture) -> std::result::Result<(), E>,
+        mut each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.check(model)?;
         for (index, seeds) in self.seeds.chunks(self.batch).enumerate() {
@@ -117,7 +118,7 @@ impl TextToImage<'_> {
         observer: &mut dyn Observer,
         first: usize,
         seeds: &[u64],
-    ) -> Result<Vec<Picture>> {
+    ) -> Result<Vec<RgbImage>> {
         let mut scheduler = schedulers::build(self.scheduler, &model.scheduler_config, self.steps)?;
         let timesteps = scheduler.timesteps().to_vec();
         let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
@@ -146,7 +147,7 @@ impl TextToImage<'_> {
             }
         }
         (0..latents.size()[0])
-            .map(|row| Picture::from_tensor(&model.vae.decode(&latents.f_narrow(0, row, 1)?)?.f_squeeze_dim(0)?))
+            .map(|row| picture::from_tensor(&model.vae.decode(&latents.f_narrow(0, row, 1)?)?.f_squeeze_dim(0)?))
             .collect()
     }
 

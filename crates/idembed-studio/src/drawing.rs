@@ -23,7 +23,6 @@ use crate::job::Context;
 use crate::memory::{Forecast, Work};
 use crate::models::Model;
 use crate::picture_file::{self, IdentityRecord, PictureRecord};
-use crate::pixels;
 use crate::size::Size;
 
 /// How to draw; what is not said is as the model likes it.
@@ -370,7 +369,6 @@ fn run(
     let mut follower = Follower { context, begun: 0, of, watching };
     let request = request(model, drawing, &prompt, &negative);
     let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
-        let picture = pixels::to_image(picture)?;
         let size = Size { width: picture.width(), height: picture.height() };
         let record = drawing.record(drawing.seeds[index], size, model, hash.get());
         each(Drawn { picture, record });

@@ -18,6 +18,9 @@ pub type Result<T> = std::result::Result<T, StudioError>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StudioError {
+    /// A tokenizer refused something.
+    #[error(transparent)]
+    Clip(#[from] idembed_clip::Error),
     /// The model refused something.
     #[error(transparent)]
     Diffusion(#[from] idembed_diffusion::Error),

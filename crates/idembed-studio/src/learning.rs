@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::{StableDiffusion, picture};
 use idembed_tokens::report::gradient_ratio;
 use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, Trainer};
 
@@ -59,7 +59,7 @@ impl AsRef<Identity> for Learned {
 /// A wish to stop, numbers that overflow, a checkpoint that cannot be written or does not fit.
 pub(crate) fn learn(model: &StableDiffusion, lesson: &Lesson, context: &Context) -> Result<Learned> {
     let started = Instant::now();
-    let image = pixels::to_tensor(&lesson.subject.picture)?;
+    let image = picture::to_tensor(&lesson.subject.picture)?;
     let mask = lesson.subject.mask.as_ref().map(pixels::to_mask).transpose()?;
     let mut trainer = Trainer::new(model, &image, mask.as_ref(), lesson.config.clone())?;
     if let Some(path) = &lesson.resume {

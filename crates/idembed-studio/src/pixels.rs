@@ -1,27 +1,13 @@
-//! Pictures between the crates: decoded photos, drawn pictures, tensors.
+//! Masks and parts of photos, as learning wants them.
 
 use std::path::Path;
 
-use idembed_diffusion::Picture;
 use idembed_face::{CropRect, Photo, crop_and_resize};
 use image::RgbImage;
 use tch::Tensor;
 
 use crate::error::{Result, StudioError};
 use crate::size::Size;
-
-/// A drawn picture, ready for files and sheets.
-pub(crate) fn to_image(picture: Picture) -> Result<RgbImage> {
-    let Picture { width, height, rgb } = picture;
-    let short = || StudioError::Encode { source: "a drawn picture lacks pixels".into() };
-    RgbImage::from_raw(width, height, rgb).ok_or_else(short)
-}
-
-/// A picture as the networks want it: `[1, 3, height, width]` in -1..1, f32.
-pub(crate) fn to_tensor(image: &RgbImage) -> Result<Tensor> {
-    let picture = Picture { width: image.width(), height: image.height(), rgb: image.as_raw().clone() };
-    Ok(picture.to_tensor()?)
-}
 
 /// A mask from a picture that is white where the face is: `[1, 1, height, width]` in 0..1.
 pub(crate) fn to_mask(image: &RgbImage) -> Result<Tensor> {

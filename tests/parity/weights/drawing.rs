@@ -54,7 +54,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
     };
     change(&mut request);
     request.run(model, &mut (), |_, picture| {
-        assert_eq!(picture.to_tensor()?.kind(), Kind::Float);
+        assert_eq!(idembed_diffusion::picture::to_tensor(&picture)?.kind(), Kind::Float);
         Ok(())
     })
 }

@@ -17,7 +17,7 @@ use tch::Tensor;
 use crate::args::{ComputeArgs, DrawArgs, positive};
 use crate::progress::Progress;
 use crate::sheet::{Cell, Sheet};
-use crate::{jobs, output, pixels, report};
+use crate::{jobs, output, report};
 use numbers::{Numbers, Values, WordReport};
 
 const EXAMPLES: &str = "\
@@ -141,7 +141,6 @@ impl Report {
     /// Writes all files beside each other, their names beginning with `stem`; none of them may be one that was `read`.
     fn write(&self, stem: &Path, prompt: &str, read: &[PathBuf]) -> anyhow::Result<Files> {
         let named = |added: &str| output::with_added(stem, &format!("-{added}"));
-        let planes = pixels::to_planes(&self.picture)?;
         let mut words = Vec::new();
         let mut values = Vec::new();
         let file_names = words::file_names(self.maps.words().iter().map(|word| word.label.as_str()));
@@ -150,8 +149,8 @@ impl Report {
         output::check_inputs_stay(paths.iter().chain([&layers, &stages, &numbers]), read)?;
         for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
-            let picture = HeatMap::over(&planes, &map, Scale::PerMap, OPACITY)?.picture;
-            write(path, &pixels::from_planes(&picture)?, None)?;
+            let picture = HeatMap::over(&self.picture, &map, Scale::PerMap, OPACITY)?.picture;
+            write(path, &picture, None)?;
             words.push(WordReport::of(&self.maps, self.mask.as_ref(), index, path)?);
             values.push(Values::of(&map)?);
         }
@@ -182,7 +181,7 @@ impl Report {
 
     /// A row for each word, a column for each selection; the colours of one row mean the same.
     fn sheet(&self, prompt: &str, columns: &[(String, Selection)], what: &str) -> anyhow::Result<RgbImage> {
-        let planes = pixels::to_planes(&small(&self.picture))?;
+        let small = small(&self.picture);
         let subtitle = format!("Where each word acts, {what}. The colours of a row share one scale.");
         let labels = columns.iter().map(|(label, _)| label.as_str());
         let mut sheet = Sheet::new(prompt, &subtitle).column_labels(labels);
@@ -195,13 +194,13 @@ impl Report {
             }
             let mut cells = Vec::with_capacity(maps.len());
             for (map, (_, selection)) in maps.iter().zip(columns) {
-                let picture = HeatMap::over(&planes, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
+                let picture = HeatMap::over(&small, map, Scale::Fixed { low: 0.0, high }, OPACITY)?.picture;
                 let numbers = Numbers::of(&self.maps, self.mask.as_ref(), index, selection)?;
                 let mut caption = format!("mean {:.3}", numbers.mean);
                 if let Some(leakage) = numbers.leakage() {
                     caption += &format!(", leakage {}", report::percent(leakage));
                 }
-                cells.push(Cell::new(pixels::from_planes(&picture)?, caption));
+                cells.push(Cell::new(picture, caption));
             }
             sheet = sheet.row(&word.label, cells);
         }

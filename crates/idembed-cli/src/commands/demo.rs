@@ -19,7 +19,7 @@ use crate::args::{ComputeArgs, ModelArgs, positive};
 use crate::failure::Hinted;
 use crate::progress::{Progress, duration};
 use crate::sheet::{Cell, Sheet};
-use crate::{jobs, output, photos, pixels, report};
+use crate::{jobs, output, photos, report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -191,7 +191,7 @@ fn draw_scenes(plan: &Plan, studio: &Studio, learned: &Learned, shift: u64) -> a
 /// The picture under the map of its first word.
 fn heat(picture: &RgbImage, maps: &AttentionMaps, selection: &Selection, scale: Scale) -> anyhow::Result<RgbImage> {
     let map = maps.word_map(0, selection)?;
-    pixels::from_planes(&HeatMap::over(&pixels::to_planes(picture)?, &map, scale, OPACITY)?.picture)
+    Ok(HeatMap::over(picture, &map, scale, OPACITY)?.picture)
 }
 
 /// Everything that the sheet and the page tell.

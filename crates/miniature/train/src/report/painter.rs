@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
-use idembed_diffusion::{Picture, StableDiffusion};
 use image::RgbImage;
 
 use crate::{PretrainError, Result};
@@ -44,8 +44,8 @@ impl<'a> Painter<'a> {
             batch: 1,
         };
         let mut drawn = None;
-        let run = request.run(self.model, &mut Stopper(self.stop), |_, Picture { width, height, rgb }| {
-            drawn = RgbImage::from_raw(width, height, rgb);
+        let run = request.run(self.model, &mut Stopper(self.stop), |_, picture| {
+            drawn = Some(picture);
             Ok::<_, idembed_diffusion::Error>(())
         });
         match run {
