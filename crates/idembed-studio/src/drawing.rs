@@ -192,7 +192,8 @@ impl Drawing {
     /// A prompt that names an identity which is not given, or is too long for it; a name given twice; a sampler that does
     /// not fit the model.
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
-        let tokenizer = Tokenizer::from_folder(&model.folder.join("tokenizer"))?;
+        let tokenizer =
+            Tokenizer::from_folder(&model.folder.join("tokenizer")).map_err(idembed_diffusion::Error::from)?;
         let prompt = Prompt::parse(prompt, &tokenizer)?;
         by_name(&identities)?.check(&prompt)?;
         let settings = DrawSettings::new(model, wish);

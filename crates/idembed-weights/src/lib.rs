@@ -1,9 +1,9 @@
 //! The weights of networks and the device to compute with: the ground that every network of the workspace stands on.
 //!
 //! [`Weights`] hands out tensors by their names, checked strictly: from mapped safetensors files, or from [`Parameters`]
-//! that are being trained, which start with what is asked for ([`Init`]). [`json`] reads the configuration beside them,
-//! [`tensor_file`] keeps named tensors with metadata, and [`device`] turns the user's wishes into
-//! what the machine has. This crate never sees a network: it knows names and shapes, not what is computed.
+//! that are being trained and start as the layer says ([`Init`]). [`json`] reads the configuration beside them,
+//! [`tensor_file`] keeps named tensors with metadata, and [`device`] turns the user's wishes into what the machine has.
+//! This crate never sees a network: it knows names and shapes, not what is computed.
 
 mod conv_weight;
 pub mod device;
