@@ -3,12 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{AttentionError, Result};
 
 /// A choice of cross-attention layers, before a network is known.
 ///
 /// Written and read as `all`, as downscale factors `1,2`, or as layer indices `#0,#5`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum LayerChoice {
     /// Every cross-attention layer.
     #[default]
@@ -69,6 +72,20 @@ impl fmt::Display for LayerChoice {
             LayerChoice::Indices(indices) => indices.iter().map(|index| format!("#{index}")).collect(),
         };
         f.write_str(&parts.join(","))
+    }
+}
+
+impl From<LayerChoice> for String {
+    fn from(choice: LayerChoice) -> String {
+        choice.to_string()
+    }
+}
+
+impl TryFrom<String> for LayerChoice {
+    type Error = AttentionError;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

@@ -1,9 +1,8 @@
 //! The settings of the attention loss; each stands for something the paper does not publish.
 
-use std::fmt;
-use std::str::FromStr;
+use idembed_weights::UnknownName;
+use serde::{Deserialize, Serialize};
 
-use crate::error::{AttentionError, Result};
 use crate::layers::LayerChoice;
 
 /// Side of the latents, in pixels, at which [`Reduction::Normalised`] equals [`Reduction::Sum`]: those of a 128 x 128
@@ -11,9 +10,11 @@ use crate::layers::LayerChoice;
 pub const NORMAL_SIDE: i64 = 16;
 
 /// Settings of the attention loss.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct LossOptions {
     /// What the attention maps are pulled to.
+    #[serde(flatten)]
     pub target: Target,
     /// The layers that take part.
     pub layers: LayerChoice,
@@ -23,7 +24,8 @@ pub struct LossOptions {
 }
 
 /// What the attention maps are pulled to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "target", rename_all = "kebab-case")]
 pub enum Target {
     /// The maps that a reference prompt has under the same queries (arXiv 2402.00631).
     Reference {
@@ -44,7 +46,21 @@ impl Default for Target {
 }
 
 /// Distance of two attention values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
 pub enum Norm {
     /// The squared difference.
     #[default]
@@ -56,7 +72,21 @@ pub enum Norm {
 /// How the distances of one layer, `[batch, heads, pixels, tokens]`, become one number.
 ///
 /// Heads, batch and then layers are always averaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
 pub enum Reduction {
     /// Averaged over pixels, summed over tokens, and multiplied with the number of pixels that the layer has for latents of
     /// [`NORMAL_SIDE`] squared: what [`Reduction::Sum`] gives there, and the same at any picture size.
@@ -70,71 +100,17 @@ pub enum Reduction {
     Mean,
 }
 
-impl Norm {
-    const NAMES: [(Self, &'static str); 2] = [(Self::Squared, "squared"), (Self::Absolute, "absolute")];
-}
-
-impl Reduction {
-    const NAMES: [(Self, &'static str); 4] =
-        [(Self::Normalised, "normalised"), (Self::Sum, "sum"), (Self::PixelMean, "pixel-mean"), (Self::Mean, "mean")];
-}
-
-fn name_of<T: PartialEq>(names: &[(T, &'static str)], value: &T) -> &'static str {
-    names.iter().find(|(named, _)| named == value).map_or("", |(_, name)| name)
-}
-
-fn value_of<T: Copy>(names: &[(T, &'static str)], what: &str, text: &str) -> Result<T> {
-    names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value).ok_or_else(|| {
-        let known: Vec<&str> = names.iter().map(|(_, name)| *name).collect();
-        AttentionError::Setting(format!("{what} `{text}`: expected {}", known.join(", ")))
-    })
-}
-
-impl fmt::Display for Norm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(&Self::NAMES, self))
-    }
-}
-
-impl fmt::Display for Reduction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(&Self::NAMES, self))
-    }
-}
-
-impl FromStr for Norm {
-    type Err = AttentionError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        value_of(&Self::NAMES, "norm", text)
-    }
-}
-
-impl FromStr for Reduction {
-    type Err = AttentionError;
-
-    fn from_str(text: &str) -> Result<Self> {
-        value_of(&Self::NAMES, "reduction", text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_go_both_ways() {
-        for (norm, name) in Norm::NAMES {
-            assert_eq!((norm.to_string().as_str(), name.parse::<Norm>().unwrap()), (name, norm));
+        for (reduction, name) in [(Reduction::Normalised, "normalised"), (Reduction::PixelMean, "pixel-mean")] {
+            assert_eq!((reduction.to_string().as_str(), name.parse()), (name, Ok(reduction)));
         }
-        for (reduction, name) in Reduction::NAMES {
-            assert_eq!((reduction.to_string().as_str(), name.parse::<Reduction>().unwrap()), (name, reduction));
-        }
-    }
-
-    #[test]
-    fn a_wrong_name_lists_the_right_ones() {
         let error = "max".parse::<Reduction>().unwrap_err().to_string();
-        assert_eq!(error, "reduction `max`: expected normalised, sum, pixel-mean, mean");
+        assert_eq!(error, "`max` is not one of normalised, sum, pixel-mean, mean");
+        assert_eq!("l2".parse::<Norm>().unwrap_err().to_string(), "`l2` is not one of squared, absolute");
     }
 }

@@ -87,17 +87,20 @@ pub(crate) fn charts(page: Page, learned: &Learned) -> Page {
 }
 
 /// Every setting that decides what was learned; `own` are those of the page's command.
+///
+/// # Errors
+/// Settings that cannot be written.
 pub(crate) fn settings(
     page: Page,
     model: &Model,
     compute: Compute,
     own: impl IntoIterator<Item = (&'static str, String)>,
     lesson: &Lesson,
-) -> Page {
+) -> anyhow::Result<Page> {
     let mut settings = vec![("model".to_owned(), model.name.clone()), ("device".to_owned(), compute.to_string())];
     settings.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    settings.extend(lesson.config.fields().into_iter().map(|(name, value)| (name.replace('-', " "), value)));
-    page.section("Settings").settings(&settings)
+    settings.extend(lesson.config.fields()?.into_iter().map(|(name, value)| (name.replace('-', " "), value)));
+    Ok(page.section("Settings").settings(&settings))
 }
 
 /// Where the time went, in seconds: loading, learning, and what came after it.

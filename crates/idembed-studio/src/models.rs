@@ -12,6 +12,8 @@ use crate::settings::ModelSettings;
 pub const DEFAULT: &str = "mini";
 /// The environment variable that names a folder of models.
 pub const VARIABLE: &str = "IDEMBED_MODELS";
+/// The class word of models that do not name another one.
+const DEFAULT_CLASS: &str = "person";
 /// The name of a folder of models.
 const FOLDER: &str = "models";
 /// The face detector's folder below a folder of models.
@@ -63,14 +65,7 @@ impl Model {
 impl Model {
     /// The settings of a learning run that suit the model.
     pub fn learn_config(&self, name: &str, method: Method) -> LearnConfig {
-        let own = &self.settings.learn;
-        LearnConfig {
-            template: own.template.clone(),
-            steps: own.steps,
-            batch: own.batch,
-            learning_rate: own.lr,
-            ..LearnConfig::new(name, &own.class, method)
-        }
+        LearnConfig::new(name, DEFAULT_CLASS, method).with(&self.settings.learn.wishes)
     }
 }
 

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_tokens::config::DEFAULT_TEMPLATE;
-use idembed_tokens::{LearnConfig, Method};
+use idembed_tokens::{LearnConfig, LearnWishes, Method, TokensError};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::error::{Result, StudioError};
 
@@ -41,44 +41,34 @@ impl Default for ModelSettings {
 
 /// Defaults for learning.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct LearnSettings {
-    /// Training steps.
-    pub steps: usize,
-    /// Samples per step.
-    pub batch: usize,
-    /// Learning rate.
-    pub lr: f64,
-    /// The class word.
-    pub class: String,
-    /// The training prompt.
-    pub template: String,
+    /// What suits the model better than the general settings.
+    pub wishes: LearnWishes,
     /// Prompts for the report, `{}` standing for the identity.
     pub prompts: Vec<String>,
 }
 
 impl Default for LearnSettings {
     fn default() -> LearnSettings {
-        let config = LearnConfig::new("me", "person", Method::default());
-        LearnSettings {
-            steps: config.steps,
-            batch: config.batch,
-            lr: config.learning_rate,
-            class: config.class,
-            template: DEFAULT_TEMPLATE.to_owned(),
-            prompts: [
-                "a photo of {}",
-                "a photo of {} at the beach",
-                "a photo of {} wearing sunglasses",
-                "a sketch of {}",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-        }
+        let prompts =
+            ["a photo of {}", "a photo of {} at the beach", "a photo of {} wearing sunglasses", "a sketch of {}"];
+        LearnSettings { wishes: LearnWishes::default(), prompts: prompts.map(str::to_owned).to_vec() }
     }
 }
 
-/// What `idembed demo` shows.
+impl TryFrom<Map<String, Value>> for LearnSettings {
+    type Error = serde_json::Error;
+
+    /// The wishes and the prompts stand beside each other; no other key may.
+    fn try_from(mut keys: Map<String, Value>) -> std::result::Result<Self, serde_json::Error> {
+        let prompts = keys.remove("prompts").map(serde_json::from_value).transpose()?;
+        let wishes = serde_json::from_value(Value::Object(keys))?;
+        Ok(LearnSettings { wishes, prompts: prompts.unwrap_or_else(|| LearnSettings::default().prompts) })
+    }
+}
+
+/// What a demonstration shows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoSettings {
@@ -124,12 +114,12 @@ impl ModelSettings {
 
     fn check(&self) -> std::result::Result<(), SettingsError> {
         let scenes = self.demo.iter().flat_map(|demo| &demo.scenes).map(|scene| &scene.prompt);
-        let mut prompts = self.learn.prompts.iter().chain(scenes).chain([&self.learn.template]);
+        let mut prompts = self.learn.prompts.iter().chain(scenes);
+        LearnConfig::new("me", "person", Method::default()).with(&self.learn.wishes).check()?;
         let checks = [
             (self.guidance.is_finite() && self.guidance >= 0.0, "guidance must be 0 or more"),
             (self.steps >= 1 && self.batch >= 1, "steps and batch must be 1 or more"),
-            (self.learn.steps >= 1 && self.learn.batch >= 1, "learn.steps and learn.batch must be 1 or more"),
-            (prompts.all(|prompt| prompt.matches("{}").count() == 1), "each prompt and the template must have one {}"),
+            (prompts.all(|prompt| prompt.matches("{}").count() == 1), "each prompt must have one {}"),
         ];
         match checks.into_iter().find(|(right, _)| !right) {
             Some((_, what)) => Err(SettingsError::Value(what)),
@@ -147,6 +137,9 @@ pub enum SettingsError {
     /// It is no JSON, or has keys or values that are not known.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// A setting for learning is out of its range.
+    #[error(transparent)]
+    Learn(#[from] TokensError),
     /// A value is out of its range.
     #[error("{0}")]
     Value(&'static str),
@@ -167,7 +160,7 @@ mod tests {
     fn what_the_file_lacks_is_general() {
         let settings = read(r#"{"guidance": 4, "scheduler": "ddim", "learn": {"steps": 7}}"#).unwrap();
         assert_eq!((settings.guidance, settings.steps, settings.scheduler), (4.0, 30, SchedulerKind::Ddim));
-        assert_eq!((settings.learn.steps, settings.learn.template.as_str()), (7, DEFAULT_TEMPLATE));
+        assert_eq!((settings.learn.wishes.steps, settings.learn.wishes.template), (Some(7), None));
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ModelSettings::of_folder(folder.path()).unwrap(), ModelSettings::default());
         ModelSettings::default().check().unwrap();
@@ -179,7 +172,9 @@ mod tests {
             (r#"{"guidence": 4}"#, "guidence"),
             (r#"{"steps": 0}"#, "1 or more"),
             (r#"{"scheduler": "plms"}"#, "plms"),
-            (r#"{"learn": {"template": "a photo"}}"#, "must have one {}"),
+            (r#"{"learn": {"template": "a photo"}}"#, "one {}"),
+            (r#"{"learn": {"stepz": 3}}"#, "stepz"),
+            (r#"{"learn": {"prompts": ["a photo"]}}"#, "must have one {}"),
             ("{", "EOF"),
         ];
         for (text, expected) in cases {

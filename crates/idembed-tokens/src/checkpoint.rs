@@ -67,7 +67,8 @@ impl Trainer<'_> {
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
         file.metadata.insert("step".to_owned(), self.step.to_string());
         file.metadata.insert(LOSS_SCALE.to_owned(), self.loss_scale.to_string());
-        file.metadata.extend(self.run_fields().into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
+        file.metadata
+            .extend(self.run_fields()?.into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
         Ok(file.write(path)?)
     }
 
@@ -77,10 +78,10 @@ impl Trainer<'_> {
     /// Not a checkpoint, or one of other settings, another model or another picture; nothing has changed then.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let (file, info) = read(path)?;
-        for (name, expected) in self.run_fields() {
-            let got = info.run.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
+        for (name, expected) in self.run_fields()? {
+            let got = info.run.get(&name).cloned().unwrap_or_else(|| "nothing".to_owned());
             if got != expected {
-                return Err(TokensError::OtherRun { what: name.to_owned(), got, expected });
+                return Err(TokensError::OtherRun { what: name, got, expected });
             }
         }
         let file_error = |source| TokensError::File { path: path.to_path_buf(), what: WHAT, source };

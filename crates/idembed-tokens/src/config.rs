@@ -1,7 +1,9 @@
 //! The settings of one learning run.
 
-use idembed_attention::Target;
+use idembed_attention::LossOptions;
 use idembed_optimizer::{AdamWConfig, Decay, LearningRate};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::method::{Learns, Method};
 use crate::module::ModuleConfig;
@@ -13,7 +15,8 @@ use crate::{Result, TokensError};
 pub const DEFAULT_TEMPLATE: &str = "a photo of the face of {}";
 
 /// Everything that decides what is learned from a picture, apart from the model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct LearnConfig {
     /// The identity's name.
     pub name: String,
@@ -29,12 +32,14 @@ pub struct LearnConfig {
     /// The training prompt, with one `{}`.
     pub template: String,
     /// The losses and their weights.
+    #[serde(flatten)]
     pub objective: ObjectiveOptions,
     /// Training steps.
     pub steps: usize,
     /// Samples (timestep and noise) per step.
     pub batch: usize,
     /// Learning rate, relative to the size of the start word's embedding (see [`crate::module`]).
+    #[serde(rename = "lr")]
     pub learning_rate: f64,
     /// Steps until the full learning rate.
     pub warm_up: usize,
@@ -52,6 +57,7 @@ pub struct LearnConfig {
     pub module: ModuleConfig,
     /// Every how many steps the two gradient norms and the leakage are measured: each measurement costs one more
     /// backward pass through the attention loss. 0 for never. Has no influence on what is learned.
+    #[serde(skip)]
     pub log_every: usize,
 }
 
@@ -154,41 +160,90 @@ impl LearnConfig {
         }
     }
 
-    /// Every setting that influences the result, as name and value; numbers are written so that no digit is lost.
-    pub fn fields(&self) -> Vec<(&'static str, String)> {
-        let mut fields = vec![
-            ("name", self.name.clone()),
-            ("class", self.class.clone()),
-            ("method", self.method.to_string()),
-            ("stages", self.stages.to_string()),
-            ("template", self.template.clone()),
-            ("lambda", self.lambda().to_string()),
-            ("masked-noise", self.objective.masked_noise.to_string()),
-            ("steps", self.steps.to_string()),
-            ("batch", self.batch.to_string()),
-            ("lr", self.learning_rate.to_string()),
-            ("warm-up", self.warm_up.to_string()),
-            ("decay", self.decay.to_string()),
-            ("weight-decay", self.weight_decay.to_string()),
-            ("clip-norm", self.clip_norm.to_string()),
-            ("seed", self.seed.to_string()),
-            ("mirror", self.mirror.to_string()),
-            ("module-heads", self.module.heads.to_string()),
-            ("module-expansion", self.module.expansion.to_string()),
-        ];
-        if let Some(AttentionOptions { loss, .. }) = &self.objective.attention {
-            match loss.target {
-                Target::Reference { norm, reduction } => fields.extend([
-                    ("attention-target", "reference".to_owned()),
-                    ("attention-norm", norm.to_string()),
-                    ("attention-reduction", reduction.to_string()),
-                ]),
-                Target::Mask => fields.push(("attention-target", "mask".to_owned())),
+    /// Every setting that influences the result, as name and value: [`LearnConfig`] as JSON, its levels joined by `-`.
+    ///
+    /// Numbers are written so that no digit is lost.
+    pub fn fields(&self) -> Result<Vec<(String, String)>> {
+        let value = serde_json::to_value(self)
+            .map_err(|error| setting("settings", &error.to_string(), "settings that can be written as JSON"))?;
+        let mut fields = Vec::new();
+        flatten("", &value, &mut fields);
+        Ok(fields)
+    }
+}
+
+/// Adds the leaves of a JSON value under the names of their levels.
+fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}-{key}") };
+                flatten(&name, value, fields);
             }
-            fields.push(("attention-layers", loss.layers.to_string()));
-            fields.push(("detach-query", loss.detach_query.to_string()));
         }
-        fields
+        Value::String(text) => fields.push((name.to_owned(), text.clone())),
+        Value::Null => fields.push((name.to_owned(), "none".to_owned())),
+        other => fields.push((name.to_owned(), other.to_string())),
+    }
+}
+
+/// Settings that a model, a file or a user wishes: what is `None` is as it was.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct LearnWishes {
+    /// The class word.
+    pub class: Option<String>,
+    /// The training prompt, with one `{}`.
+    pub template: Option<String>,
+    /// Number of stages.
+    pub stages: Option<usize>,
+    /// Training steps.
+    pub steps: Option<usize>,
+    /// Samples per step.
+    pub batch: Option<usize>,
+    /// Learning rate.
+    pub lr: Option<f64>,
+    /// Decides every random draw.
+    pub seed: Option<u64>,
+    /// Shows the picture mirrored half of the time.
+    pub mirror: Option<bool>,
+    /// Counts the noise loss only inside the mask.
+    pub masked_noise: Option<bool>,
+    /// Weight of the attention loss; 0 for none.
+    pub lambda: Option<f64>,
+    /// Form of the attention loss.
+    pub attention: Option<LossOptions>,
+}
+
+impl LearnConfig {
+    /// These settings with what is wished in their place. Wishes later in a chain win.
+    #[must_use]
+    pub fn with(mut self, wishes: &LearnWishes) -> Self {
+        fn set<T: Clone>(value: &mut T, wish: &Option<T>) {
+            if let Some(wish) = wish {
+                value.clone_from(wish);
+            }
+        }
+        set(&mut self.class, &wishes.class);
+        set(&mut self.template, &wishes.template);
+        set(&mut self.stages, &wishes.stages);
+        set(&mut self.steps, &wishes.steps);
+        set(&mut self.batch, &wishes.batch);
+        set(&mut self.learning_rate, &wishes.lr);
+        set(&mut self.seed, &wishes.seed);
+        set(&mut self.mirror, &wishes.mirror);
+        set(&mut self.objective.masked_noise, &wishes.masked_noise);
+        if let Some(lambda) = wishes.lambda {
+            let loss = self.objective.attention.take().map(|attention| attention.loss);
+            self.objective.attention = AttentionOptions::weighted(lambda);
+            if let (Some(attention), Some(loss)) = (&mut self.objective.attention, loss) {
+                attention.loss = loss;
+            }
+        }
+        if let (Some(attention), Some(loss)) = (&mut self.objective.attention, &wishes.attention) {
+            attention.loss = loss.clone();
+        }
+        self
     }
 }
 
@@ -199,11 +254,14 @@ fn setting(what: &'static str, got: &str, expected: &str) -> TokensError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use idembed_attention::{LayerChoice, Target};
+    use strum::IntoEnumIterator;
+
     use super::*;
 
     #[test]
     fn defaults_pass() {
-        for method in Method::ALL {
+        for method in Method::iter() {
             LearnConfig::new("me", "person", method).check().unwrap();
         }
     }
@@ -222,5 +280,38 @@ mod tests {
         assert!(refused(|config| config.template = "{} and {}".to_owned()).contains("one {}"));
         assert!(refused(|config| config.name = "a b".to_owned()).contains("letters"));
         assert!(refused(|config| config.method = Method::TextualInversion).contains("1 for this method"));
+    }
+
+    #[test]
+    fn settings_go_through_json_and_are_listed() {
+        let mut config = LearnConfig { seed: u64::MAX, log_every: 0, ..LearnConfig::new("me", "person", Method::Sefi) };
+        if let Some(attention) = &mut config.objective.attention {
+            (attention.lambda, attention.loss.layers) = (0.1 + 0.2, LayerChoice::Indices(vec![0, 5]));
+        }
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<LearnConfig>(&text).unwrap(), config);
+        let fields = config.fields().unwrap();
+        let field = |name: &str| fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        assert_eq!(field("attention-lambda"), Some("0.30000000000000004"));
+        assert_eq!((field("attention-target"), field("attention-layers")), (Some("reference"), Some("#0,#5")));
+        assert_eq!((field("seed"), field("lr")), (Some("18446744073709551615"), Some("0.05")));
+        config.objective.attention = None;
+        assert!(config.fields().unwrap().contains(&("attention".to_owned(), "none".to_owned())));
+    }
+
+    #[test]
+    fn later_wishes_win() {
+        let masked = LossOptions { target: Target::Mask, ..LossOptions::default() };
+        let model = LearnWishes { steps: Some(7), lr: Some(0.5), ..LearnWishes::default() };
+        let user = LearnWishes { steps: Some(9), attention: Some(masked.clone()), ..LearnWishes::default() };
+        let config = LearnConfig::new("me", "person", Method::Sefi).with(&model).with(&user);
+        assert_eq!((config.steps, config.learning_rate, config.lambda()), (9, 0.5, 0.003));
+        assert_eq!(config.objective.attention.as_ref().unwrap().loss, masked);
+        let lambda = |lambda| LearnWishes { lambda: Some(lambda), ..LearnWishes::default() };
+        assert_eq!(config.clone().with(&lambda(0.0)).objective.attention, None);
+        let heavier = config.with(&lambda(0.1)).objective.attention.unwrap();
+        assert_eq!((heavier.lambda, heavier.loss), (0.1, masked));
+        let vector = LearnConfig::new("me", "person", Method::TextualInversion);
+        assert_eq!((vector.lambda(), vector.with(&lambda(0.2)).lambda()), (0.0, 0.2));
     }
 }

@@ -22,7 +22,7 @@ pub mod prompt_syntax;
 pub mod report;
 pub mod trainer;
 
-pub use config::LearnConfig;
+pub use config::{LearnConfig, LearnWishes};
 pub use error::{Result, TokensError};
 pub use identities::Identities;
 pub use identity::Identity;

@@ -1,13 +1,28 @@
 //! The methods and the few lines in which they differ.
 
-use std::fmt;
-use std::str::FromStr;
+use idembed_weights::UnknownName;
+use serde::{Deserialize, Serialize};
 
 /// The weight of the attention loss with which the paper's method works best.
 pub const DEFAULT_LAMBDA: f64 = 0.003;
 
 /// How an identity is learned. Everything that [`MethodSpec`] does not name is the same for all methods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
 pub enum Method {
     /// Stage tokens with K and V halves and the face-wise attention loss (arXiv 2402.00631).
     #[default]
@@ -39,9 +54,6 @@ pub enum Learns {
 }
 
 impl Method {
-    /// All methods, the default first.
-    pub const ALL: [Method; 2] = [Method::Sefi, Method::TextualInversion];
-
     /// The method's declaration.
     pub fn spec(self) -> MethodSpec {
         match self {
@@ -49,43 +61,23 @@ impl Method {
             Method::TextualInversion => MethodSpec { learns: Learns::Vector, lambda: 0.0 },
         }
     }
-
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::Sefi => "sefi",
-            Method::TextualInversion => "textual-inversion",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Method {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Method::ALL.into_iter().find(|method| method.name() == text).ok_or_else(|| {
-            let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
-            format!("`{text}` is not one of {}", names.join(", "))
-        })
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use strum::IntoEnumIterator;
+
     use super::*;
 
     #[test]
     fn names_are_read_back() {
-        for method in Method::ALL {
+        for method in Method::iter() {
             assert_eq!(method.to_string().parse::<Method>().unwrap(), method);
         }
-        assert_eq!("dreambooth".parse::<Method>().unwrap_err(), "`dreambooth` is not one of sefi, textual-inversion");
+        assert_eq!(
+            "dreambooth".parse::<Method>().unwrap_err().to_string(),
+            "`dreambooth` is not one of sefi, textual-inversion"
+        );
     }
 }

@@ -18,7 +18,7 @@ use crate::{Result, TokensError};
 const LAYER_NORM_EPS: f64 = 1e-5;
 
 /// The module's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ModuleConfig {
     /// Heads of the self-attention; must divide the hidden size.
     pub heads: i64,

@@ -7,13 +7,15 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::unet::UNetInput;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::method::Method;
 use crate::{Result, TokensError};
 
 /// The losses and their weights.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ObjectiveOptions {
     /// The attention loss, if there is one.
     pub attention: Option<AttentionOptions>,
@@ -22,11 +24,13 @@ pub struct ObjectiveOptions {
 }
 
 /// The attention loss in an objective.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct AttentionOptions {
     /// Its weight, above 0.
     pub lambda: f64,
     /// Its form.
+    #[serde(flatten)]
     pub loss: LossOptions,
 }
 

@@ -121,14 +121,17 @@ impl<'a> Trainer<'a> {
     }
 
     /// What a checkpoint must agree with: settings, model, picture, and where it is computed.
-    pub fn run_fields(&self) -> Vec<(&'static str, String)> {
-        let mut fields = self.config.fields();
-        fields.push(("text encoder", self.text_encoder_sha256.clone()));
-        fields.push(("U-Net", self.unet_sha256.clone()));
-        fields.push(("prediction type", self.model.noise_schedule.prediction_type.to_string()));
-        fields.push(("picture", self.picture.sha256().to_owned()));
-        fields.push(("device and dtype", self.model.compute.to_string()));
-        fields
+    pub fn run_fields(&self) -> Result<Vec<(String, String)>> {
+        let mut fields = self.config.fields()?;
+        let facts = [
+            ("text encoder", self.text_encoder_sha256.clone()),
+            ("U-Net", self.unet_sha256.clone()),
+            ("prediction type", self.model.noise_schedule.prediction_type.to_string()),
+            ("picture", self.picture.sha256().to_owned()),
+            ("device and dtype", self.model.compute.to_string()),
+        ];
+        fields.extend(facts.map(|(name, value)| (name.to_owned(), value)));
+        Ok(fields)
     }
 
     /// Does one step.

@@ -17,6 +17,7 @@ use idembed_tokens::export::Embedding;
 use idembed_tokens::objective::AttentionOptions;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identities, Identity, LearnConfig, LearnControl, Method, TokensError, Trainer, learn};
+use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
 
 fn mini_folder() -> PathBuf {
@@ -52,7 +53,7 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
     let model = mini();
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("me.ckpt");
-    for method in Method::ALL {
+    for method in Method::iter() {
         let config = config(method, 7);
         let mut whole = Trainer::new(&model, &picture(1), Some(&mask()), config.clone()).unwrap();
         while !whole.is_done() {
@@ -291,7 +292,7 @@ fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
 #[test]
 fn learning_lowers_the_noise_loss() {
     let model = mini();
-    for method in Method::ALL {
+    for method in Method::iter() {
         let config = LearnConfig { batch: 4, mirror: false, log_every: 0, ..config(method, 40) };
         let mut trainer = Trainer::new(&model, &picture(1), None, config).unwrap();
         let before = noise_loss_of(&model, &trainer);

@@ -267,7 +267,7 @@ impl Story<'_> {
         page = report::charts(page, learned);
         let ModelSettings { steps, scheduler, guidance, .. } = &plan.model.settings;
         let own = [("sampler", format!("{steps} steps of {scheduler}")), ("guidance", guidance.to_string())];
-        Ok(report::settings(page, &plan.model, compute, own, lesson))
+        report::settings(page, &plan.model, compute, own, lesson)
     }
 
     /// What to try next.

@@ -253,7 +253,7 @@ fn page(
         page = page.section("Drawn with it").text("The same seed in each row.").compared(&columns, pictures);
     }
     page = report::charts(page, learned);
-    page = report::settings(page, &plan.model, compute, [("part of the photo", plan.subject.part())], lesson);
+    page = report::settings(page, &plan.model, compute, [("part of the photo", plan.subject.part())], lesson)?;
     page = report::timings(page, load_seconds, learned, &[]);
     let file = plan.out.file_name().unwrap_or_default().display();
     Ok(report::commands(page, &format!("idembed generate \"a photo of <{name}>\" --identity {name}={file}")))

@@ -2,8 +2,7 @@
 
 use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
 use idembed_studio::Model;
-use idembed_tokens::objective::AttentionOptions;
-use idembed_tokens::{LearnConfig, Method};
+use idembed_tokens::{LearnConfig, LearnWishes, Method};
 
 use super::subject::SubjectArgs;
 use crate::args::{above_zero, not_negative, positive};
@@ -75,18 +74,7 @@ impl MethodArgs {
     /// # Errors
     /// A mask is needed and there will be none.
     pub(super) fn config(&self, name: &str, subject: &SubjectArgs, model: &Model) -> anyhow::Result<LearnConfig> {
-        let mut config = model.learn_config(name, self.method);
-        config.class = self.class.clone().unwrap_or(config.class);
-        config.template = self.template.clone().unwrap_or(config.template);
-        config.steps = self.steps.unwrap_or(config.steps);
-        config.batch = self.batch.unwrap_or(config.batch);
-        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
-        config.seed = self.seed;
-        config.mirror = subject.mirror;
-        config.stages = self.stages.unwrap_or(config.stages);
-        config.objective.masked_noise = self.masked_noise;
-        config.objective.attention = self.attention(config.lambda());
-
+        let config = model.learn_config(name, self.method).with(&self.wishes(subject));
         if config.objective.needs_mask() && !subject.has_mask() {
             let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
             return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));
@@ -94,19 +82,29 @@ impl MethodArgs {
         Ok(config)
     }
 
-    /// The attention loss, if there is to be one; `lambda` is its weight where no flag says another.
-    fn attention(&self, lambda: f64) -> Option<AttentionOptions> {
-        let attention = AttentionOptions::weighted(self.lambda.unwrap_or(lambda))?;
+    /// What the flags say.
+    fn wishes(&self, subject: &SubjectArgs) -> LearnWishes {
         let target = match self.attention_target.unwrap_or(TargetName::Reference) {
-            TargetName::Reference => Target::Reference {
+            TargetName::Reference | TargetName::None => Target::Reference {
                 norm: self.attention_norm.unwrap_or_default(),
                 reduction: self.attention_reduction.unwrap_or_default(),
             },
             TargetName::Mask => Target::Mask,
-            TargetName::None => return None,
         };
         let layers = self.attention_layers.clone().unwrap_or_default();
-        Some(AttentionOptions { loss: LossOptions { target, layers, detach_query: self.detach_query }, ..attention })
+        LearnWishes {
+            class: self.class.clone(),
+            template: self.template.clone(),
+            stages: self.stages,
+            steps: self.steps,
+            batch: self.batch,
+            lr: self.lr,
+            seed: Some(self.seed),
+            mirror: Some(subject.mirror),
+            masked_noise: Some(self.masked_noise),
+            lambda: if self.attention_target == Some(TargetName::None) { Some(0.0) } else { self.lambda },
+            attention: Some(LossOptions { target, layers, detach_query: self.detach_query }),
+        }
     }
 
     /// The flags that were given and change nothing in this run, each with the reason.
