@@ -1,7 +1,7 @@
 //! Steps, learning rates and averages of parameters against PyTorch and diffusers (`fixtures/optimizer/generate.py`).
 
 use idembed_integration_tests::{Fixture, Parity};
-use idembed_optimizer::{AdamW, AdamWConfig, Average, Decay, LearningRate, clip_by_global_norm};
+use idembed_optimizer::{AdamW, AdamWConfig, Decay, Ema, LearningRate, clip_by_global_norm};
 use idembed_weights::channels_last;
 use serde_json::Value;
 use tch::Tensor;
@@ -41,7 +41,7 @@ fn optimizer_schedule_and_average() {
         weight_decay: number(case, "weight_decay"),
     };
     let mut optimizer = AdamW::new(config, &leaves).unwrap();
-    let average = Average { decay: number(case, "average") };
+    let average = Ema { decay: number(case, "average") };
     let warm_up = case["warm_up"].as_u64().unwrap() as usize;
     let rate = LearningRate { base: number(case, "base_rate"), warm_up, steps, decay: Decay::Cosine };
     let (rates, decays, norms) = (numbers(case, "rates"), numbers(case, "decays"), numbers(case, "norms"));

@@ -139,7 +139,7 @@ fn compare(folder: &Path, python: &OsStr) -> Result<()> {
 pub(crate) fn figures<T: AsRef<OsStr>>(
     skipped: &[&str],
     environment: impl IntoIterator<Item = (&'static str, T)>,
-) -> Result<(Vec<Figure>, bool)> {
+) -> Result<(Vec<Comparison>, bool)> {
     let mut cargo = workspace::cargo();
     // The whole workspace, as in `cargo test --workspace`: another selection would compile many dependencies again.
     cargo.args(["test", "--workspace", "--test", "parity", "--", "--nocapture"]);
@@ -149,7 +149,7 @@ pub(crate) fn figures<T: AsRef<OsStr>>(
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
             let line = line.context("cannot read what the tests print")?;
-            match Figure::parse(&line) {
+            match Comparison::parse(&line) {
                 Some(figure) => figures.push(figure),
                 None => println!("{line}"),
             }
@@ -162,13 +162,13 @@ pub(crate) fn figures<T: AsRef<OsStr>>(
 
 /// One comparison: `parity: <name> <metric>=<value> limit=<limit>`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Figure {
+pub(crate) struct Comparison {
     name: String,
     value: String,
     limit: String,
 }
 
-impl Figure {
+impl Comparison {
     /// The figure in a line that a test printed; the test runner may have written before it on the same line.
     fn parse(line: &str) -> Option<Self> {
         let (_, rest) = line.split_once("parity: ")?;
@@ -184,8 +184,8 @@ impl Figure {
     }
 }
 
-fn table(figures: &[Figure]) -> String {
-    let width = |of: fn(&Figure) -> usize| figures.iter().map(of).fold("compared".len(), usize::max);
+fn table(figures: &[Comparison]) -> String {
+    let width = |of: fn(&Comparison) -> usize| figures.iter().map(of).fold("compared".len(), usize::max);
     let (name, value) = (width(|figure| figure.name.len()), width(|figure| figure.value.len()));
     let mut text = format!("\n{:name$}  {:value$}  limit\n", "compared", "figure");
     for figure in figures {
@@ -195,7 +195,7 @@ fn table(figures: &[Figure]) -> String {
 }
 
 /// How many comparisons there were, and which came nearest to its limit.
-pub(crate) fn summary(figures: &[Figure]) -> String {
+pub(crate) fn summary(figures: &[Comparison]) -> String {
     let mut text = format!("{} comparisons", figures.len());
     let nearest =
         figures.iter().filter_map(|figure| Some((figure.share_of_limit()?, figure))).max_by(|a, b| a.0.total_cmp(&b.0));
@@ -211,19 +211,19 @@ mod tests {
 
     #[test]
     fn figures_are_found_in_what_tests_print() {
-        let figure = Figure::parse("test unet ... parity: unet/sd1/mid max_rel=3.125e-7 limit=1e-4").unwrap();
+        let figure = Comparison::parse("test unet ... parity: unet/sd1/mid max_rel=3.125e-7 limit=1e-4").unwrap();
         let expected = ["unet/sd1/mid", "max_rel=3.125e-7", "1e-4"].map(str::to_owned);
         assert_eq!([figure.name, figure.value, figure.limit], expected);
-        let figure = Figure::parse("parity: picture/a equal=0.9999 largest=2 limit=0.999").unwrap();
+        let figure = Comparison::parse("parity: picture/a equal=0.9999 largest=2 limit=0.999").unwrap();
         assert_eq!((figure.value.as_str(), figure.limit.as_str()), ("equal=0.9999 largest=2", "0.999"));
-        assert_eq!(Figure::parse("test unet ... ok"), None);
-        assert_eq!(Figure::parse("parity: nothing"), None);
+        assert_eq!(Comparison::parse("test unet ... ok"), None);
+        assert_eq!(Comparison::parse("parity: nothing"), None);
     }
 
     #[test]
     fn the_table_is_aligned() {
         let figures = ["parity: a max_rel=1e-7 limit=1e-4", "parity: longer x=1 limit=2"]
-            .map(|line| Figure::parse(line).unwrap());
+            .map(|line| Comparison::parse(line).unwrap());
         let expected = "\ncompared  figure        limit\na         max_rel=1e-7  1e-4\nlonger    x=1           2\n\
             2 comparisons, nearest to its limit (0.1 %): a max_rel=1e-7\n";
         assert_eq!(table(&figures), expected);

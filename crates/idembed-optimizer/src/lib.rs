@@ -4,11 +4,11 @@
 //! gradients reach it as lists of tensors.
 
 mod adamw;
-mod average;
 mod clip;
+mod ema;
 mod learning_rate;
 
 pub use adamw::{AdamW, AdamWConfig, Moments};
-pub use average::Average;
 pub use clip::{clip_by_global_norm, global_norm};
+pub use ema::Ema;
 pub use learning_rate::{Decay, LearningRate};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// A mean with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Figure {
+pub(crate) struct Estimate {
     /// Of all values.
     pub(crate) mean: f64,
     /// 2.5 % of the resampled means are below.
@@ -15,7 +15,7 @@ pub(crate) struct Figure {
     pub(crate) n: usize,
 }
 
-impl Figure {
+impl Estimate {
     /// The mean of `values` and the percentiles of the means of `resamples` samples of the same size, drawn from them
     /// with replacement; none if there is nothing to draw from or no sample to draw.
     ///
@@ -88,7 +88,7 @@ mod tests {
     fn mean_and_interval_are_those_of_numpy_on_the_same_draws() {
         for case in cases() {
             let resamples = u32::try_from(case["resamples"].as_u64().unwrap()).unwrap();
-            let figure = Figure::of(&values(&case), resamples, case["seed"].as_u64().unwrap()).unwrap();
+            let figure = Estimate::of(&values(&case), resamples, case["seed"].as_u64().unwrap()).unwrap();
             let numpy = &case["numpy"];
             let agrees = close(figure.mean, &numpy["mean"], 1e-12)
                 && close(figure.low, &numpy["low"], 1e-12)
@@ -103,7 +103,7 @@ mod tests {
         for case in cases().iter().filter(|case| case["scipy"].is_object()) {
             let scipy = &case["scipy"];
             for seed in 0..3 {
-                let figure = Figure::of(&values(case), 20_000, seed).unwrap();
+                let figure = Estimate::of(&values(case), 20_000, seed).unwrap();
                 // The end of an interval from 20,000 draws scatters by 0.019 standard errors of the mean.
                 let limit = 0.08 * scipy["standard_error"].as_f64().unwrap();
                 let agrees = close(figure.low, &scipy["low"], limit) && close(figure.high, &scipy["high"], limit);
@@ -125,14 +125,14 @@ mod tests {
     #[test]
     fn seeds_repeat_and_differ() {
         let values: Vec<f64> = (0..40).map(|index| f64::from(index * index % 17)).collect();
-        assert_eq!(Figure::of(&values, 500, 3), Figure::of(&values, 500, 3));
-        assert_ne!(Figure::of(&values, 500, 3), Figure::of(&values, 500, 4));
+        assert_eq!(Estimate::of(&values, 500, 3), Estimate::of(&values, 500, 3));
+        assert_ne!(Estimate::of(&values, 500, 3), Estimate::of(&values, 500, 4));
     }
 
     #[test]
     fn nothing_has_no_mean() {
-        assert_eq!(Figure::of(&[], 100, 0), None);
-        assert_eq!(Figure::of(&[1.0], 0, 0), None);
-        assert_eq!(Figure::of(&[0.5], 1, 0), Some(Figure { mean: 0.5, low: 0.5, high: 0.5, n: 1 }));
+        assert_eq!(Estimate::of(&[], 100, 0), None);
+        assert_eq!(Estimate::of(&[1.0], 0, 0), None);
+        assert_eq!(Estimate::of(&[0.5], 1, 0), Some(Estimate { mean: 0.5, low: 0.5, high: 0.5, n: 1 }));
     }
 }

@@ -76,7 +76,8 @@ fn face_state(outcome: &Outcome) -> String {
 }
 
 fn facts(summary: &Summary) -> [(&'static str, String); 4] {
-    let interval = |figure: &bootstrap::Figure| format!("{:.3} ({:.3} to {:.3})", figure.mean, figure.low, figure.high);
+    let interval =
+        |estimate: &bootstrap::Estimate| format!("{:.3} ({:.3} to {:.3})", estimate.mean, estimate.low, estimate.high);
     [
         ("similarity (id)", interval(&summary.id)),
         ("face found (detect)", interval(&summary.detect)),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Serialize, Serializer};
 
-use super::bootstrap::Figure;
+use super::bootstrap::Estimate;
 use super::compare::{Comparison, Outcome, Picture, Recogniser, ranked};
 
 /// How many of the most and of the least similar pictures are named.
@@ -56,9 +56,9 @@ fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     /// Similarity to the photo; a missing face counts 0.
-    pub(crate) id: Figure,
+    pub(crate) id: Estimate,
     /// Share of pictures in which a face is found.
-    pub(crate) detect: Figure,
+    pub(crate) detect: Estimate,
     /// The network that compared.
     #[serde(flatten)]
     pub(crate) recogniser: Recogniser,
@@ -82,7 +82,7 @@ impl Summary {
         let ids: Vec<f64> = compared.pictures.iter().filter_map(|picture| picture.outcome.id()).collect();
         let detected: Vec<f64> = compared.pictures.iter().filter_map(|picture| picture.outcome.detected()).collect();
         let figure = |values: &[f64]| {
-            Figure::of(values, settings.resamples, settings.seed).with_context(|| {
+            Estimate::of(values, settings.resamples, settings.seed).with_context(|| {
                 let first = unreadable(&compared.pictures).next().map_or("", |(_, why)| why);
                 format!("no picture could be read; the first: {first}")
             })
@@ -130,7 +130,7 @@ impl Display for Table<'_> {
         writeln!(out, "this network because {}", recogniser.because)?;
         writeln!(out, "          mean     low    high      n")?;
         for (name, figure) in [("id", id), ("detect", detect)] {
-            let Figure { mean, low, high, n } = figure;
+            let Estimate { mean, low, high, n } = figure;
             writeln!(out, "{name:6}  {mean:6.3}  {low:6.3}  {high:6.3}  {n:5}")?;
         }
         writeln!(out, "low to high: {}", self.summary.method())?;

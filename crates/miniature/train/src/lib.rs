@@ -1,6 +1,6 @@
 //! Training of the miniature's networks on the drawn world.
 //!
-//! A [`Stage`] is one network with its data and its loss; [`train`] runs any of them: steps along gradients on all cores
+//! A [`Task`] is one network with its data and its loss; [`train`] runs any of them: steps along gradients on all cores
 //! or on a GPU, an average of the parameters, checkpoints to go on from bit for bit, figures on pictures that were never
 //! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
 
@@ -20,8 +20,8 @@ pub mod recogniser;
 pub mod report;
 mod run;
 mod seeds;
-mod stage;
 mod state;
+mod task;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;
@@ -31,4 +31,4 @@ pub use error::{PretrainError, Result};
 pub use gather::gather;
 pub use recipe::{Choices, Recipe};
 pub use run::{Outcome, RunOptions, train};
-pub use stage::{Check, Losses, Share, Stage};
+pub use task::{Check, Losses, Share, Task};

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
-use idembed_pretrain::clip::ClipStage;
-use idembed_pretrain::judge::JudgeStage;
-use idembed_pretrain::recogniser::{self, RecogniserStage};
+use idembed_pretrain::clip::ClipTask;
+use idembed_pretrain::judge::JudgeTask;
+use idembed_pretrain::recogniser::{self, RecogniserTask};
 use idembed_pretrain::report::{self, ReportOptions};
-use idembed_pretrain::unet::UNetStage;
-use idembed_pretrain::vae::VaeStage;
+use idembed_pretrain::unet::UNetTask;
+use idembed_pretrain::vae::VaeTask;
 use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, gather, tokenizer, train};
 use idembed_weights::Compute;
 use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
@@ -187,25 +187,25 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
             return Ok(true);
         }
         StageName::Vae => {
-            let recipe = VaeStage::recipe(&choices);
-            train(&VaeStage::new(recipe)?, &recipe, options, &STOP, say)?
+            let recipe = VaeTask::recipe(&choices);
+            train(&VaeTask::new(recipe)?, &recipe, options, &STOP, say)?
         }
         StageName::Unet => {
-            let recipe = UNetStage::recipe(&choices);
-            let stage = UNetStage::new(recipe, options, &STOP, say)?;
+            let recipe = UNetTask::recipe(&choices);
+            let stage = UNetTask::new(recipe, options, &STOP, say)?;
             train(&stage, &recipe, options, &STOP, say)?
         }
         StageName::Clip => {
-            let recipe = ClipStage::recipe(&choices);
-            train(&ClipStage::new(recipe, &options.out)?, &recipe, options, &STOP, say)?
+            let recipe = ClipTask::recipe(&choices);
+            train(&ClipTask::new(recipe, &options.out)?, &recipe, options, &STOP, say)?
         }
         StageName::Recogniser => {
-            let recipe = RecogniserStage::recipe(&choices);
-            train(&RecogniserStage::new(recipe)?, &recipe, options, &STOP, say)?
+            let recipe = RecogniserTask::recipe(&choices);
+            train(&RecogniserTask::new(recipe)?, &recipe, options, &STOP, say)?
         }
         StageName::Judge => {
-            let recipe = JudgeStage::recipe(&choices);
-            train(&JudgeStage::new(recipe)?, &recipe, options, &STOP, say)?
+            let recipe = JudgeTask::recipe(&choices);
+            train(&JudgeTask::new(recipe)?, &recipe, options, &STOP, say)?
         }
     };
     say_outcome(&outcome);

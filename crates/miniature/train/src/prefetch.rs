@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
-use crate::{PretrainError, Result, Share, Stage};
+use crate::{PretrainError, Result, Share, Task};
 
 /// How many batches each thread keeps ready.
 const READY: usize = 2;
@@ -16,7 +16,7 @@ pub(crate) struct Prefetch<B> {
 
 impl<B: Send> Prefetch<B> {
     /// Starts `threads` that draw from step `first` on. They end when the prefetch is dropped.
-    pub(crate) fn start<'scope, S: Stage<Batch = B>>(
+    pub(crate) fn start<'scope, S: Task<Batch = B>>(
         scope: &'scope Scope<'scope, '_>,
         stage: &'scope S,
         share: Share,

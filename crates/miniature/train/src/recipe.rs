@@ -1,6 +1,6 @@
 //! How long and how fast a network learns.
 
-use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
+use idembed_optimizer::{AdamWConfig, Decay, Ema, LearningRate};
 
 use crate::{PretrainError, Result};
 
@@ -18,7 +18,7 @@ pub struct Recipe {
     /// The greatest norm of a step's gradient; a longer one is shortened.
     pub clip_norm: f64,
     /// The average of the parameters that is kept at the end.
-    pub average: Average,
+    pub ema: Ema,
 }
 
 /// What may be chosen of a recipe; the stage knows the rest, and what suits it where nothing is chosen.
@@ -55,7 +55,7 @@ impl Recipe {
             learning_rate: LearningRate { base, warm_up, steps, decay: Decay::Cosine },
             optimizer: AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0 },
             clip_norm: 1.0,
-            average: Average { decay: 0.999 },
+            ema: Ema { decay: 0.999 },
         }
     }
 
@@ -86,7 +86,7 @@ impl Recipe {
             ("decay", self.learning_rate.decay.to_string()),
             ("optimizer", format!("{beta1} {beta2} {eps} {weight_decay}")),
             ("clip_norm", self.clip_norm.to_string()),
-            ("average", self.average.decay.to_string()),
+            ("average", self.ema.decay.to_string()),
         ];
         fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }

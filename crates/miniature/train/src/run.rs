@@ -11,7 +11,7 @@ use crate::outputs::{make_folder, write_png};
 use crate::progress::Progress;
 use crate::state::State;
 use crate::worker::{Work, Worker};
-use crate::{Check, PretrainError, Recipe, Result, Share, Stage, seeds};
+use crate::{Check, PretrainError, Recipe, Result, Share, Task, seeds};
 
 /// Where and for how long a run computes; changes nothing in what is learned but the rounding.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// A setting out of range, a checkpoint of another run, a file that cannot be written, a loss that is not finite.
-pub fn train<S: Stage>(
+pub fn train<S: Task>(
     stage: &S,
     recipe: &Recipe,
     options: &RunOptions,
@@ -121,7 +121,7 @@ pub fn train<S: Stage>(
 }
 
 /// Writes the network as it is, then the sheet, which may be made with what was written.
-fn show<S: Stage>(stage: &S, network: &S::Network, state: &State, folder: &Path) -> Result<()> {
+fn show<S: Task>(stage: &S, network: &S::Network, state: &State, folder: &Path) -> Result<()> {
     tch::no_grad(|| stage.export(network, &state.average.parameters, folder))?;
     write_png(&folder.join(format!("{}.png", stage.name())), tch::no_grad(|| stage.sheet(network))?)
 }

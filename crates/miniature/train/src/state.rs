@@ -8,7 +8,7 @@ use idembed_weights::packed::Packed;
 use tch::{Device, Kind};
 
 use crate::worker::Found;
-use crate::{PretrainError, Recipe, Result, Stage};
+use crate::{PretrainError, Recipe, Result, Task};
 
 /// The parameters, their average, the optimizer's moments, and the number of steps done.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct State {
 
 impl State {
     /// A network that has learned nothing yet, or what is in the folder `from`.
-    pub(crate) fn new<S: Stage>(stage: &S, recipe: &Recipe, device: Device, from: Option<&Path>) -> Result<Self> {
+    pub(crate) fn new<S: Task>(stage: &S, recipe: &Recipe, device: Device, from: Option<&Path>) -> Result<Self> {
         let parameters = Parameters::new(recipe.seed, device);
         stage.build(&parameters, Kind::Float)?;
         match from {
@@ -54,7 +54,7 @@ impl State {
 
         let numbers = &[&self.trained.numbers];
         self.optimizer.update(numbers, &gradient, &[recipe.learning_rate.at(self.step)])?;
-        recipe.average.update(&[&self.average.numbers], numbers, self.step)?;
+        recipe.ema.update(&[&self.average.numbers], numbers, self.step)?;
         self.step += 1;
         Ok((sum.total, sum.parts))
     }

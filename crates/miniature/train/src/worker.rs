@@ -11,7 +11,7 @@ use idembed_weights::packed::pack;
 use tch::{Kind, Tensor};
 
 use crate::prefetch::Prefetch;
-use crate::{PretrainError, Result, Share, Stage};
+use crate::{PretrainError, Result, Share, Task};
 
 /// How a worker computes.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a worker; it ends when this is dropped.
-    pub(crate) fn start<'scope, S: Stage>(
+    pub(crate) fn start<'scope, S: Task>(
         scope: &'scope Scope<'scope, '_>,
         stage: &'scope S,
         parameters: Parameters,
@@ -80,7 +80,7 @@ impl Worker {
     }
 }
 
-fn learn<S: Stage>(
+fn learn<S: Task>(
     stage: &S,
     parameters: &Parameters,
     work: Work,

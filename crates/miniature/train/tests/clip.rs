@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use idembed_clip::ClipScorer;
-use idembed_pretrain::clip::ClipStage;
+use idembed_pretrain::clip::ClipTask;
 use idembed_pretrain::{Choices, RunOptions, train};
 use idembed_weights::Compute;
 use image::{Rgb, RgbImage};
@@ -14,7 +14,7 @@ use tch::Kind;
 #[test]
 fn a_trained_clip_is_loaded_and_scores() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = ClipStage::recipe(&Choices { samples: Some(12), batch: Some(6), ..Choices::default() });
+    let recipe = ClipTask::recipe(&Choices { samples: Some(12), batch: Some(6), ..Choices::default() });
     let options = RunOptions {
         out: folder.path().to_path_buf(),
         from: None,
@@ -25,7 +25,7 @@ fn a_trained_clip_is_loaded_and_scores() {
         save_every: Duration::MAX,
         sheet_every: Duration::MAX,
     };
-    let stage = ClipStage::new(recipe, folder.path()).unwrap();
+    let stage = ClipTask::new(recipe, folder.path()).unwrap();
     let mut lines = Vec::new();
     let outcome = train(&stage, &recipe, &options, &AtomicBool::new(false), &mut |line| lines.push(line.to_owned()));
     let outcome = outcome.unwrap();

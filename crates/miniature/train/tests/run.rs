@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use idembed_diffusion::noise::seeded_noise;
-use idembed_optimizer::{AdamWConfig, Average, Decay, LearningRate};
-use idembed_pretrain::{Check, Losses, Outcome, PretrainError, Recipe, Result, RunOptions, Share, Stage, train};
+use idembed_optimizer::{AdamWConfig, Decay, Ema, LearningRate};
+use idembed_pretrain::{Check, Losses, Outcome, PretrainError, Recipe, Result, RunOptions, Share, Task, train};
 use idembed_weights::tensor_file::TensorFile;
 use idembed_weights::{Compute, Init, Parameters, Weights};
 use image::RgbImage;
@@ -24,7 +24,7 @@ struct Line {
     broken_at: usize,
 }
 
-impl Stage for Line {
+impl Task for Line {
     type Batch = (Tensor, usize);
     type Network = (Tensor, Tensor);
 
@@ -90,7 +90,7 @@ fn recipe(batch: usize, steps: usize) -> Recipe {
         learning_rate: LearningRate { base: 0.05, warm_up: 5, steps, decay: Decay::Cosine },
         optimizer: AdamWConfig { weight_decay: 0.001, ..AdamWConfig::default() },
         clip_norm: 1.0,
-        average: Average { decay: 0.95 },
+        ema: Ema { decay: 0.95 },
     }
 }
 

@@ -16,7 +16,7 @@ use tch::{Device, Kind};
 
 use crate::outputs::{WEIGHTS, read_weights};
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage, tokenizer};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Task, tokenizer};
 pub use batch::CaptionedBatch;
 use held_out::HeldOut;
 pub use loss::ClipLoss;
@@ -32,7 +32,7 @@ const ALIKE_AFTER: f64 = 0.5;
 
 /// The training of CLIP.
 #[derive(Debug)]
-pub struct ClipStage {
+pub struct ClipTask {
     recipe: Recipe,
     config: ClipConfig,
     loss: ClipLoss,
@@ -41,7 +41,7 @@ pub struct ClipStage {
     held_out: HeldOut,
 }
 
-impl ClipStage {
+impl ClipTask {
     /// The stage for a recipe, in the folder `out`, where the tokenizer is made if it is not there.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl ClipStage {
         let config = config(&tokenizer);
         let preprocessor = ClipPreprocessor::openai(config.vision.image_size);
         let held_out = HeldOut::draw(tokenizer.clone(), preprocessor.clone())?;
-        Ok(ClipStage { recipe, config, loss: ClipLoss::default(), preprocessor, tokenizer, held_out })
+        Ok(ClipTask { recipe, config, loss: ClipLoss::default(), preprocessor, tokenizer, held_out })
     }
 
     /// The recipe with these choices.
@@ -89,7 +89,7 @@ fn config(tokenizer: &Tokenizer) -> ClipConfig {
     }
 }
 
-impl Stage for ClipStage {
+impl Task for ClipTask {
     type Batch = CaptionedBatch;
     type Network = ClipModel;
 

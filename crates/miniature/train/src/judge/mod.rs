@@ -14,7 +14,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use crate::outputs::{WEIGHTS, make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Task};
 pub use factor::Factor;
 use held_out::HeldOut;
 pub use network::{Judge, Verdict};
@@ -23,7 +23,7 @@ const USUAL: Usual = Usual { samples: 120_000, batch: 32, learning_rate: 2e-3 };
 
 /// The judge's training.
 #[derive(Debug)]
-pub struct JudgeStage {
+pub struct JudgeTask {
     recipe: Recipe,
     held_out: HeldOut,
 }
@@ -37,13 +37,13 @@ pub struct PictureBatch {
     classes: Tensor,
 }
 
-impl JudgeStage {
+impl JudgeTask {
     /// The stage for a recipe.
     ///
     /// # Errors
     /// When the held-out pictures cannot be drawn.
     pub fn new(recipe: Recipe) -> Result<Self> {
-        Ok(JudgeStage { recipe, held_out: HeldOut::draw()? })
+        Ok(JudgeTask { recipe, held_out: HeldOut::draw()? })
     }
 
     /// The recipe with these choices.
@@ -52,7 +52,7 @@ impl JudgeStage {
     }
 }
 
-impl Stage for JudgeStage {
+impl Task for JudgeTask {
     type Batch = PictureBatch;
     type Network = Judge;
 

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 use crate::outputs::{WEIGHTS, make_folder, read_weights, write};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Task};
 pub(crate) use faces::true_face;
 use held_out::HeldOut;
 pub use margin::AngularMargin;
@@ -33,7 +33,7 @@ const MARGIN_GROWS: f64 = 0.3;
 
 /// The recogniser's training.
 #[derive(Debug)]
-pub struct RecogniserStage {
+pub struct RecogniserTask {
     people: Vec<Who>,
     /// Their traits, one after the other.
     table: Vec<f32>,
@@ -52,7 +52,7 @@ pub struct FaceBatch {
     margin: AngularMargin,
 }
 
-impl RecogniserStage {
+impl RecogniserTask {
     /// The stage for a recipe.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl RecogniserStage {
     pub fn new(recipe: Recipe) -> Result<Self> {
         let people = faces::people();
         let table = traits::table(&people);
-        Ok(RecogniserStage { people, table, recipe, held_out: HeldOut::draw()? })
+        Ok(RecogniserTask { people, table, recipe, held_out: HeldOut::draw()? })
     }
 
     /// The recipe with these choices.
@@ -75,7 +75,7 @@ impl RecogniserStage {
     }
 }
 
-impl Stage for RecogniserStage {
+impl Task for RecogniserTask {
     type Batch = FaceBatch;
     type Network = Learner;
 

@@ -49,7 +49,7 @@ pub(super) fn card(report: &Report, out: &Path, model: &Path) -> Result<String> 
         text,
         "\nThe data are drawn by `idembed-world` while the networks learn, from the seed of the run on; the people of the \
          portraits and of all figures are held out. `cargo xtask pretrain --stage NAME -- --samples N --batch N \
-         --learning-rate F` with the numbers of the table makes it again, `cargo xtask pretrain --report` measures it. Measured on {}.\n\n## What it knows\n\n{}\n\n## Figures\n\n| Figure | Reached | Asked |\n|---|---|---|\n",
+         --learning-rate F` with the numbers of the table makes it again, `cargo xtask pretrain --report` measures it. Measured on {}.\n\n## What it knows\n\n{}\n\n## Figures\n\n| Metric | Reached | Asked |\n|---|---|---|\n",
         today(),
         knows()
     );

@@ -10,7 +10,7 @@ use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-use super::figure::{Figure, Target, percent};
+use super::metric::{Metric, Target, percent};
 use super::painter::Painter;
 use crate::recogniser::true_face;
 use crate::{Result, seeds};
@@ -27,7 +27,7 @@ const GALLERY: u64 = 6;
 const SHOWN: usize = 24;
 
 /// The share of drawn faces that the detector finds: people that are never trained on, in photos, close and middle.
-pub(super) fn detection(detector: &Mtcnn) -> Result<Figure> {
+pub(super) fn detection(detector: &Mtcnn) -> Result<Metric> {
     let mut found = Vec::new();
     for index in 0..DETECTED {
         let mut sample = Sample::portrait(Who::HeldOut(index), seeds::held_out(index));
@@ -46,7 +46,7 @@ pub(super) fn detection(detector: &Mtcnn) -> Result<Figure> {
             })
         }));
     }
-    Ok(Figure::new("the photo detector finds drawn faces", percent(found), "%", Target::AtLeast(95.0)))
+    Ok(Metric::new("the photo detector finds drawn faces", percent(found), "%", Target::AtLeast(95.0)))
 }
 
 /// The intersection of two boxes over their union.
@@ -59,14 +59,14 @@ fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
 }
 
 /// How alike faces before and behind the autoencoder are; a mean of cosines.
-pub(super) fn kept_likeness(recogniser: &dyn Recogniser, pairs: &[(RgbImage, RgbImage, FaceTruth)]) -> Result<Figure> {
+pub(super) fn kept_likeness(recogniser: &dyn Recogniser, pairs: &[(RgbImage, RgbImage, FaceTruth)]) -> Result<Metric> {
     let cut = |picture: &RgbImage, truth: &FaceTruth| recogniser.crop(picture, &true_face(truth));
     let before: Vec<RgbImage> = pairs.iter().map(|(before, _, truth)| cut(before, truth)).collect();
     let behind: Vec<RgbImage> = pairs.iter().map(|(_, behind, truth)| cut(behind, truth)).collect();
     let (before, behind) = (recogniser.embed(&before)?, recogniser.embed(&behind)?);
     let sum: f64 = before.outer_iter().zip(behind.outer_iter()).map(|(a, b)| f64::from(a.dot(&b))).sum();
     let mean = sum / pairs.len().max(1) as f64;
-    Ok(Figure::new("likeness of faces behind the autoencoder", mean, "", Target::AtLeast(0.9)))
+    Ok(Metric::new("likeness of faces behind the autoencoder", mean, "", Target::AtLeast(0.9)))
 }
 
 /// The share of named people that are recognised among all of them in generated pictures; and pairs of a drawn and a
@@ -76,7 +76,7 @@ pub(super) fn names(
     detector: &Mtcnn,
     recogniser: &dyn Recogniser,
     say: &mut dyn FnMut(&str),
-) -> Result<(Vec<Figure>, RgbImage)> {
+) -> Result<(Vec<Metric>, RgbImage)> {
     let mut centres = Vec::with_capacity(NAMED as usize);
     let mut drawn_ones = Vec::with_capacity(SHOWN);
     for who in 0..NAMED {
@@ -111,9 +111,9 @@ pub(super) fn names(
         }
     }
     let figures = vec![
-        Figure::new("named people recognised in new scenes among all", percent(first), "%", Target::AtLeast(70.0)),
-        Figure::new("their faces found", 100.0 * f64::from(found) / f64::from(NAMED), "%", None),
-        Figure::new("their likeness, where found", likeness / f64::from(found), "", None),
+        Metric::new("named people recognised in new scenes among all", percent(first), "%", Target::AtLeast(70.0)),
+        Metric::new("their faces found", 100.0 * f64::from(found) / f64::from(NAMED), "%", None),
+        Metric::new("their likeness, where found", likeness / f64::from(found), "", None),
     ];
     Ok((figures, sheet.finish()))
 }

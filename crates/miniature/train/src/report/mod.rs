@@ -2,7 +2,7 @@
 
 mod card;
 mod faces;
-mod figure;
+mod metric;
 mod painter;
 mod prompts;
 mod wishes;
@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use idembed_diffusion::StableDiffusion;
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
-use idembed_page::{Figure as Shown, Inlined, Page};
+use idembed_page::{Figure, Inlined, Page};
 use idembed_weights::Compute;
 use image::RgbImage;
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use crate::outputs::{WEIGHTS, png, write};
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
 use crate::{Check, PretrainError, Result, judge, recogniser, unet, vae};
-pub use figure::{Figure, Target};
+pub use metric::{Metric, Target};
 pub(crate) use painter::Painter;
 
 /// Where things are, and how the model is used.
@@ -58,7 +58,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Report {
     /// All figures.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<Metric>,
     settings: Used,
     sections: Vec<Section>,
     /// How many of the figures were said.
@@ -126,7 +126,7 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
 impl Report {
     /// The figures and the settings.
     pub fn json(&self) -> serde_json::Value {
-        let figure = |figure: &Figure| {
+        let figure = |figure: &Metric| {
             serde_json::json!({
                 "name": figure.name,
                 "value": figure.value.is_finite().then_some(figure.value),
@@ -148,7 +148,7 @@ impl Report {
     pub fn page(&self) -> Result<Page> {
         let met = self.figures.iter().filter(|figure| figure.is_met() == Some(true)).count();
         let asked = self.figures.iter().filter(|figure| figure.target.is_some()).count();
-        let row = |figure: &Figure| {
+        let row = |figure: &Metric| {
             (figure.name.clone(), format!("{} {}", figure.mark(), figure.result()).trim_start().to_owned())
         };
         let mut page = Page::new("What the miniature can do", &self.settings.used)
@@ -156,7 +156,7 @@ impl Report {
             .settings(&self.figures.iter().map(row).collect::<Vec<_>>());
         for section in &self.sections {
             let shown = |(picture, caption): &(RgbImage, String)| {
-                Ok(Shown::new(Inlined::png(&png(Path::new("report"), picture.clone())?), caption))
+                Ok(Figure::new(Inlined::png(&png(Path::new("report"), picture.clone())?), caption))
             };
             let figures = section.pictures.iter().map(shown).collect::<Result<Vec<_>>>()?;
             page = page.section(section.heading).text(section.text).pictures(&figures);
@@ -201,7 +201,7 @@ impl Report {
         let held_out = judge::held_out::HeldOut::draw()?;
         let accurate = |check: &Check| {
             let target = (check.unit == "%" && !check.name.contains("recall")).then_some(Target::AtLeast(97.0));
-            Figure { name: format!("the judge is right: {}", check.name), ..of_check(check, target) }
+            Metric { name: format!("the judge is right: {}", check.name), ..of_check(check, target) }
         };
         self.figures.extend(held_out.check(judge)?.iter().map(accurate));
         let network = idembed_face::recognise::CompactResNet::from_weights(idembed_weights::Weights::open_file(
@@ -230,7 +230,7 @@ impl Report {
                 let own = ratios.iter().filter(|ratio| ratio.height == height);
                 if let Some(value) = sort.mean(own) {
                     let name = format!("{} at {height} x {height}, over its area", sort.name);
-                    self.figures.push(Figure::new(name, value, "x", Target::AtLeast(least)));
+                    self.figures.push(Metric::new(name, value, "x", Target::AtLeast(least)));
                 }
             }
         }
@@ -246,8 +246,8 @@ impl Report {
     }
 }
 
-fn of_check(check: &Check, target: Option<Target>) -> Figure {
-    Figure::new(check.name, check.value, check.unit, target)
+fn of_check(check: &Check, target: Option<Target>) -> Metric {
+    Metric::new(check.name, check.value, check.unit, target)
 }
 
 #[cfg(test)]
@@ -257,9 +257,9 @@ mod tests {
 
     fn report() -> Report {
         let figures = vec![
-            Figure::new("reached", 30.0, "dB", Target::AtLeast(29.0)),
-            Figure::new("missed", 12.0, "%", Target::AtMost(5.0)),
-            Figure::new("not measurable", f64::NAN, "", None),
+            Metric::new("reached", 30.0, "dB", Target::AtLeast(29.0)),
+            Metric::new("missed", 12.0, "%", Target::AtMost(5.0)),
+            Metric::new("not measurable", f64::NAN, "", None),
         ];
         let mut report = Report {
             figures,

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::figure::{Figure, Target, percent};
+use super::metric::{Metric, Target, percent};
 use super::painter::Painter;
 use super::wishes::{Wish, wish};
 use crate::Result;
@@ -27,7 +27,7 @@ pub(super) fn follow(
     painter: &Painter<'_>,
     judge: &Judge,
     say: &mut dyn FnMut(&str),
-) -> Result<(Vec<Figure>, Vec<Shown>)> {
+) -> Result<(Vec<Metric>, Vec<Shown>)> {
     let (mut answers, mut shown) = (Vec::new(), Vec::new());
     for first in (0..PROMPTS).step_by(BATCH) {
         let wishes: Vec<Wish> = (first..PROMPTS.min(first + BATCH)).map(wish).collect();
@@ -45,7 +45,7 @@ pub(super) fn follow(
     }
     let share = |name: &str, least: f64, counts: fn(Factor) -> bool| {
         let of_kind = answers.iter().filter(|(factor, _)| counts(*factor)).map(|(_, right)| *right);
-        Figure::new(format!("prompts followed: {name}"), percent(of_kind), "%", Target::AtLeast(least))
+        Metric::new(format!("prompts followed: {name}"), percent(of_kind), "%", Target::AtLeast(least))
     };
     let mut figures = vec![
         share("scene", 95.0, |factor| factor == Factor::Scene),
@@ -55,7 +55,7 @@ pub(super) fn follow(
     ];
     for factor in [Factor::Expression, Factor::Eyes, Factor::Headwear, Factor::Dye, Factor::Old, Factor::Beard] {
         let own = answers.iter().filter(|(of, _)| *of == factor).map(|(_, right)| *right);
-        figures.push(Figure::new(format!("among the attributes: {}", factor.name()), percent(own), "%", None));
+        figures.push(Metric::new(format!("among the attributes: {}", factor.name()), percent(own), "%", None));
     }
     Ok((figures, shown))
 }

@@ -14,14 +14,14 @@ mod sheet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use idembed_optimizer::Average;
+use idembed_optimizer::Ema;
 use idembed_weights::{Compute, Parameters};
 use idembed_world::Sample;
 use image::RgbImage;
 use tch::{Device, Kind};
 
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, Recipe, Result, RunOptions, Share, Stage, seeds};
+use crate::{Check, Choices, Losses, Recipe, Result, RunOptions, Share, Task, seeds};
 use album::Album;
 use batch::Source;
 pub use batch::{NoisyBatch, min_snr_weight};
@@ -42,7 +42,7 @@ const LAST_LAYERS: [&str; 3] = [".conv2.", ".proj_out.", "conv_out."];
 
 /// The U-Net's training.
 #[derive(Debug)]
-pub struct UNetStage {
+pub struct UNetTask {
     recipe: Recipe,
     compute: Compute,
     folder: ModelFolder,
@@ -52,7 +52,7 @@ pub struct UNetStage {
     vae: String,
 }
 
-impl UNetStage {
+impl UNetTask {
     /// The stage for a recipe, in the folder where the earlier stages left the autoencoder and CLIP; what is not there is
     /// taken from the model that is trained further.
     ///
@@ -69,14 +69,14 @@ impl UNetStage {
         let sample = |index| training_sample(&recipe, index);
         let album = Album::open(&out.join("album"), &vae, sample, pictures, stop, say)?;
         let held_out = HeldOut::draw(&vae)?;
-        Ok(UNetStage { recipe, compute, folder, album, held_out, vae: vae.fingerprint()? })
+        Ok(UNetTask { recipe, compute, folder, album, held_out, vae: vae.fingerprint()? })
     }
 
     /// The recipe with these choices.
     pub fn recipe(choices: &Choices) -> Recipe {
         let cosine = Recipe::cosine(choices, USUAL);
         // So long a training settles slowly.
-        Recipe { average: Average { decay: 0.9995 }, ..cosine }
+        Recipe { ema: Ema { decay: 0.9995 }, ..cosine }
     }
 
     fn source(&self) -> Source<'_> {
@@ -89,7 +89,7 @@ fn training_sample(recipe: &Recipe, index: usize) -> Sample {
     Sample::training(seeds::training(recipe.seed, index as u64))
 }
 
-impl Stage for UNetStage {
+impl Task for UNetTask {
     type Batch = NoisyBatch;
     type Network = Networks;
 

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 use crate::outputs::{DIFFUSERS_WEIGHTS, make_folder, read_weights};
 use crate::pixels::to_images;
 use crate::recipe::Usual;
-use crate::{Check, Choices, Losses, Recipe, Result, Share, Stage};
+use crate::{Check, Choices, Losses, Recipe, Result, Share, Task};
 use crops::Pictures;
 use held_out::HeldOut;
 pub use loss::LossWeights;
@@ -28,7 +28,7 @@ const WHOLE_EVERY: usize = 4;
 
 /// The autoencoder's training.
 #[derive(Debug)]
-pub struct VaeStage {
+pub struct VaeTask {
     config: VaeConfig,
     weights: LossWeights,
     pictures: Pictures,
@@ -45,13 +45,13 @@ pub struct PictureBatch {
     noise: Tensor,
 }
 
-impl VaeStage {
+impl VaeTask {
     /// The stage for a recipe.
     ///
     /// # Errors
     /// When the held-out pictures cannot be drawn.
     pub fn new(recipe: Recipe) -> Result<Self> {
-        Ok(VaeStage {
+        Ok(VaeTask {
             config: config(),
             weights: LossWeights::default(),
             pictures: Pictures { run: recipe.seed },
@@ -84,7 +84,7 @@ fn config() -> VaeConfig {
     }
 }
 
-impl Stage for VaeStage {
+impl Task for VaeTask {
     type Batch = PictureBatch;
     type Network = Vae;
 
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn one_step_in_four_sees_whole_pictures() {
-        let recipe = VaeStage::recipe(&Choices { samples: Some(64), batch: Some(4), ..Choices::default() });
-        let stage = VaeStage::new(recipe).unwrap();
+        let recipe = VaeTask::recipe(&Choices { samples: Some(64), batch: Some(4), ..Choices::default() });
+        let stage = VaeTask::new(recipe).unwrap();
         for step in 0..8 {
             let PictureBatch { pixels, noise } = stage.draw(step, Share { index: 1, of: 2 }).unwrap();
             let side = if step % 4 == 3 { 128 } else { 64 };

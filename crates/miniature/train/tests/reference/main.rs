@@ -11,9 +11,9 @@ use idembed_clip::ClipScorer;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::vae::Vae;
 use idembed_integration_tests::{Parity, fixture_dir, photo, python, read_json, read_safetensors};
-use idembed_pretrain::clip::ClipStage;
-use idembed_pretrain::vae::VaeStage;
-use idembed_pretrain::{Choices, Recipe, RunOptions, Stage, tokenizer, train};
+use idembed_pretrain::clip::ClipTask;
+use idembed_pretrain::vae::VaeTask;
+use idembed_pretrain::{Choices, Recipe, RunOptions, Task, tokenizer, train};
 use idembed_weights::Compute;
 use tch::Tensor;
 
@@ -48,8 +48,8 @@ fn transformers_reads_the_learned_tokenizer() {
 fn diffusers_loads_a_trained_autoencoder() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let recipe = VaeStage::recipe(&Choices { samples: Some(6), batch: Some(2), ..Choices::default() });
-    train_in(folder.path(), &VaeStage::new(recipe).unwrap(), &recipe);
+    let recipe = VaeTask::recipe(&Choices { samples: Some(6), batch: Some(2), ..Choices::default() });
+    train_in(folder.path(), &VaeTask::new(recipe).unwrap(), &recipe);
 
     let (vae, given, theirs) =
         ["vae", "given.safetensors", "theirs.safetensors"].map(|name| folder.path().join(name)).into();
@@ -76,8 +76,8 @@ fn diffusers_loads_a_trained_autoencoder() {
 fn transformers_scores_prompts_as_we_do() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let recipe = ClipStage::recipe(&Choices { samples: Some(8), batch: Some(4), ..Choices::default() });
-    train_in(folder.path(), &ClipStage::new(recipe, folder.path()).unwrap(), &recipe);
+    let recipe = ClipTask::recipe(&Choices { samples: Some(8), batch: Some(4), ..Choices::default() });
+    train_in(folder.path(), &ClipTask::new(recipe, folder.path()).unwrap(), &recipe);
 
     let clip = folder.path().join("clip");
     let texts = ["a photo of a person", "an oil painting of nuzol puger at the beach, smiling", "Ünknown wörds 😀", ""];
@@ -107,7 +107,7 @@ fn transformers_scores_prompts_as_we_do() {
 }
 
 /// Trains a stage to its end.
-fn train_in<S: Stage>(folder: &Path, stage: &S, recipe: &Recipe) {
+fn train_in<S: Task>(folder: &Path, stage: &S, recipe: &Recipe) {
     let options = RunOptions {
         out: folder.to_path_buf(),
         from: None,

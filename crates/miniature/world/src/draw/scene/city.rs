@@ -1,10 +1,10 @@
 //! The city at night, the Eiffel Tower, space.
 
-use super::Stage;
+use super::SceneCanvas;
 use crate::raster::noise::{cloud, mix, step};
 use crate::raster::{Rgb, Shape};
 
-pub(super) fn night(stage: &mut Stage) {
+pub(super) fn night(stage: &mut SceneCanvas) {
     stage.bands((0.0, Rgb::hex(0x070a22)), (0.75, Rgb::hex(0x3a2c5e)));
     let moon = (stage.chance.between(0.1, 0.9), stage.chance.between(0.08, 0.18));
     stage.flat(&Shape::circle(moon.0, moon.1, 0.05), Rgb::hex(0xf4efd0));
@@ -28,7 +28,7 @@ pub(super) fn night(stage: &mut Stage) {
     }
 }
 
-fn tower_block(stage: &mut Stage, (left, top, right): (f32, f32, f32), near: bool) {
+fn tower_block(stage: &mut SceneCanvas, (left, top, right): (f32, f32, f32), near: bool) {
     let front = if near { Rgb::hex(0x151a36) } else { Rgb::hex(0x272a52) };
     stage.fill(&Shape::rectangle(left, top, right, 1.0), |x, y| {
         front.lit(1.1 - 0.5 * (x - left) / (right - left) + 0.2 * (1.0 - y))
@@ -46,7 +46,7 @@ fn tower_block(stage: &mut Stage, (left, top, right): (f32, f32, f32), near: boo
     }
 }
 
-pub(super) fn eiffel_tower(stage: &mut Stage) {
+pub(super) fn eiffel_tower(stage: &mut SceneCanvas) {
     stage.bands((0.0, Rgb::hex(0x5a9fdf)), (0.8, Rgb::hex(0xf6e2cf)));
     stage.clouds(0.3, 3);
     for index in 0..9 {
@@ -98,7 +98,7 @@ pub(super) fn eiffel_tower(stage: &mut Stage) {
     });
 }
 
-pub(super) fn space(stage: &mut Stage) {
+pub(super) fn space(stage: &mut SceneCanvas) {
     let seed = stage.chance.bits() as u32;
     stage.fill(&Shape::rectangle(0.0, 0.0, 1.0, 1.0), |x, y| {
         let mist = cloud(seed, 3.2 * x, 3.2 * y);

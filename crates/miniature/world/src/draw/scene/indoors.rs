@@ -1,10 +1,10 @@
 //! Garage, kitchen, library.
 
-use super::Stage;
+use super::SceneCanvas;
 use crate::raster::noise::{cloud, plane, step};
 use crate::raster::{Rgb, Shape};
 
-pub(super) fn garage(stage: &mut Stage) {
+pub(super) fn garage(stage: &mut SceneCanvas) {
     stage.fill(&Shape::rectangle(0.0, 0.0, 1.0, 1.0), |x, y| {
         Rgb::hex(0x8d9196).lit(0.9 + 0.2 * cloud(2, 5.0 * x, 5.0 * y))
     });
@@ -48,7 +48,7 @@ pub(super) fn garage(stage: &mut Stage) {
     stage.flat(&Shape::circle(x, y, 0.022), Rgb::hex(0x2c2d31));
 }
 
-pub(super) fn kitchen(stage: &mut Stage) {
+pub(super) fn kitchen(stage: &mut SceneCanvas) {
     stage.fill(&Shape::rectangle(0.0, 0.0, 1.0, 1.0), |x, y| {
         let (u, v) = ((x * 11.0).fract(), (y * 11.0).fract());
         let joint = step(0.05, 0.1, u.min(v).min(1.0 - u).min(1.0 - v));
@@ -97,7 +97,7 @@ pub(super) fn kitchen(stage: &mut Stage) {
     );
 }
 
-pub(super) fn library(stage: &mut Stage) {
+pub(super) fn library(stage: &mut SceneCanvas) {
     stage.fill(&Shape::rectangle(0.0, 0.0, 1.0, 1.0), |_, y| Rgb::hex(0x2e1c12).lit(1.1 - 0.3 * y));
     const SHELVES: usize = 5;
     let spacing = 1.0 / SHELVES as f32;

@@ -14,7 +14,7 @@ use crate::raster::{Canvas, Frame, Paint, Region, Rgb, Shape};
 pub(super) fn draw(canvas: &mut Canvas, scene: Scene, seed: u64) {
     let frame = Frame::picture(canvas.side());
     let chance = Chance::new(seed, "backdrop");
-    let mut stage = Stage { canvas, frame, chance };
+    let mut stage = SceneCanvas { canvas, frame, chance };
     match scene {
         Scene::Beach => outdoors::beach(&mut stage),
         Scene::Forest => outdoors::forest(&mut stage),
@@ -32,13 +32,13 @@ pub(super) fn draw(canvas: &mut Canvas, scene: Scene, seed: u64) {
 }
 
 /// A canvas with the picture's own frame and the draws of its backdrop.
-struct Stage<'a> {
+struct SceneCanvas<'a> {
     canvas: &'a mut Canvas,
     frame: Frame,
     chance: Chance,
 }
 
-impl Stage<'_> {
+impl SceneCanvas<'_> {
     fn fill<P: Into<Paint>>(&mut self, shape: &Shape, paint: impl Fn(f32, f32) -> P) {
         self.canvas.fill(&self.frame, shape, Region::Backdrop, paint);
     }
@@ -78,7 +78,7 @@ impl Stage<'_> {
         self.fill(&Shape::smooth(&outline), paint);
     }
 
-    /// Random heights for [`Stage::ridge`].
+    /// Random heights for [`SceneCanvas::ridge`].
     fn heights<const N: usize>(&mut self, middle: f32, reach: f32) -> [f32; N] {
         std::array::from_fn(|_| self.chance.around(middle, reach))
     }

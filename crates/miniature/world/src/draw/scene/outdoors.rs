@@ -1,11 +1,11 @@
 //! Beach, forest, mountains, garden, desert.
 
-use super::Stage;
+use super::SceneCanvas;
 use crate::raster::noise::{cloud, mix, plane, step};
 use crate::raster::turn::turn;
 use crate::raster::{Rgb, Shape};
 
-pub(super) fn beach(stage: &mut Stage) {
+pub(super) fn beach(stage: &mut SceneCanvas) {
     let horizon = stage.chance.around(0.52, 0.05);
     stage.bands((0.0, Rgb::hex(0x4aa3e8)), (horizon, Rgb::hex(0xcbe9f7)));
     stage.clouds(0.3, 2);
@@ -35,7 +35,7 @@ pub(super) fn beach(stage: &mut Stage) {
     }
 }
 
-fn palm(stage: &mut Stage, x: f32, side: f32) {
+fn palm(stage: &mut SceneCanvas, x: f32, side: f32) {
     let top = stage.chance.between(0.16, 0.3);
     let bend = -0.06 * side;
     let trunk = Shape::stroke(&[(x, 0.86, 0.036), (x + 0.6 * bend, 0.5, 0.028), (x + bend, top, 0.02)]);
@@ -51,7 +51,7 @@ fn palm(stage: &mut Stage, x: f32, side: f32) {
     }
 }
 
-pub(super) fn forest(stage: &mut Stage) {
+pub(super) fn forest(stage: &mut SceneCanvas) {
     stage.fill(&Shape::rectangle(0.0, 0.0, 1.0, 1.0), |x, y| {
         let light = cloud(21, 4.0 * x, 4.0 * y);
         Rgb::hex(0x3f6b3a).mix(Rgb::hex(0xb7d68a), step(0.5, 0.95, light) * step(0.75, 0.2, y)).lit(mix(1.0, 0.7, y))
@@ -88,7 +88,7 @@ pub(super) fn forest(stage: &mut Stage) {
     });
 }
 
-pub(super) fn mountains(stage: &mut Stage) {
+pub(super) fn mountains(stage: &mut SceneCanvas) {
     stage.bands((0.0, Rgb::hex(0x3f7fc8)), (0.7, Rgb::hex(0xdcebf6)));
     stage.clouds(0.2, 2);
     for layer in 0..2 {
@@ -136,7 +136,7 @@ pub(super) fn mountains(stage: &mut Stage) {
     }
 }
 
-pub(super) fn garden(stage: &mut Stage) {
+pub(super) fn garden(stage: &mut SceneCanvas) {
     stage.bands((0.0, Rgb::hex(0x6db4ea)), (0.5, Rgb::hex(0xdff1f8)));
     stage.clouds(0.22, 2);
     for layer in 0..2 {
@@ -166,7 +166,7 @@ pub(super) fn garden(stage: &mut Stage) {
     }
 }
 
-pub(super) fn desert(stage: &mut Stage) {
+pub(super) fn desert(stage: &mut SceneCanvas) {
     stage.bands((0.0, Rgb::hex(0x4fa0dc)), (0.55, Rgb::hex(0xfbe3b4)));
     let sun = (stage.chance.between(0.12, 0.88), stage.chance.between(0.1, 0.2));
     stage.fill(&Shape::circle(sun.0, sun.1, 0.16), |x, y| {
@@ -192,7 +192,7 @@ pub(super) fn desert(stage: &mut Stage) {
     }
 }
 
-fn cactus(stage: &mut Stage, x: f32) {
+fn cactus(stage: &mut SceneCanvas, x: f32) {
     let top = stage.chance.between(0.32, 0.44);
     let thick = stage.chance.between(0.045, 0.06);
     let green = Rgb::hex(0x3f8a4a);

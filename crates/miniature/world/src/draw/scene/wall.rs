@@ -1,11 +1,11 @@
 //! A painted wall, evenly lit from one side.
 
-use super::Stage;
+use super::SceneCanvas;
 use crate::factors::Wall;
 use crate::raster::noise::cloud;
 use crate::raster::{Rgb, Shape};
 
-pub(super) fn wall(stage: &mut Stage, wall: Wall) {
+pub(super) fn wall(stage: &mut SceneCanvas, wall: Wall) {
     let paint = Rgb::hex(match wall {
         Wall::White => 0xf1efea,
         Wall::Grey => 0x8f9398,

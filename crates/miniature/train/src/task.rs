@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use crate::Result;
 
 /// One network, its data and its loss.
-pub trait Stage: Sync {
+pub trait Task: Sync {
     /// What one worker learns from in one step.
     type Batch: Send;
     /// The network.
@@ -30,7 +30,7 @@ pub trait Stage: Sync {
         Ok(())
     }
 
-    /// Takes over what [`Stage::export`] wrote below `folder`, to train it further.
+    /// Takes over what [`Task::export`] wrote below `folder`, to train it further.
     fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()>;
 
     /// Draws a worker's share of a step. Depends on nothing but the stage, the step and the share.

@@ -1,8 +1,8 @@
-//! Measured figures and what they should be.
+//! Measured numbers and what they should be.
 
 use serde::Serialize;
 
-/// What a figure should be.
+/// What a metric should be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -12,9 +12,9 @@ pub enum Target {
     AtMost(f64),
 }
 
-/// A figure.
+/// A measured number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
+pub struct Metric {
     /// What was measured.
     pub name: String,
     /// The result.
@@ -25,17 +25,17 @@ pub struct Figure {
     pub target: Option<Target>,
 }
 
-impl Figure {
+impl Metric {
     pub(crate) fn new(
         name: impl Into<String>,
         value: f64,
         unit: &'static str,
         target: impl Into<Option<Target>>,
     ) -> Self {
-        Figure { name: name.into(), value, unit, target: target.into() }
+        Metric { name: name.into(), value, unit, target: target.into() }
     }
 
-    /// Whether the figure is as it should be; `None` if nothing is asked for.
+    /// Whether it is as it should be; `None` if nothing is asked for.
     pub fn is_met(&self) -> Option<bool> {
         self.target.map(|target| match target {
             Target::AtLeast(least) => self.value >= least,
@@ -43,7 +43,7 @@ impl Figure {
         })
     }
 
-    /// Everything about the figure in one line.
+    /// All about it in one line.
     pub(crate) fn line(&self) -> String {
         format!("{} {}: {}", self.mark(), self.name, self.result())
     }
@@ -96,17 +96,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_says_what_it_is_and_whether_that_is_enough() {
-        let figure = |value, target: Option<Target>| Figure::new("x", value, "%", target);
-        assert_eq!(figure(94.996, Some(Target::AtLeast(95.0))).is_met(), Some(false));
-        assert_eq!(figure(95.0, Some(Target::AtLeast(95.0))).is_met(), Some(true));
-        assert_eq!(figure(5.1, Some(Target::AtMost(5.0))).is_met(), Some(false));
-        assert_eq!(figure(f64::NAN, Some(Target::AtMost(5.0))).is_met(), Some(false));
-        assert_eq!(figure(1.0, None).is_met(), None);
-        let figure = figure(12.5, Some(Target::AtLeast(90.0)));
-        assert_eq!((figure.text(), figure.target_text()), ("12.5 %".to_owned(), "at least 90 %".to_owned()));
-        assert_eq!(figure.line(), "\u{2717} x: 12.5 % (at least 90 %)");
-        assert_eq!(Figure::new("x", 100.0, "", None).line(), "  x: 100");
+    fn a_metric_says_what_it_is_and_whether_that_is_enough() {
+        let metric = |value, target: Option<Target>| Metric::new("x", value, "%", target);
+        assert_eq!(metric(94.996, Some(Target::AtLeast(95.0))).is_met(), Some(false));
+        assert_eq!(metric(95.0, Some(Target::AtLeast(95.0))).is_met(), Some(true));
+        assert_eq!(metric(5.1, Some(Target::AtMost(5.0))).is_met(), Some(false));
+        assert_eq!(metric(f64::NAN, Some(Target::AtMost(5.0))).is_met(), Some(false));
+        assert_eq!(metric(1.0, None).is_met(), None);
+        let metric = metric(12.5, Some(Target::AtLeast(90.0)));
+        assert_eq!((metric.text(), metric.target_text()), ("12.5 %".to_owned(), "at least 90 %".to_owned()));
+        assert_eq!(metric.line(), "\u{2717} x: 12.5 % (at least 90 %)");
+        assert_eq!(Metric::new("x", 100.0, "", None).line(), "  x: 100");
     }
 
     #[test]

@@ -4,12 +4,12 @@ use tch::{TchError, Tensor};
 
 /// How fast an average follows.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Average {
+pub struct Ema {
     /// The share of the average that stays per step, once the run is long.
     pub decay: f64,
 }
 
-impl Average {
+impl Ema {
     /// The share that stays at the update of step `step`, counted from 0: at first the average follows closely, or else
     /// it would remember for long what the network was before it had learned anything.
     ///
