@@ -45,6 +45,7 @@ fn config(case: &Value, name: &str) -> LearnConfig {
         weight_decay: number("weight_decay"),
         clip_norm: number("clip_norm"),
         seed: integer("seed"),
+        log_every: 1,
         module: ModuleConfig { heads: integer("heads") as i64, expansion: integer("expansion") as i64 },
         ..LearnConfig::new(name, "person", Method::Sefi)
     }
@@ -97,6 +98,12 @@ fn two_steps() {
             trainer.save(&checkpoint).unwrap();
             let after = read_safetensors(&checkpoint);
 
+            let measured = report.measured.as_ref().unwrap();
+            let norms = [("noise", measured.grad_norm_noise), ("attention", measured.grad_norm_attention)];
+            for ((what, ours), expected) in norms.into_iter().zip(expected["token_norms"].as_array().unwrap()) {
+                let error = (ours / expected.as_f64().unwrap() - 1.0).abs();
+                parity.check(&format!("{topic}.token_norm.{what}"), error, LIMIT);
+            }
             for (what, ours) in [("noise_loss", report.noise_loss), ("attention_loss", report.attention_loss.unwrap())]
             {
                 parity.check(&format!("{topic}.{what}"), (ours / expected[what].as_f64().unwrap() - 1.0).abs(), LIMIT);
