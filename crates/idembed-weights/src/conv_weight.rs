@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
-use crate::mapped_file::release;
+use crate::source::Stored;
 
 /// The weight of a convolution, in the order of [`channels_last`].
 ///
@@ -12,35 +12,27 @@ use crate::mapped_file::release;
 /// then loading reads nothing that is not drawn with.
 #[derive(Debug)]
 pub struct ConvWeight {
-    stored: Tensor,
-    /// Whether `stored` lies in a map, in the order of its file.
-    in_map: bool,
+    /// In the order of its file if it lies in a map, otherwise in that of [`channels_last`].
+    stored: Stored,
+    /// What lies in a map, in the order of [`channels_last`].
     ordered: OnceCell<Tensor>,
 }
 
 impl ConvWeight {
-    /// A weight that has the order already.
-    pub(crate) fn ordered(weight: Tensor) -> Self {
-        ConvWeight { stored: weight, in_map: false, ordered: OnceCell::new() }
-    }
-
-    /// A weight that lies in a map.
-    pub(crate) fn mapped(weight: Tensor) -> Self {
-        ConvWeight { stored: weight, in_map: true, ordered: OnceCell::new() }
+    pub(crate) fn of(stored: Stored) -> std::result::Result<Self, TchError> {
+        let stored = if stored.is_mapped() { stored } else { Stored::in_memory(channels_last(stored.tensor())?) };
+        Ok(ConvWeight { stored, ordered: OnceCell::new() })
     }
 
     /// The weight, `[outputs, inputs, kernel, kernel]`.
-    pub fn get(&self) -> std::result::Result<&Tensor, tch::TchError> {
-        if !self.in_map {
-            return Ok(&self.stored);
+    pub fn get(&self) -> std::result::Result<&Tensor, TchError> {
+        if !self.stored.is_mapped() {
+            return Ok(self.stored.tensor());
         }
         if let Some(ordered) = self.ordered.get() {
             return Ok(ordered);
         }
-        let ordered = channels_last(&self.stored)?;
-        if ordered.data_ptr() != self.stored.data_ptr() {
-            release(&self.stored);
-        }
+        let ordered = self.stored.read(channels_last)?;
         Ok(self.ordered.get_or_init(|| ordered))
     }
 }
@@ -51,6 +43,10 @@ impl ConvWeight {
 ///
 /// # Shapes
 /// - `x`, returns: `[batch, channels, height, width]`
-pub fn channels_last(x: &Tensor) -> std::result::Result<Tensor, tch::TchError> {
-    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+pub fn channels_last(x: &Tensor) -> std::result::Result<Tensor, TchError> {
+    let ordered = x.f_permute([0, 2, 3, 1])?;
+    if ordered.is_contiguous() {
+        return Ok(x.shallow_clone());
+    }
+    ordered.f_contiguous()?.f_permute([0, 3, 1, 2])
 }

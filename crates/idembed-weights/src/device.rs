@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::OnceLock;
 
-use tch::{Cuda, Device, Kind};
+use tch::{Device, Kind};
 
-use crate::{Error, Result, UnknownName};
+use crate::{Result, UnknownName, cuda};
 
 /// The device and the number format of a loaded model.
+///
+/// To learn whether there is a GPU, ask [`Compute::resolve`]: `tch::Cuda` knows of none before libtorch's CUDA half was
+/// loaded, and when it was asked too early it knows of none ever after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compute {
     /// Where the weights lie.
@@ -26,19 +28,13 @@ impl Compute {
     /// # Errors
     /// A CUDA device was asked for by name and is not there.
     pub fn resolve(device: DeviceChoice, dtype: DtypeChoice) -> Result<Self> {
-        load_cuda_backend();
-        let available = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
         let device = match device {
             DeviceChoice::Cpu => Device::Cpu,
-            DeviceChoice::Auto if available == 0 => Device::Cpu,
+            DeviceChoice::Auto if cuda::device_count() == 0 => Device::Cpu,
             DeviceChoice::Auto => Device::Cuda(0),
-            DeviceChoice::Cuda(index) if index < available => Device::Cuda(index),
-            DeviceChoice::Cuda(index) => {
-                return Err(Error::Device(format!(
-                    "device cuda:{index} was asked for, but this libtorch sees {available} CUDA devices"
-                )));
-            }
+            DeviceChoice::Cuda(index) => Device::Cuda(index),
         };
+        cuda::check(device)?;
         let kind = match dtype {
             DtypeChoice::F32 => Kind::Float,
             DtypeChoice::Bf16 => Kind::BFloat16,
@@ -66,31 +62,6 @@ impl fmt::Display for Compute {
             _ => write!(f, "cpu {}", self.dtype_name()),
         }
     }
-}
-
-/// Lets the process keep freed memory for its next allocation instead of giving it back to the system.
-///
-/// The networks free and ask for the same large buffers at every step; getting each anew from the system costs more
-/// than some of the layers (Linux hands out zeroed pages one by one). For programs to call once, at their start.
-pub fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets two numbers of the C library's allocator.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
-    }
-}
-
-/// Makes libtorch's CUDA half register itself, where it is installed.
-///
-/// No symbol of `libtorch_cuda` is referenced by name, so the linker leaves it out of the program; a libtorch without
-/// CUDA has no such file, and then there is nothing to do.
-fn load_cuda_backend() {
-    static LOADED: OnceLock<Option<libloading::Library>> = OnceLock::new();
-    LOADED.get_or_init(|| {
-        // SAFETY: the library's initialisers only register libtorch's own CUDA operators.
-        unsafe { libloading::Library::new(libloading::library_filename("torch_cuda")) }.ok()
-    });
 }
 
 /// A device as the user names it: `auto`, `cpu`, `cuda` or `cuda:N`.

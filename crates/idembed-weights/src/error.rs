@@ -1,5 +1,6 @@
 //! The errors of this crate.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// What can go wrong between a weight file and a tensor.
@@ -126,6 +127,29 @@ pub enum WeightsError {
         /// The shape that the configuration implies.
         expected: Vec<i64>,
     },
+    /// A table of names takes other rows of a tensor than it has.
+    #[error("tensor `{name}` has {got} rows, but its other names stand for rows {named:?}")]
+    Rows {
+        /// Its name in the file.
+        name: String,
+        /// How many rows it has.
+        got: i64,
+        /// The rows that the table takes.
+        named: Vec<Range<i64>>,
+    },
+    /// A change of a tensor that is not there.
+    #[error("there is no tensor `{0}` to change")]
+    NothingToChange(String),
+    /// A change of a tensor that cannot be added to it.
+    #[error("the change of tensor `{name}` has shape {got}, expected {expected:?}")]
+    Delta {
+        /// The tensor.
+        name: String,
+        /// The shape of the change, or those of its factors.
+        got: String,
+        /// The shape of the tensor.
+        expected: Vec<i64>,
+    },
     /// A tensor whose numbers are not f32, f16 or bf16.
     #[error("tensor `{name}` has dtype {dtype}, expected F32, F16 or BF16")]
     Dtype {
@@ -149,6 +173,14 @@ impl WeightsError {
             _ => None,
         }
     }
+}
+
+/// Fails if the tensor `name` has another shape than it should.
+pub(crate) fn check_shape(name: &str, got: &[i64], expected: &[i64]) -> std::result::Result<(), WeightsError> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(WeightsError::Shape { name: name.to_owned(), got: got.to_vec(), expected: expected.to_vec() })
 }
 
 /// What can be wrong with a file of named tensors and metadata, such as an identity or a checkpoint.

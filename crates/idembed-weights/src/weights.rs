@@ -2,18 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::ops::Div;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::conv_weight::ConvWeight;
 use crate::device::Compute;
-use crate::files::Files;
-use crate::initialisation::Init;
-use crate::parameters::Parameters;
-use crate::{Error, Result, WeightsError};
+use crate::error::check_shape;
+use crate::scope::Scope;
+use crate::source::{Files, Init, Parameters, Source, Stored};
+use crate::{Error, Result, WeightsError, cuda};
 
 /// The weights of one network.
 ///
@@ -22,26 +21,29 @@ use crate::{Error, Result, WeightsError};
 /// ([`crate::announce_lost_pages`]), this must be alive.
 #[derive(Debug)]
 pub struct Weights {
-    origin: Origin,
+    source: Box<dyn Source>,
     used: RefCell<BTreeSet<String>>,
     /// How many numbers the used tensors hold.
     numbers: Cell<u64>,
     compute: Compute,
 }
 
-#[derive(Debug)]
-enum Origin {
-    Files(Files),
-    Parameters(Parameters),
-}
-
 impl Weights {
+    /// The weights from anywhere, to compute with as `compute` says.
+    ///
+    /// # Errors
+    /// The device is not there.
+    pub fn new(source: Box<dyn Source>, compute: Compute) -> Result<Self> {
+        cuda::check(compute.device)?;
+        Ok(Self::of(source, compute))
+    }
+
     /// Opens `folder/stem.safetensors`, its shards, or its fp16 variant, whichever is there.
     ///
     /// # Errors
-    /// No such file, a damaged one, or a tensor that is not f32, f16 or bf16.
+    /// No such file, a damaged one, a tensor that is not f32, f16 or bf16, or a device that is not there.
     pub fn open(folder: &Path, stem: &str, compute: Compute) -> Result<Self> {
-        Ok(Self::of(Origin::Files(Files::find(folder, stem)?), compute))
+        Self::new(Box::new(Files::find(folder, stem)?), compute)
     }
 
     /// Opens one safetensors file.
@@ -49,8 +51,7 @@ impl Weights {
     /// # Errors
     /// As [`Weights::open`].
     pub fn open_file(path: &Path, compute: Compute) -> Result<Self> {
-        let files = Files::open(path.to_path_buf(), &[path.to_path_buf()])?;
-        Ok(Self::of(Origin::Files(files), compute))
+        Self::new(Box::new(Files::open(path)?), compute)
     }
 
     /// The weights of a network that is being trained: gradients reach `parameters` through what is taken from here.
@@ -59,11 +60,11 @@ impl Weights {
     /// graph of one backward pass: the network is built anew for each.
     pub fn from_parameters(parameters: &Parameters, kind: Kind) -> Self {
         let compute = Compute { device: parameters.device(), kind };
-        Self::of(Origin::Parameters(parameters.clone()), compute)
+        Self::of(Box::new(parameters.clone()), compute)
     }
 
-    fn of(origin: Origin, compute: Compute) -> Self {
-        Weights { origin, used: RefCell::default(), numbers: Cell::default(), compute }
+    fn of(source: Box<dyn Source>, compute: Compute) -> Self {
+        Weights { source, used: RefCell::default(), numbers: Cell::default(), compute }
     }
 
     /// Where the tensors are and in which format they are handed out.
@@ -73,10 +74,7 @@ impl Weights {
 
     /// The file, or the index of the shards, if they come from files.
     pub fn path(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::Files(files) => Some(files.path()),
-            Origin::Parameters(_) => None,
-        }
+        self.source.path()
     }
 
     /// Bytes of the tensors that were taken, in the format they are computed in.
@@ -86,29 +84,26 @@ impl Weights {
 
     /// The root of the names.
     pub fn root(&self) -> Scope<'_> {
-        Scope { weights: self, prefix: String::new() }
+        Scope::root(self)
     }
 
-    /// Whether a tensor of this name is in the file, or among the parameters.
+    /// Whether a tensor of this name is there.
     pub fn contains(&self, name: &str) -> bool {
-        match &self.origin {
-            Origin::Files(files) => files.shape(name).is_some(),
-            Origin::Parameters(parameters) => parameters.contains(name),
-        }
+        self.source.shape(name).is_some()
     }
 
     /// Ends the loading: fails if the file holds tensors that nothing asked for, or was changed meanwhile.
     ///
     /// Names that end in `ignored` are let pass: buffers that old exporters wrote beside the parameters.
     pub fn check_all_used(&self, ignored: &[&str]) -> Result<()> {
-        self.check_files()?;
+        self.source.check_unchanged()?;
         let used = self.used.borrow();
-        let names = self.names();
-        let mut extra =
-            names.iter().filter(|name| !used.contains(*name) && !ignored.iter().any(|suffix| name.ends_with(suffix)));
-        match extra.next() {
+        let names = self.source.names();
+        let is_extra = |name: &&String| !used.contains(*name) && !ignored.iter().any(|suffix| name.ends_with(suffix));
+        let extra: Vec<&String> = names.iter().filter(is_extra).collect();
+        match extra.iter().min() {
             None => Ok(()),
-            Some(first) => Err(self.error(WeightsError::Extra { first: first.clone(), count: 1 + extra.count() })),
+            Some(&first) => Err(self.error(WeightsError::Extra { first: first.clone(), count: extra.len() })),
         }
     }
 
@@ -121,18 +116,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Changed`], which names the file. A file that only got a new time of change (`touch`) counts as changed.
     pub fn check_unchanged(&self) -> Result<()> {
-        match &self.origin {
-            Origin::Files(files) => files.check_used_unchanged(),
-            Origin::Parameters(_) => Ok(()),
-        }
-    }
-
-    /// Fails if a file was changed since it was opened, whatever still depends on it.
-    fn check_files(&self) -> Result<()> {
-        match &self.origin {
-            Origin::Files(files) => files.check_unchanged(),
-            Origin::Parameters(_) => Ok(()),
-        }
+        self.source.check_used_unchanged()
     }
 
     /// SHA-256 over names, shapes and values of the used tensors that `counts` says yes to, the values rounded to f16.
@@ -145,124 +129,58 @@ impl Weights {
     pub fn fingerprint(&self, prefix: &str, counts: impl Fn(&str) -> bool) -> Result<String> {
         let mut hasher = Sha256::new();
         for name in self.used.borrow().iter().filter(|name| counts(name)) {
-            let half = match &self.origin {
-                Origin::Files(files) => files.rounded(name),
-                Origin::Parameters(parameters) => parameters.rounded(name),
-            };
-            let half = half.map_err(|source| self.error(source))?;
+            let stored = self.source.stored(name).map_err(|source| self.error(source))?;
+            let half = stored
+                .read(|tensor| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Half)?.f_contiguous())?;
             let mut bytes = vec![0u8; half.numel() * 2];
             half.f_copy_data_u8(&mut bytes, half.numel())?;
             hasher.update(name.strip_prefix(prefix).unwrap_or(name).as_bytes());
             hasher.update(format!("{:?}", half.size()).as_bytes());
             hasher.update(&bytes);
         }
-        self.check_files()?;
+        self.source.check_unchanged()?;
         Ok(hex::encode(hasher.finalize()))
     }
 
-    fn names(&self) -> Vec<String> {
-        match &self.origin {
-            Origin::Files(files) => files.names().cloned().collect(),
-            Origin::Parameters(parameters) => parameters.list().into_iter().map(|(name, _)| name).collect(),
-        }
+    /// The tensor `name`, in the format and on the device to compute with.
+    pub(crate) fn take(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
+        let stored = self.stored(name, shape, init).map_err(|source| self.error(source))?;
+        self.note(name, shape);
+        Ok(stored.into())
     }
 
-    fn take(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
-        let taken = match &self.origin {
-            Origin::Files(files) => files.take(name, shape, self.compute),
-            Origin::Parameters(parameters) => parameters.take(name, shape, init, self.compute.kind),
-        };
-        self.note(name, shape, taken)
+    /// As [`Weights::take`], the weight of a convolution.
+    pub(crate) fn take_conv(&self, name: &str, shape: &[i64], init: Init) -> Result<ConvWeight> {
+        let weight = self.stored(name, shape, init).and_then(|stored| Ok(ConvWeight::of(stored)?));
+        let weight = weight.map_err(|source| self.error(source))?;
+        self.note(name, shape);
+        Ok(weight)
     }
 
-    fn take_conv(&self, name: &str, shape: &[i64], init: Init) -> Result<ConvWeight> {
-        let taken = match &self.origin {
-            Origin::Files(files) => files.take_conv(name, shape, self.compute),
-            Origin::Parameters(parameters) => {
-                parameters.take(name, shape, init, self.compute.kind).map(ConvWeight::ordered)
-            }
-        };
-        self.note(name, shape, taken)
+    /// The shape of a tensor, if it is there.
+    pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        self.source.shape(name)
+    }
+
+    fn stored(&self, name: &str, shape: &[i64], init: Init) -> std::result::Result<Stored, WeightsError> {
+        self.source.make(name, shape, init)?;
+        let stored = self.source.stored(name)?;
+        stored.check_kind(name)?;
+        check_shape(name, &stored.tensor().size(), shape)?;
+        Ok(stored.take(self.compute)?)
     }
 
     /// Remembers that `name` was asked for.
-    fn note<T>(&self, name: &str, shape: &[i64], taken: std::result::Result<T, WeightsError>) -> Result<T> {
-        let taken = taken.map_err(|source| self.error(source))?;
+    fn note(&self, name: &str, shape: &[i64]) {
         if self.used.borrow_mut().insert(name.to_owned()) {
             self.numbers.update(|numbers| numbers + shape.iter().product::<i64>() as u64);
         }
-        Ok(taken)
     }
 
     fn error(&self, source: WeightsError) -> Error {
-        match &self.origin {
-            Origin::Files(files) => Error::Content { path: files.path().to_path_buf(), source },
-            Origin::Parameters(_) => Error::Parameters(source),
+        match self.source.path() {
+            Some(path) => Error::Content { path: path.to_path_buf(), source },
+            None => Error::Parameters(source),
         }
-    }
-}
-
-/// A place in the tree of names: `weights.root() / "encoder" / "layers" / 0`.
-#[derive(Debug, Clone)]
-pub struct Scope<'a> {
-    weights: &'a Weights,
-    prefix: String,
-}
-
-impl Scope<'_> {
-    /// The tensor `name` below this place, in the format and on the device to compute with.
-    ///
-    /// A parameter that is not there yet is made as `init` says; what comes from a file does not need it.
-    ///
-    /// # Errors
-    /// It is missing or has another shape.
-    pub fn tensor(&self, name: &str, shape: &[i64], init: Init) -> Result<Tensor> {
-        self.weights.take(&self.path_of(name), shape, init)
-    }
-
-    /// The weight `name` of a convolution; `init` as in [`Scope::tensor`].
-    ///
-    /// # Errors
-    /// As [`Scope::tensor`].
-    pub fn conv_weight(&self, name: &str, shape: &[i64], init: Init) -> Result<ConvWeight> {
-        self.weights.take_conv(&self.path_of(name), shape, init)
-    }
-
-    /// Whether a tensor `name` is below this place.
-    pub fn has(&self, name: &str) -> bool {
-        self.weights.contains(&self.path_of(name))
-    }
-
-    /// The shape of the tensor `name` below this place, if a file holds it. Of parameters the network says the shape.
-    pub fn shape(&self, name: &str) -> Option<&[i64]> {
-        match &self.weights.origin {
-            Origin::Files(files) => files.shape(&self.path_of(name)),
-            Origin::Parameters(_) => None,
-        }
-    }
-
-    /// The checkpoint's name of this place.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    fn path_of(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
-    }
-}
-
-impl<'a, N: std::fmt::Display> Div<N> for &Scope<'a> {
-    type Output = Scope<'a>;
-
-    fn div(self, name: N) -> Scope<'a> {
-        Scope { weights: self.weights, prefix: self.path_of(&name.to_string()) }
-    }
-}
-
-impl<'a, N: std::fmt::Display> Div<N> for Scope<'a> {
-    type Output = Scope<'a>;
-
-    fn div(self, name: N) -> Scope<'a> {
-        &self / name
     }
 }

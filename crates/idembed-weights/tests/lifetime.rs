@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Init, Weights};
+use idembed_weights::{Alias, Compute, Delta, Files, Init, Overlay, Parameters, Renamed, Source, Weights};
 use tch::{Device, Kind, Tensor};
 
 /// Far more than a page, and nothing that freshly given memory holds.
@@ -34,6 +34,44 @@ fn tensors_keep_the_map_of_their_file() {
         let _ = plain.fill_(7.0);
         let again = Weights::open_file(&path, Compute::CPU_F32).unwrap();
         assert!(again.root().tensor("plain", &numbers().size(), Init::ZEROS).unwrap().equal(&numbers()));
+    }
+}
+
+#[test]
+fn tensors_outlive_every_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let parameters = Parameters::new(0, Device::Cpu);
+    let shape = numbers().size();
+    let take = |source: Box<dyn Source>, kind| {
+        let weights = Weights::new(source, Compute { device: Device::Cpu, kind }).unwrap();
+        let conv = weights.root().conv_weight("conv", &shape, Init::ZEROS).unwrap();
+        (weights.root().tensor("plain", &shape, Init::ZEROS).unwrap(), conv)
+    };
+    let _ = take(Box::new(parameters.clone()), Kind::Float);
+    let values = ["plain", "conv"].map(|name| (name.to_owned(), numbers()));
+    parameters.set(&values.into()).unwrap();
+    let mut file = TensorFile::default();
+    file.tensors.insert("stacked".to_owned(), Tensor::cat(&[numbers(), numbers()], 0));
+    file.write(&path).unwrap();
+    let renamed = || -> Box<dyn Source> {
+        let table = [("plain", 0..16), ("conv", 16..32)];
+        let table = table.map(|(name, rows)| (name.to_owned(), Alias::of("stacked").rows(rows)));
+        Box::new(Renamed::new(Box::new(Files::open(&path).unwrap()), "", table.into()).unwrap())
+    };
+    let overlay = || {
+        let nothing = Delta::Full(numbers().zeros_like());
+        Box::new(Overlay::new(renamed(), [("plain".to_owned(), nothing)].into()).unwrap())
+    };
+    for kind in [Kind::Float, Kind::BFloat16] {
+        for (name, (plain, conv)) in [
+            ("parameters", take(Box::new(parameters.replica().unwrap()), kind)),
+            ("renamed", take(renamed(), kind)),
+            ("overlay", take(overlay(), kind)),
+        ] {
+            let expected = numbers().to_kind(kind);
+            assert!(plain.equal(&expected) && conv.get().unwrap().equal(&expected), "{name} {kind:?}");
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl BiSeNet {
     pub fn load(path: &Path, compute: Compute) -> FaceResult<Self> {
         let weights = Weights::open_file(path, compute)?;
         let root = weights.root();
-        let width = match root.shape("cp.resnet.conv1.weight") {
+        let width = match root.shape("cp.resnet.conv1.weight").as_deref() {
             Some(&[width, 3, 7, 7]) if width > 0 => width,
             // Loading will say what is wrong with this tensor.
             _ => PUBLISHED_WIDTH,

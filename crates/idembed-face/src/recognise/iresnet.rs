@@ -116,7 +116,7 @@ fn depth(root: &Scope<'_>, layout: Layout) -> [usize; 4] {
 
 /// Outputs of the layer that is at this place; 0 if there is none, which reading it will say.
 fn outputs(scope: &Scope<'_>) -> i64 {
-    scope.shape("weight").and_then(|shape| shape.first()).copied().unwrap_or(0)
+    scope.shape("weight").and_then(|shape| shape.first().copied()).unwrap_or(0)
 }
 
 /// Normalise, convolve, normalise, PReLU, convolve, normalise; and a way past all that.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
@@ -11,6 +12,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::Metadata;
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::Stored;
 use crate::lost_pages::{self, Registered};
 use crate::{Error, Result, WeightsError};
 
@@ -19,12 +21,12 @@ const LARGEST_HEADER: u64 = 100_000_000;
 
 /// A mapped file that stays open as long as this lives; mapped it stays as long as any tensor lies in it.
 #[derive(Debug)]
-pub(crate) struct MappedFile {
+pub(super) struct MappedFile {
     path: PathBuf,
     file: File,
     opened: Stamp,
-    /// Whether tensors were handed out that lie in the map.
-    in_use: AtomicBool,
+    /// Whether tensors were taken that lie in the map.
+    in_use: Arc<AtomicBool>,
     // Fields are dropped in their order: the addresses must be forgotten before something else may be mapped there.
     _registered: Registered,
     /// All bytes, `[length]`; its storage is the map, and every tensor in the map shares it.
@@ -41,11 +43,11 @@ struct Stamp {
 
 /// What stands before the numbers.
 #[derive(Debug)]
-pub(crate) struct Header {
+pub(super) struct Header {
     /// Names, formats, shapes and places of the tensors.
-    pub(crate) tensors: Metadata,
+    pub(super) tensors: Metadata,
     /// Where the numbers begin, in bytes.
-    pub(crate) data_start: usize,
+    pub(super) data_start: usize,
 }
 
 impl MappedFile {
@@ -53,7 +55,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// Not readable, or not a whole safetensors file.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Header)> {
+    pub(super) fn open(path: &Path) -> Result<(Self, Header)> {
         let read_error = |source| Error::Read { path: path.to_path_buf(), source };
         let mut file = File::open(path).map_err(read_error)?;
         let opened = Stamp::of(&file).map_err(read_error)?;
@@ -70,41 +72,29 @@ impl MappedFile {
             Tensor::f_from_file(&name(&file, path)?, false, opened.length as i64, (Kind::Uint8, Device::Cpu))?;
         let start = content.data_ptr() as usize;
         let registered = lost_pages::register(path, start..start + content.numel());
-        let (path, in_use) = (path.to_path_buf(), AtomicBool::new(false));
+        let (path, in_use) = (path.to_path_buf(), Arc::default());
         Ok((MappedFile { path, file, opened, in_use, _registered: registered, content }, header))
     }
 
     /// The numbers in a range of bytes: where they lie in the map, or a copy if they are not aligned there.
     ///
     /// `bytes` has the length of `shape` numbers of `kind`.
-    pub(crate) fn view(
+    pub(super) fn view(
         &self,
         bytes: &Range<usize>,
         kind: Kind,
         shape: &[i64],
-    ) -> std::result::Result<Tensor, TchError> {
+    ) -> std::result::Result<Stored, TchError> {
         let (start, length) = (bytes.start as i64, bytes.len() as i64);
-        let part = if bytes.start.is_multiple_of(kind.elt_size_in_bytes()) {
-            self.content.f_narrow(0, start, length)?
-        } else {
-            self.content.f_narrow_copy(0, start, length)?
-        };
-        part.f_view_dtype(kind)?.f_view(shape)
+        let typed = |part: Tensor| part.f_view_dtype(kind)?.f_view(shape);
+        if bytes.start.is_multiple_of(kind.elt_size_in_bytes()) {
+            return Ok(Stored::mapped(typed(self.content.f_narrow(0, start, length)?)?, self.in_use.clone()));
+        }
+        Ok(Stored::in_memory(typed(self.content.f_narrow_copy(0, start, length)?)?))
     }
 
-    /// Whether a tensor is used where it lies in the map.
-    pub(crate) fn holds(&self, tensor: &Tensor) -> bool {
-        let start = self.content.data_ptr() as usize;
-        tensor.device() == Device::Cpu && (start..start + self.content.numel()).contains(&(tensor.data_ptr() as usize))
-    }
-
-    /// Notes that a tensor which lies in the map was handed out.
-    pub(crate) fn hold(&self) {
-        self.in_use.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether what was handed out lies in the map, so that a change of the file changes it.
-    pub(crate) fn is_in_use(&self) -> bool {
+    /// Whether a tensor that was taken lies in the map, so that a change of the file changes it.
+    pub(super) fn is_in_use(&self) -> bool {
         self.in_use.load(Ordering::Relaxed)
     }
 
@@ -112,7 +102,7 @@ impl MappedFile {
     ///
     /// Another file that took its name is no change of this one. A new time of the last change counts as a change even if
     /// the content should be the same (`touch`): to know that, the whole file would have to be read twice.
-    pub(crate) fn check_unchanged(&self) -> Result<()> {
+    pub(super) fn check_unchanged(&self) -> Result<()> {
         let now = Stamp::of(&self.file).map_err(|source| Error::Read { path: self.path.clone(), source })?;
         if now == self.opened { Ok(()) } else { Err(Error::Changed { path: self.path.clone() }) }
     }
@@ -130,29 +120,6 @@ fn name(file: &File, _path: &Path) -> Result<String> {
 fn name(_file: &File, path: &Path) -> Result<String> {
     let unreadable = || std::io::Error::new(ErrorKind::InvalidInput, "libtorch opens only files whose path is UTF-8");
     path.to_str().map(str::to_owned).ok_or_else(|| Error::Read { path: path.to_path_buf(), source: unreadable() })
-}
-
-/// Gives the pages of a tensor that lies in a map, and was read once, back to the system.
-pub(crate) fn release(tensor: &Tensor) {
-    #[cfg(unix)]
-    {
-        // SAFETY: a question to the system, without conditions.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-        let start = tensor.data_ptr() as usize;
-        let end = start + tensor.numel() * tensor.kind().elt_size_in_bytes();
-        // Pages that other tensors share stay.
-        let (first, last) = (start.next_multiple_of(page), end / page * page);
-        if first >= last {
-            return;
-        }
-        // SAFETY: the pages lie within the tensor's storage, which is alive and mapped from a file that nothing here
-        // writes to: they are read from the file again when they are touched again.
-        let kept = unsafe { libc::madvise(first as *mut libc::c_void, last - first, libc::MADV_DONTNEED) };
-        if kept != 0 {
-            let error = std::io::Error::last_os_error();
-            tracing::debug!(%error, "the system kept the pages of a converted weight");
-        }
-    }
 }
 
 impl Stamp {

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
+use super::{Init, Source, Stored};
 use crate::conv_weight::channels_last;
-use crate::initialisation::Init;
+use crate::cuda;
+use crate::error::check_shape;
 use crate::tensor_file::TensorFile;
 use crate::{Error, Result, WeightsError};
 
@@ -28,6 +30,9 @@ pub struct Parameters {
 impl Parameters {
     /// No parameters yet.
     pub fn new(seed: u64, device: Device) -> Self {
+        if device.is_cuda() {
+            cuda::load();
+        }
         Parameters { seed, device, prefix: String::new(), tensors: Arc::default() }
     }
 
@@ -98,42 +103,6 @@ impl Parameters {
         file.write(path)
     }
 
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.tensors().contains_key(&self.full(name))
-    }
-
-    /// The parameter itself, or a cast of it; made as `init` says if it is not there yet.
-    pub(crate) fn take(
-        &self,
-        name: &str,
-        shape: &[i64],
-        init: Init,
-        kind: Kind,
-    ) -> std::result::Result<Tensor, WeightsError> {
-        let mut tensors = self.tensors();
-        let full = self.full(name);
-        if let Some(tensor) = tensors.get(&full) {
-            check_shape(name, &tensor.size(), shape)?;
-            return Ok(tensor.f_to_kind(kind)?);
-        }
-        let values = init.draw(self.seed, &full, shape.iter().product::<i64>().max(0) as usize);
-        let tensor = tch::no_grad(|| {
-            let tensor = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(self.device)?;
-            if shape.len() == 4 { channels_last(&tensor) } else { Ok(tensor) }
-        })?;
-        let tensor = tensor.f_set_requires_grad(true)?;
-        let taken = tensor.f_to_kind(kind)?;
-        tensors.insert(full, tensor);
-        Ok(taken)
-    }
-
-    /// The values of a parameter, rounded to f16.
-    pub(crate) fn rounded(&self, name: &str) -> std::result::Result<Tensor, WeightsError> {
-        let tensors = self.tensors();
-        let tensor = tensors.get(&self.full(name)).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
-        Ok(tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Half)?.f_contiguous()?)
-    }
-
     fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -143,11 +112,36 @@ impl Parameters {
     }
 }
 
-fn check_shape(name: &str, got: &[i64], expected: &[i64]) -> std::result::Result<(), WeightsError> {
-    if got == expected {
-        return Ok(());
+impl Source for Parameters {
+    fn names(&self) -> Vec<String> {
+        self.list().into_iter().map(|(name, _)| name).collect()
     }
-    Err(WeightsError::Shape { name: name.to_owned(), got: got.to_vec(), expected: expected.to_vec() })
+
+    fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        self.tensors().get(&self.full(name)).map(Tensor::size)
+    }
+
+    /// The parameter itself.
+    fn stored(&self, name: &str) -> std::result::Result<Stored, WeightsError> {
+        let tensors = self.tensors();
+        let tensor = tensors.get(&self.full(name)).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+        Ok(Stored::in_memory(tensor.shallow_clone()))
+    }
+
+    fn make(&self, name: &str, shape: &[i64], init: Init) -> std::result::Result<(), WeightsError> {
+        let mut tensors = self.tensors();
+        let full = self.full(name);
+        if tensors.contains_key(&full) {
+            return Ok(());
+        }
+        let values = init.draw(self.seed, &full, shape.iter().product::<i64>().max(0) as usize);
+        let tensor = tch::no_grad(|| {
+            let tensor = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(self.device)?;
+            if shape.len() == 4 { channels_last(&tensor) } else { Ok(tensor) }
+        })?;
+        tensors.insert(full, tensor.f_set_requires_grad(true)?);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

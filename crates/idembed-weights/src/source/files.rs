@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use serde::Deserialize;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
-use crate::conv_weight::ConvWeight;
-use crate::device::Compute;
-use crate::mapped_file::{MappedFile, release};
+use super::mapped_file::MappedFile;
+use super::{Source, Stored};
 use crate::{Error, Result, WeightsError};
 
 /// Variants of a weight file's name, the preferred first.
@@ -23,7 +22,8 @@ const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
 
 /// The mapped files of one network.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub struct Files {
+    /// The file, or the index of the shards.
     path: PathBuf,
     maps: Vec<MappedFile>,
     entries: BTreeMap<String, Entry>,
@@ -45,53 +45,29 @@ struct ShardIndexJson {
 
 impl Files {
     /// Opens `folder/stem.safetensors`, its shards, or its fp16 variant, whichever is there.
-    pub(crate) fn find(folder: &Path, stem: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// No such file, a damaged one, or a tensor that is not f32, f16 or bf16.
+    pub fn find(folder: &Path, stem: &str) -> Result<Self> {
         let (path, shards) = find_files(folder, stem)?;
-        Self::open(path, &shards)
+        Self::map(path, &shards)
+    }
+
+    /// Opens one safetensors file.
+    ///
+    /// # Errors
+    /// As [`Files::find`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::map(path.to_path_buf(), &[path.to_path_buf()])
     }
 
     /// Maps these files; `path` names them all in errors.
-    pub(crate) fn open(path: PathBuf, shards: &[PathBuf]) -> Result<Self> {
+    fn map(path: PathBuf, shards: &[PathBuf]) -> Result<Self> {
         let mut files = Files { path, maps: Vec::with_capacity(shards.len()), entries: BTreeMap::new() };
         for shard in shards {
             files.add_file(shard)?;
         }
         Ok(files)
-    }
-
-    /// The file, or the index of the shards.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.entries.keys()
-    }
-
-    pub(crate) fn shape(&self, name: &str) -> Option<&[i64]> {
-        self.entries.get(name).map(|entry| entry.shape.as_slice())
-    }
-
-    /// Fails if one of the files was written to since it was opened.
-    pub(crate) fn check_unchanged(&self) -> Result<()> {
-        self.maps.iter().try_for_each(|map| map.check_unchanged())
-    }
-
-    /// Fails if the numbers that were handed out may be others by now.
-    pub(crate) fn check_used_unchanged(&self) -> Result<()> {
-        self.maps.iter().filter(|map| map.is_in_use()).try_for_each(|map| map.check_unchanged())
-    }
-
-    /// The values of a tensor, rounded to f16.
-    pub(crate) fn rounded(&self, name: &str) -> std::result::Result<Tensor, WeightsError> {
-        let entry = self.entry(name)?;
-        let stored = self.view(entry)?;
-        let half = stored.f_to_kind(Kind::Half)?.f_contiguous()?;
-        let map = &self.maps[entry.map];
-        if map.holds(&stored) && !map.holds(&half) {
-            release(&stored);
-        }
-        Ok(half)
     }
 
     fn add_file(&mut self, path: &Path) -> Result<()> {
@@ -118,63 +94,32 @@ impl Files {
         self.maps.push(map);
         Ok(())
     }
+}
 
-    /// The tensor where it lies in its map.
-    fn view(&self, entry: &Entry) -> std::result::Result<Tensor, tch::TchError> {
-        self.maps[entry.map].view(&entry.bytes, entry.kind, &entry.shape)
+impl Source for Files {
+    fn names(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
     }
 
-    fn entry(&self, name: &str) -> std::result::Result<&Entry, WeightsError> {
-        self.entries.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))
+    fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        self.entries.get(name).map(|entry| entry.shape.clone())
     }
 
-    fn checked(&self, name: &str, shape: &[i64]) -> std::result::Result<&Entry, WeightsError> {
-        let entry = self.entry(name)?;
-        if entry.kind == Kind::Int64 {
-            return Err(WeightsError::Dtype { name: name.to_owned(), dtype: "I64".to_owned() });
-        }
-        if entry.shape != shape {
-            let (got, expected) = (entry.shape.clone(), shape.to_vec());
-            return Err(WeightsError::Shape { name: name.to_owned(), got, expected });
-        }
-        Ok(entry)
+    fn stored(&self, name: &str) -> std::result::Result<Stored, WeightsError> {
+        let entry = self.entries.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
+        Ok(self.maps[entry.map].view(&entry.bytes, entry.kind, &entry.shape)?)
     }
 
-    pub(crate) fn take(
-        &self,
-        name: &str,
-        shape: &[i64],
-        compute: Compute,
-    ) -> std::result::Result<Tensor, WeightsError> {
-        Ok(self.placed(name, shape, compute)?.0)
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 
-    pub(crate) fn take_conv(
-        &self,
-        name: &str,
-        shape: &[i64],
-        compute: Compute,
-    ) -> std::result::Result<ConvWeight, WeightsError> {
-        let (stored, in_map) = self.placed(name, shape, compute)?;
-        if in_map {
-            return Ok(ConvWeight::mapped(stored));
-        }
-        Ok(ConvWeight::ordered(crate::channels_last(&stored)?))
+    fn check_unchanged(&self) -> Result<()> {
+        self.maps.iter().try_for_each(|map| map.check_unchanged())
     }
 
-    /// A tensor as it is to be computed with, and whether it is used where it lies in its map.
-    fn placed(&self, name: &str, shape: &[i64], compute: Compute) -> std::result::Result<(Tensor, bool), WeightsError> {
-        let entry = self.checked(name, shape)?;
-        let map = &self.maps[entry.map];
-        let stored = self.view(entry)?;
-        let tensor = stored.f_to_device(compute.device)?.f_to_kind(compute.kind)?;
-        let in_map = map.holds(&tensor);
-        if in_map {
-            map.hold();
-        } else if map.holds(&stored) {
-            release(&stored);
-        }
-        Ok((tensor, in_map))
+    fn check_used_unchanged(&self) -> Result<()> {
+        self.maps.iter().filter(|map| map.is_in_use()).try_for_each(|map| map.check_unchanged())
     }
 }
 
