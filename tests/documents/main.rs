@@ -1,9 +1,10 @@
-//! The README against the tree: its commands, its code map, its links.
+//! The README against the tree: its commands, its code map, its links; and the packages, each whole by itself.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -81,5 +82,23 @@ fn every_link_into_the_tree_leads_somewhere() {
         if !target.contains("://") && !target.starts_with('#') {
             assert!(root().join(&target).exists(), "README links to `{target}`, which is not there");
         }
+    }
+}
+
+#[test]
+fn every_package_is_whole_by_itself() {
+    for folder in packages("crates").into_iter().chain(packages("xtask")).chain(["xtask".into(), "tests".into()]) {
+        let folder = root().join(folder);
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(&folder).args(["package", "--list", "--allow-dirty", "--offline"]);
+        let output = cargo.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} cannot be packaged: {said}", folder.display());
+        let files: Vec<&str> = str::from_utf8(&output.stdout).unwrap().lines().collect();
+        for file in &files {
+            let made = [".cargo_vcs_info.json", "Cargo.lock", "Cargo.toml.orig"].contains(file);
+            assert!(made || folder.join(file).exists(), "{} takes {file} from elsewhere", folder.display());
+        }
+        assert_eq!(files.contains(&"build.rs"), folder.join("build.rs").exists(), "{}", folder.display());
     }
 }
