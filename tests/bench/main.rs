@@ -8,11 +8,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::{self, Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::UNet;
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, StableDiffusion};
 use idembed_face::detect::Mtcnn;
 use tch::{Kind, Reduction, Tensor};
 
@@ -23,7 +22,7 @@ fn main() -> Result<()> {
     let [model, what, dtype, runs, threads, photo @ ..] = args.as_slice() else {
         return Err("usage: bench MODEL unet_step|train_step|load|detect f32|bf16 RUNS THREADS [PHOTO]".into());
     };
-    device::keep_freed_memory();
+    idembed_weights::keep_freed_memory();
     tch::set_num_threads(threads.parse()?);
     let compute = Compute::resolve(DeviceChoice::Auto, dtype.parse::<DtypeChoice>()?)?;
     let (model, runs) = (Path::new(model), runs.parse()?);

@@ -27,7 +27,7 @@ use commands::Cli;
 
 fn main() -> ExitCode {
     failure::announce_panics();
-    idembed_diffusion::device::keep_freed_memory();
+    idembed_weights::keep_freed_memory();
     idembed_weights::announce_lost_pages();
     let cli = Cli::parse();
     logging::start(cli.quiet, cli.verbose);

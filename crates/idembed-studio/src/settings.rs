@@ -5,8 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_tokens::config::DEFAULT_TEMPLATE;
-use idembed_tokens::{LearnConfig, Method};
+use idembed_tokens::{DEFAULT_TEMPLATE, LearnConfig, Method};
 use serde::Deserialize;
 
 use crate::error::{Result, StudioError};
@@ -140,6 +139,7 @@ impl ModelSettings {
 
 /// What can be wrong with a model's own settings.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// The file could not be read.
     #[error(transparent)]

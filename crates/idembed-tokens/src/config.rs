@@ -34,7 +34,7 @@ pub struct LearnConfig {
     pub steps: usize,
     /// Samples (timestep and noise) per step.
     pub batch: usize,
-    /// Learning rate, relative to the size of the start word's embedding (see [`crate::module`]).
+    /// Learning rate, relative to the size of the start word's embedding (see [`crate::TokenModule`]).
     pub learning_rate: f64,
     /// Steps until the full learning rate.
     pub warm_up: usize,

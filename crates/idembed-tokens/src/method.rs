@@ -8,6 +8,7 @@ pub const DEFAULT_LAMBDA: f64 = 0.003;
 
 /// How an identity is learned. Everything that [`MethodSpec`] does not name is the same for all methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Method {
     /// Stage tokens with K and V halves and the face-wise attention loss (arXiv 2402.00631).
     #[default]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// What can go wrong between a weight file and a tensor.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or mapped.
     #[error("cannot read `{path}`")]
@@ -101,6 +102,7 @@ impl Error {
 
 /// What can be wrong with a weight file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightsError {
     /// Not safetensors, truncated or corrupt.
     #[error("the file is damaged or is not safetensors")]
@@ -153,6 +155,7 @@ impl WeightsError {
 
 /// What can be wrong with a file of named tensors and metadata, such as an identity or a checkpoint.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// Not safetensors, truncated or corrupt.
     #[error("the file is damaged or is not safetensors")]

@@ -1,8 +1,7 @@
 //! Tensors that live longer than the weights they were taken from.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Init, Weights};
+use idembed_weights::{Compute, Init, TensorFile, Weights};
 use tch::{Device, Kind, Tensor};
 
 /// Far more than a page, and nothing that freshly given memory holds.

@@ -15,8 +15,7 @@ use idembed_pretrain::report::{self, ReportOptions};
 use idembed_pretrain::unet::UNetStage;
 use idembed_pretrain::vae::VaeStage;
 use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, gather, tokenizer, train};
-use idembed_weights::Compute;
-use idembed_weights::device::{self, DeviceChoice, DtypeChoice};
+use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 
 /// Train the networks of the miniature on the drawn world.
 #[derive(Parser)]
@@ -115,7 +114,7 @@ impl StageName {
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
-    device::keep_freed_memory();
+    idembed_weights::keep_freed_memory();
     idembed_weights::announce_lost_pages();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,

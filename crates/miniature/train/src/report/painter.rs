@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
-use idembed_diffusion::{Picture, StableDiffusion};
+use idembed_diffusion::{Observer, Picture, StableDiffusion, StepInfo, TextToImage};
 use image::RgbImage;
 
 use crate::{PretrainError, Result};
