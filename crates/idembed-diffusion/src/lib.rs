@@ -4,6 +4,21 @@
 //! the text encoder is the one of `idembed-clip`. It declares the cross-attention [`hook`] and takes its text states per
 //! timestep range ([`conditioning`]), so that others can watch and steer it. It never sees a face, an identity file, or a
 //! loss.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_diffusion::schedulers::SchedulerKind;
+//! use idembed_diffusion::{Compute, Error, Picture, StableDiffusion, TextToImage};
+//!
+//! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
+//! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
+//! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
+//! let request =
+//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, width: 128, height: 128, seeds, batch: 1 };
+//! let each = |_, picture: Picture| Ok::<_, Error>(assert_eq!((picture.width, picture.height), (128, 128)));
+//! request.run(&model, &mut (), each)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 mod picture;

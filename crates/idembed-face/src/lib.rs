@@ -6,6 +6,18 @@
 //! [`recognise`] turns it into an embedding. Every file that cannot be used is refused with a [`PhotoError`] that says why.
 //!
 //! This crate never sees diffusion: it knows no model, no latent, no token, and not what the pixels are for.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_face::{CropRect, Photo, crop_and_resize};
+//!
+//! let photo = Photo::open(&mini.join("portraits/person3_a.png"))?;
+//! let (width, height) = photo.pixels.dimensions();
+//! let square = crop_and_resize(&photo.pixels, CropRect::centre_square(width, height), 64, 64)?;
+//! assert_eq!(square.dimensions(), (64, 64));
+//! assert!(Photo::open(&mini.join("README.md")).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod align;
 mod crop;

@@ -3,6 +3,24 @@
 //! This crate learns them from one picture ([`Trainer`], [`learn`]), keeps them in files ([`Identity`], [`checkpoint`],
 //! [`Embedding`]) and puts them into prompts ([`Prompt`], [`condition`]). It never finds a face, reads a photo or writes a
 //! picture: images and masks reach it as tensors.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_diffusion::{Compute, StableDiffusion};
+//! use idembed_tokens::{Identities, LearnConfig, Method, Prompt, Trainer, condition};
+//!
+//! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
+//! let picture = tch::Tensor::rand([1, 3, 128, 128], tch::kind::FLOAT_CPU) * 2 - 1; // of a face, one would hope
+//! let config = LearnConfig { steps: 2, ..LearnConfig::new("me", "person", Method::Sefi) };
+//! let mut trainer = Trainer::new(&model, &picture, None, config)?;
+//! while !trainer.is_done() {
+//!     println!("noise loss {}", trainer.step()?.noise_loss);
+//! }
+//! let prompt = Prompt::parse("a photo of <me> at the beach", &model.tokenizer)?;
+//! let conditioning = condition(&model, &prompt, &Identities::named([("me", &trainer.identity()?)])?, false)?;
+//! # assert_eq!(conditioning.pieces().len(), 5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod config;
 mod contexts;

@@ -4,6 +4,18 @@
 //! that are being trained, which start with what is asked for ([`Init`]). [`json`] reads the configuration beside them,
 //! [`TensorFile`] keeps named tensors with metadata, and [`Compute`] turns the user's wishes into what the machine has.
 //! This crate never sees a network: it knows names and shapes, not what is computed.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_weights::{Compute, Init, Weights};
+//!
+//! let weights = Weights::open(&mini.join("vae"), "diffusion_pytorch_model", Compute::CPU_F32)?;
+//! let decoder = &weights.root() / "decoder";
+//! let bias = (&decoder / "conv_out").tensor("bias", &[3], Init::ZEROS)?;
+//! assert_eq!(bias.size(), [3]);
+//! assert!(weights.root().tensor("no.such.tensor", &[3], Init::ZEROS).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod conv_weight;
 mod device;
