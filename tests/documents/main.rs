@@ -50,6 +50,16 @@ fn every_xtask_of_the_readme_exists() {
     }
 }
 
+#[test]
+fn the_program_of_the_readme_is_the_first_example() {
+    let example = fs::read_to_string(root().join("crates/idembed-studio/examples/learn_and_draw.rs")).unwrap();
+    let readme = readme();
+    let program = readme.split_once("```rust\n").unwrap().1.split_once("```").unwrap().0;
+    for line in program.lines().filter(|line| !line.contains("let path")) {
+        assert!(example.lines().any(|other| other == line), "the example lacks `{line}`");
+    }
+}
+
 /// The folders with a `Cargo.toml` below one, relative to the root.
 fn packages(below: &str) -> Vec<String> {
     let mut found = Vec::new();
