@@ -8,11 +8,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::{UNet, UNetInput};
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, StableDiffusion};
 use idembed_face::detect::Mtcnn;
 use tch::{Kind, Reduction, Tensor};
 

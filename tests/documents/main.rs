@@ -1,9 +1,10 @@
-//! The README against the tree: its commands, its code map, its links.
+//! The README against the tree: its commands, its code map, its links; and the packages, each whole by itself.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -49,6 +50,16 @@ fn every_xtask_of_the_readme_exists() {
     }
 }
 
+#[test]
+fn the_program_of_the_readme_is_the_first_example() {
+    let example = fs::read_to_string(root().join("crates/idembed-studio/examples/learn_and_draw.rs")).unwrap();
+    let readme = readme();
+    let program = readme.split_once("```rust\n").unwrap().1.split_once("```").unwrap().0;
+    for line in program.lines().filter(|line| !line.contains("let path")) {
+        assert!(example.lines().any(|other| other == line), "the example lacks `{line}`");
+    }
+}
+
 /// The folders with a `Cargo.toml` below one, relative to the root.
 fn packages(below: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -81,5 +92,23 @@ fn every_link_into_the_tree_leads_somewhere() {
         if !target.contains("://") && !target.starts_with('#') {
             assert!(root().join(&target).exists(), "README links to `{target}`, which is not there");
         }
+    }
+}
+
+#[test]
+fn every_package_is_whole_by_itself() {
+    for folder in packages("crates").into_iter().chain(packages("xtask")).chain(["xtask".into(), "tests".into()]) {
+        let folder = root().join(folder);
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(&folder).args(["package", "--list", "--allow-dirty", "--offline"]);
+        let output = cargo.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} cannot be packaged: {said}", folder.display());
+        let files: Vec<&str> = str::from_utf8(&output.stdout).unwrap().lines().collect();
+        for file in &files {
+            let made = [".cargo_vcs_info.json", "Cargo.lock", "Cargo.toml.orig"].contains(file);
+            assert!(made || folder.join(file).exists(), "{} takes {file} from elsewhere", folder.display());
+        }
+        assert_eq!(files.contains(&"build.rs"), folder.join("build.rs").exists(), "{}", folder.display());
     }
 }

@@ -5,8 +5,8 @@ use idembed_attention::{
     to_picture_size,
 };
 use idembed_clip::ClipTextModel;
+use idembed_diffusion::Compute;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::unet::{UNet, UNetInput};
 use idembed_integration_tests::{Fixture, Parity};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use idembed_attention::{FaceWiseLoss, LayerChoice, Norm, Reduction, ReferenceKeys, TargetMaps};
+use idembed_diffusion::Compute;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::unet::{UNet, UNetConfig, UNetInput};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, read_json};

@@ -1,7 +1,7 @@
 //! CLIP against transformers (`fixtures/clip/generate.py`).
 
 use idembed_clip::{ClipModel, ClipPreprocessor, ClipTextModel};
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_integration_tests::{Fixture, Parity};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};

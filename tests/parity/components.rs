@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idembed_clip::ClipTextModel;
+use idembed_diffusion::Compute;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::{UNet, UNetInput};

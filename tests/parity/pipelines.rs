@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::text_to_image::TextToImage;
 use idembed_diffusion::unet::UNetInput;
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };

@@ -2,8 +2,7 @@
 //! upright photo.
 
 use idembed_face::detect::Mtcnn;
-use idembed_face::search::{Search, Turn, View, search};
-use idembed_face::{Face, Point};
+use idembed_face::{Face, Point, Search, Turn, View, search};
 use idembed_integration_tests::{photo, weights};
 use idembed_weights::Compute;
 use image::imageops::{self, FilterType};

@@ -3,15 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use idembed_diffusion::device::Compute;
-use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
-use idembed_tokens::contexts::condition;
-use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identities, Identity};
+use idembed_tokens::{Identities, Identity, Prompt, condition};
 use image::RgbImage;
 use serde_json::Value;
 use tch::Tensor;

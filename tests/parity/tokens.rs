@@ -2,18 +2,12 @@
 //! diffusers and transformers.
 
 use idembed_attention::{LayerChoice, Norm, Reduction, ReferenceKeys};
-use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::Conditioning;
-use idembed_diffusion::device::Compute;
-use idembed_diffusion::text_to_image::TextToImage;
+use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
-use idembed_tokens::contexts::{TrainingPrompt, condition};
-use idembed_tokens::export::Embedding;
-use idembed_tokens::module::{ModuleConfig, TokenModule};
 use idembed_tokens::objective::{AttentionTerm, Batch, TermTarget, losses};
-use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identities, Identity};
+use idembed_tokens::{Embedding, Identities, Identity, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition};
 use image::RgbImage;
 use serde_json::Value;
 use tch::{Kind, Tensor};

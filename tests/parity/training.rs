@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idembed_attention::{LossOptions, Norm, Reduction, Target};
-use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
-use idembed_tokens::module::ModuleConfig;
 use idembed_tokens::objective::{AttentionOptions, ObjectiveOptions};
-use idembed_tokens::{LearnConfig, Method, Trainer};
-use idembed_weights::tensor_file::TensorFile;
+use idembed_tokens::{LearnConfig, Method, ModuleConfig, Trainer};
+use idembed_weights::TensorFile;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 

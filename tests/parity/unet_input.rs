@@ -1,7 +1,7 @@
 //! What else a U-Net takes than latents, timesteps and text: an added embedding, residuals of a ControlNet.
 
+use idembed_diffusion::Compute;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::unet::{Residuals, UNet, UNetInput};
 use idembed_integration_tests::{Fixture, Parity};
 use tch::Tensor;

@@ -9,8 +9,7 @@ mod tensors;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::device::Compute;
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Compute, Error, StableDiffusion};
 use idembed_integration_tests::tensor_file::TensorFile;
 use idembed_weights::WeightsError;
 use serde_json::Value;

@@ -9,16 +9,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{mini_model, python};
-use idembed_tokens::contexts::condition;
-use idembed_tokens::export::Embedding;
-use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identities, Identity};
+use idembed_tokens::{Embedding, Identities, Identity, Prompt, condition};
 use image::RgbImage;
 use tch::Tensor;
 

@@ -2,6 +2,7 @@
 
 /// What a listener, a map or a mask can be wrong about.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AttentionError {
     /// A tensor has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]

@@ -8,6 +8,17 @@
 //!
 //! This crate never sees a photo, a face or a file: a mask reaches it as a tensor, pictures are tensors too. It does not
 //! know how prompts become text states, or what its loss trains.
+//!
+//! ```
+//! use idembed_attention::{HeatMap, Mask, Scale, leakage};
+//! use tch::Tensor;
+//!
+//! let map = Tensor::from_slice(&[0.75f32, 0.0, 0.25, 0.0]).view([2, 2]); // of one word
+//! let face = Mask::new(&Tensor::from_slice(&[1.0f32, 1.0, 0.0, 0.0]).view([1, 1, 2, 2]))?;
+//! assert_eq!(leakage(&map, &face)?, Some(0.25));
+//! assert_eq!(HeatMap::new(&map, Scale::PerMap)?.picture.size(), [3, 2, 2]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at the first surprise"))]
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
-use idembed_tokens::prompt::is_identity_name;
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice};
+use idembed_tokens::is_identity_name;
 
 use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
 

@@ -8,8 +8,7 @@ use idembed_face::PhotoError;
 use idembed_face::select::SelectError;
 use idembed_studio::models::{self, Part};
 use idembed_studio::{Fits, RECOGNISERS, StudioError, TooLarge};
-use idembed_tokens::TokensError;
-use idembed_tokens::error::FileError;
+use idembed_tokens::{FileError, TokensError};
 
 /// How to do without a found face.
 const BY_HAND: &str = "frame the face by hand with `--crop X,Y,W,H`, or learn from the whole picture with `--no-face`";

@@ -1,9 +1,8 @@
 //! The library's jobs as users see them: what is loaded, what it will take, how far it is.
 
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_studio::{Drawing, Drawn, Event, Forecast, Job, Learned, Lesson, Model, Studio, Watch, Watched, bytes};
-use idembed_tokens::report::SENSIBLE_RATIOS;
-use idembed_tokens::{Measured, StepReport};
+use idembed_tokens::{Measured, SENSIBLE_RATIOS, StepReport};
 
 use crate::interrupt::Deferred;
 use crate::progress::{Progress, duration};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use idembed_face::search::{Turn, View};
+use idembed_face::{Turn, View};
 use idembed_studio::{Found, Photo, shown_box};
 
 /// Reads a photo; what was changed on the way is said.

@@ -1,6 +1,6 @@
 //! The page about a learning, as `learn --report` and `demo` write it: a function for each section.
 
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_page::{Chart, Figure, Inlined, Page};
 use image::RgbImage;
 

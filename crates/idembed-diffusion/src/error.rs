@@ -6,6 +6,7 @@ use idembed_weights::WeightsError;
 
 /// What can go wrong between a model folder and a picture.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or mapped.
     #[error("cannot read `{path}`")]
@@ -125,9 +126,7 @@ impl From<idembed_weights::Error> for Error {
             Source::Unsupported(what) => Error::Unsupported { what, hint: None },
             Source::Torch(error) => Error::Torch(error),
             Source::Write { path, source } => Error::Write { path, source },
-            other @ (Source::Parameters(_) | Source::File { .. } | Source::Changed { .. }) => {
-                Error::OtherWeights(other)
-            }
+            other => Error::OtherWeights(other),
         }
     }
 }

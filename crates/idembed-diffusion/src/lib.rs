@@ -1,24 +1,41 @@
 //! Stable Diffusion 1.x and 2.x on libtorch.
 //!
-//! This crate reads a model folder in diffusers layout and draws pictures with it; the text encoder is the one of
-//! `idembed-clip`. It declares the cross-attention
-//! [`hook`] and takes its text states per timestep range ([`conditioning`]), so that others can watch and steer it.
-//! It never sees a face, an identity file, or a loss.
+//! This crate reads a model folder in diffusers layout ([`StableDiffusion`]) and draws pictures with it ([`TextToImage`]);
+//! the text encoder is the one of `idembed-clip`. It declares the cross-attention [`hook`] and takes its text states per
+//! timestep range ([`conditioning`]), so that others can watch and steer it. It never sees a face, an identity file, or a
+//! loss.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_diffusion::schedulers::SchedulerKind;
+//! use idembed_diffusion::{Compute, Error, Picture, StableDiffusion, TextToImage};
+//!
+//! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
+//! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
+//! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
+//! let request =
+//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, width: 128, height: 128, seeds, batch: 1 };
+//! let each = |_, picture: Picture| Ok::<_, Error>(assert_eq!((picture.width, picture.height), (128, 128)));
+//! request.run(&model, &mut (), each)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+pub mod picture;
+mod resnet;
+mod stable_diffusion;
+mod text_to_image;
 
 pub mod conditioning;
-pub mod error;
 pub mod hook;
 pub mod memory;
 pub mod noise;
-pub mod picture;
-mod resnet;
 pub mod schedulers;
-pub mod stable_diffusion;
-pub mod text_to_image;
 pub mod unet;
 pub mod vae;
 
 pub use error::{Error, Result};
-/// Where and in which number format to compute: every network is loaded with a [`device::Compute`].
-pub use idembed_weights::device;
+/// Where and in which number format to compute: every network is loaded with a [`Compute`].
+pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 pub use stable_diffusion::StableDiffusion;
+pub use text_to_image::{Observer, StepInfo, TextToImage};

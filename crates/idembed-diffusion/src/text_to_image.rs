@@ -40,6 +40,7 @@ pub struct TextToImage<'a> {
 
 /// One denoising step about to be taken.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StepInfo {
     /// Which pictures of the request are being drawn.
     pub pictures: Range<usize>,
@@ -81,12 +82,29 @@ impl TextToImage<'_> {
         &self,
         model: &StableDiffusion,
         observer: &mut dyn Observer,
+        each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let sampler = || schedulers::build(self.scheduler, &model.scheduler_config, self.steps);
+        self.run_with(&sampler, model, observer, each)
+    }
+
+    /// As [`TextToImage::run`], with a sampler that this crate need not know.
+    ///
+    /// `sampler` sets one up for each batch; [`TextToImage::scheduler`] and [`TextToImage::steps`] are for it to heed.
+    ///
+    /// # Errors
+    /// As [`TextToImage::run`], and what `sampler` reports.
+    pub fn run_with<E: From<Error>>(
+        &self,
+        sampler: &dyn Fn() -> Result<Box<dyn Scheduler>>,
+        model: &StableDiffusion,
+        observer: &mut dyn Observer,
         mut each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.check(model)?;
         for (index, seeds) in self.seeds.chunks(self.batch).enumerate() {
             let first = index * self.batch;
-            let pictures = tch::no_grad(|| self.draw(model, observer, first, seeds));
+            let pictures = tch::no_grad(|| self.draw(sampler()?, model, observer, first, seeds));
             // Before anything else: other weights explain whatever went wrong.
             model.check_unchanged()?;
             for (offset, picture) in pictures?.into_iter().enumerate() {
@@ -114,12 +132,12 @@ impl TextToImage<'_> {
 
     fn draw(
         &self,
+        mut scheduler: Box<dyn Scheduler>,
         model: &StableDiffusion,
         observer: &mut dyn Observer,
         first: usize,
         seeds: &[u64],
     ) -> Result<Vec<RgbImage>> {
-        let mut scheduler = schedulers::build(self.scheduler, &model.scheduler_config, self.steps)?;
         let timesteps = scheduler.timesteps().to_vec();
         let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
         let mut contexts = Contexts::new(self, model, seeds.len() as i64)?;

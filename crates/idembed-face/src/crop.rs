@@ -23,6 +23,7 @@ pub struct CropRect {
 
 /// What can be wrong with a rectangle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CropError {
     /// The text is not four numbers.
     #[error("`{text}` is not a rectangle; expected X,Y,W,H in whole pixels, such as 120,40,256,256")]

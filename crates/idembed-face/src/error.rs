@@ -7,6 +7,7 @@ use crate::photo::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE};
 
 /// What can be wrong with a file given as a photo.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PhotoError {
     /// The file is not there or the system refused to read it.
     #[error("cannot read the photo `{path}`")]
@@ -138,6 +139,7 @@ impl PhotoError {
 
 /// What can go wrong when a network looks at a picture.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FaceError {
     /// A configuration beside the weights does not parse.
     #[error("`{path}` is not a valid configuration")]

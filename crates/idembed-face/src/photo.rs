@@ -37,6 +37,7 @@ pub struct Photo {
 
 /// A change that [`Photo::open`] made to the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Note {
     /// The camera's orientation tag was applied: turned, mirrored or both.
     TurnedUpright,

@@ -1,6 +1,14 @@
 //! Files that appear whole or not at all.
 //!
 //! Everything in the workspace that writes a result writes it here. This crate never sees what is in a file.
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("page.html");
+//! idembed_files::write(&path, b"all of it")?;
+//! assert_eq!(std::fs::read(&path)?, b"all of it");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};

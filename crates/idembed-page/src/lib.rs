@@ -2,6 +2,16 @@
 //!
 //! No script and nothing from outside: pictures are inlined, and the page's own security policy forbids the rest. It
 //! never decodes or encodes a picture: it is given the bytes of a picture file.
+//!
+//! ```
+//! use idembed_page::{Chart, Page};
+//!
+//! let losses = [(1.0, 0.5), (2.0, 0.3), (3.0, 0.4)];
+//! let chart = Chart::new("Losses", "step", "loss").series("noise", losses);
+//! let page = Page::new("A run", "of three steps").facts(&[("steps", "3")]).chart(&chart).render();
+//! assert!(page.contains("<svg"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod chart;
 mod figure;

@@ -1,10 +1,9 @@
 //! How much the faces in pictures are like the face in a photo.
 
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_face::recognise::{self, Recogniser, cosine};
-use idembed_face::search::{Search, View};
 use idembed_face::select::choose;
-use idembed_face::{Face, Photo};
+use idembed_face::{Face, Photo, Search, View};
 use image::RgbImage;
 use ndarray::Array1;
 use tch::Kind;

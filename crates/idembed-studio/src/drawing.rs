@@ -8,12 +8,8 @@ use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
-use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
-use idembed_diffusion::{StableDiffusion, memory};
-use idembed_tokens::contexts::condition;
-use idembed_tokens::prompt::{Prompt, PromptWarning};
-use idembed_tokens::prompt_syntax::{OtherSyntax, other_syntax};
-use idembed_tokens::{Identities, Identity};
+use idembed_diffusion::{Observer, StableDiffusion, StepInfo, TextToImage, memory};
+use idembed_tokens::{Identities, Identity, OtherSyntax, Prompt, PromptWarning, condition, other_syntax};
 use image::RgbImage;
 
 use crate::error::{Result, StudioError};
@@ -21,7 +17,7 @@ use crate::event::Event;
 use crate::hashes::{ModelHash, sha256_of};
 use crate::job::Context;
 use crate::memory::{Forecast, Work};
-use crate::models::Model;
+use crate::model::Model;
 use crate::picture_file::{self, IdentityRecord, PictureRecord};
 use crate::size::Size;
 
@@ -301,6 +297,7 @@ pub struct Watch {
 
 /// A picture, and where in it each watched word acted.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Watched {
     /// The picture.
     pub drawn: Drawn,

@@ -1,10 +1,9 @@
 //! Finding the face that is meant in a photo.
 
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_face::detect::Mtcnn;
-use idembed_face::search::{Attempt, Search, View, search};
 use idembed_face::select::{Choice, Concern, choose, concerns};
-use idembed_face::{Face, FaceBox};
+use idembed_face::{Attempt, Face, FaceBox, Search, View, search};
 use image::RgbImage;
 use serde::Serialize;
 use tch::Kind;

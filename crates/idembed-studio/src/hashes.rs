@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_model_is_known_by_its_unet() {
-        let mini = crate::models::Model::find("mini").unwrap().folder;
+        let mini = crate::Model::find("mini").unwrap().folder;
         let unet = mini.join("unet/diffusion_pytorch_model.safetensors");
         let expected = by_the_system(&[&unet]);
         assert_eq!(of_unet(&mini.join("unet"), &Cache::none()).as_deref(), Some(expected.as_str()));

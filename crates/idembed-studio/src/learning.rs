@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use idembed_diffusion::{StableDiffusion, picture};
-use idembed_tokens::report::gradient_ratio;
-use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, Trainer};
+use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, Trainer, gradient_ratio};
 
 use crate::error::Result;
 use crate::event::Event;
@@ -32,6 +31,7 @@ pub struct Lesson {
 
 /// What came out of a run.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Learned {
     /// The identity.
     pub identity: Identity,

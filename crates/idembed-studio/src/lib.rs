@@ -4,22 +4,21 @@
 //! code: what happens is told by [`Event`]s, what fails by a [`StudioError`].
 //!
 //! ```
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let folder = tempfile::tempdir()?;
 //! # let mini = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini");
-//! # let portrait = format!("{mini}/portraits/person3_a.png");
+//! # let portrait = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini/portraits/person3_a.png"));
+//! # let folder = tempfile::tempdir()?;
 //! use idembed_studio::{Draw, Frame, Learn, Photo, Studio, SubjectChoice};
 //!
 //! let studio = Studio::open(mini)?;
+//! let subject = SubjectChoice { frame: Frame::Centre, ..Default::default() }; // by default, around the face
+//! let how = Learn { subject, ..Default::default() };
 //! # let mut config = studio.model().learn_config("me", Default::default());
 //! # config.steps = 2;
-//! let subject = SubjectChoice { frame: Frame::Centre, ..Default::default() };
-//! let me = studio.learn("me", &Photo::open(portrait.as_ref())?, Learn { subject, # config: Some(config),
-//!     ..Default::default() })?;
+//! # let how = Learn { config: Some(config), ..how };
+//! let me = studio.learn("me", &Photo::open(portrait)?, how)?;
 //! let pictures = studio.draw("a photo of <me> at the beach", [("me", &me)], Draw::default())?;
 //! pictures[0].save(folder.path().join("me.png"))?;
-//! # Ok(())
-//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod comparing;
@@ -31,6 +30,7 @@ mod hashes;
 mod job;
 mod learning;
 mod memory;
+mod model;
 mod picture_file;
 mod pixels;
 mod recognition;
@@ -51,7 +51,7 @@ pub use idembed_face::Photo;
 pub use job::{Canceller, Job};
 pub use learning::{Learned, Lesson};
 pub use memory::{Fits, Forecast, TooLarge, bytes};
-pub use models::Model;
+pub use model::Model;
 pub use picture_file::{IdentityRecord, PictureRecord, PictureText, encode, read, write};
 pub use pixels::open_mask;
 pub use recognition::{Network, RECOGNISERS};

@@ -2,18 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::schedulers::PredictionType;
-use idembed_tokens::{LearnConfig, Method};
-
-use crate::error::{Result, StudioError};
-use crate::settings::ModelSettings;
+use crate::error::StudioError;
 
 /// The model that is used if none is named.
 pub const DEFAULT: &str = "mini";
 /// The environment variable that names a folder of models.
 pub const VARIABLE: &str = "IDEMBED_MODELS";
-/// The class word of models that do not name another one.
-const DEFAULT_CLASS: &str = "person";
 /// The name of a folder of models.
 const FOLDER: &str = "models";
 /// The face detector's folder below a folder of models.
@@ -22,52 +16,6 @@ pub const DETECTOR: &str = "mtcnn";
 pub const PARSER: &str = "bisenet";
 /// Every model folder in diffusers layout has this file.
 pub const INDEX: &str = "model_index.json";
-
-/// A model folder, and what it likes.
-#[derive(Clone, Debug)]
-pub struct Model {
-    /// The name to write into files: that of the folder.
-    pub name: String,
-    /// The folder.
-    pub folder: PathBuf,
-    /// Its defaults.
-    pub settings: ModelSettings,
-    /// What its U-Net predicts, where the user knows better than the scheduler's file.
-    pub prediction: Option<PredictionType>,
-}
-
-impl Model {
-    /// Finds a model by its name in one of the [`roots`], or else by the path of its folder.
-    ///
-    /// # Errors
-    /// There is no such model (the known names are listed), or its settings cannot be used.
-    pub fn find(wanted: &str) -> Result<Model> {
-        let roots = roots();
-        let is_name = !wanted.is_empty() && !wanted.contains(['/', '\\']) && wanted != "." && wanted != "..";
-        let named = roots.iter().map(|root| root.join(wanted)).find(|folder| is_name && is_model(folder));
-        let folder = match named {
-            Some(folder) => folder,
-            None if Path::new(wanted).is_dir() => PathBuf::from(wanted),
-            None => return Err(unknown(wanted, &roots)),
-        };
-        Model::at(folder)
-    }
-
-    /// The model in a folder, whether it can be loaded or not.
-    pub fn at(folder: PathBuf) -> Result<Model> {
-        let folder = folder.canonicalize().map_err(|source| StudioError::Read { path: folder, source })?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let settings = ModelSettings::of_folder(&folder)?;
-        Ok(Model { name, folder, settings, prediction: None })
-    }
-}
-
-impl Model {
-    /// The settings of a learning run that suit the model.
-    pub fn learn_config(&self, name: &str, method: Method) -> LearnConfig {
-        LearnConfig::new(name, DEFAULT_CLASS, method).with(&self.settings.learn.wishes)
-    }
-}
 
 /// A network beside Stable Diffusion that some work needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,11 +73,11 @@ pub fn weights(name: &str, file: &str) -> Option<PathBuf> {
     folders.into_iter().find(|folder| is_name && folder.join(file).is_file())
 }
 
-fn is_model(folder: &Path) -> bool {
+pub(crate) fn is_model(folder: &Path) -> bool {
     folder.join(INDEX).is_file()
 }
 
-fn unknown(wanted: &str, roots: &[PathBuf]) -> StudioError {
+pub(crate) fn unknown(wanted: &str, roots: &[PathBuf]) -> StudioError {
     let mut known: Vec<String> = roots.iter().flat_map(|root| names(root)).collect();
     known.sort();
     known.dedup();
@@ -150,6 +98,7 @@ pub(crate) fn network_file(wanted: &str) -> Option<PathBuf> {
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
+    use crate::Model;
 
     #[test]
     fn the_bundled_model_is_found_by_name_and_by_path() {

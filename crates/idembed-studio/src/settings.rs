@@ -130,6 +130,7 @@ impl ModelSettings {
 
 /// What can be wrong with a model's own settings.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// The file could not be read.
     #[error(transparent)]

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
 use idembed_diffusion::schedulers::PredictionType;
-use idembed_diffusion::{StableDiffusion, memory};
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, StableDiffusion, memory};
 use idembed_face::Photo;
 use idembed_tokens::{Identity, LearnConfig, Method};
 
@@ -16,7 +15,7 @@ use crate::hashes::ModelHash;
 use crate::job::{Job, Worker};
 use crate::learning::{self, Learned, Lesson};
 use crate::memory::{Forecast, Work};
-use crate::models::Model;
+use crate::model::Model;
 use crate::size::Size;
 use crate::subject::{Subject, SubjectChoice};
 
@@ -39,6 +38,7 @@ struct Inner {
 
 /// What is known of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Facts {
     /// The side of the pictures that it draws best, in pixels.
     pub native_size: Size,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_face::align::{Aligned, Outside, portrait, warp};
 use idembed_face::mask::head_mask;
 use idembed_face::parsing::{BiSeNet, Parts, parts_mask};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idembed_optimizer::{AdamW, Moments};
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use tch::{Kind, Tensor};
 
 use crate::error::FileError;

@@ -38,7 +38,7 @@ pub struct LearnConfig {
     pub steps: usize,
     /// Samples (timestep and noise) per step.
     pub batch: usize,
-    /// Learning rate, relative to the size of the start word's embedding (see [`crate::module`]).
+    /// Learning rate, relative to the size of the start word's embedding (see [`crate::TokenModule`]).
     #[serde(rename = "lr")]
     pub learning_rate: f64,
     /// Steps until the full learning rate.

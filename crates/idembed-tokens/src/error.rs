@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-pub use idembed_weights::error::FileError;
+pub use idembed_weights::FileError;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, TokensError>;
 
 /// What can go wrong between a photo's tensor and an identity in a prompt.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokensError {
     /// The model refused something.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use tch::{Kind, Tensor};
 
 use crate::{Identity, Result};

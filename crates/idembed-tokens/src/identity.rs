@@ -9,7 +9,7 @@ use std::path::Path;
 use idembed_attention::Reduction;
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::schedulers::PredictionType;
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
@@ -18,7 +18,7 @@ use crate::prompt::is_identity_name;
 use crate::{Result, TokensError};
 
 /// The format that this program writes and reads.
-pub const FORMAT: &str = "idembed-identity/1";
+pub(crate) const FORMAT: &str = "idembed-identity/1";
 
 /// The largest file that is read: far above any real identity.
 const SIZE_LIMIT: u64 = 64 << 20;

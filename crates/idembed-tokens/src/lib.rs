@@ -1,32 +1,55 @@
 //! Identity tokens: a few vectors that stand for a face at the input of a frozen text encoder.
 //!
-//! This crate learns them from one picture ([`trainer`], [`learn()`]), keeps them in files ([`identity`],
-//! [`checkpoint`], [`export`]) and puts them into prompts ([`prompt`], [`contexts`]). It never finds a face, reads a
-//! photo or writes a picture: images and masks reach it as tensors.
+//! This crate learns them from one picture ([`Trainer`], [`learn`]), keeps them in files ([`Identity`], [`checkpoint`],
+//! [`Embedding`]) and puts them into prompts ([`Prompt`], [`condition`]). It never finds a face, reads a photo or writes a
+//! picture: images and masks reach it as tensors.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_diffusion::{Compute, StableDiffusion};
+//! use idembed_tokens::{Identities, LearnConfig, Method, Prompt, Trainer, condition};
+//!
+//! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
+//! let picture = tch::Tensor::rand([1, 3, 128, 128], tch::kind::FLOAT_CPU) * 2 - 1; // of a face, one would hope
+//! let config = LearnConfig { steps: 2, ..LearnConfig::new("me", "person", Method::Sefi) };
+//! let mut trainer = Trainer::new(&model, &picture, None, config)?;
+//! while !trainer.is_done() {
+//!     println!("noise loss {}", trainer.step()?.noise_loss);
+//! }
+//! let prompt = Prompt::parse("a photo of <me> at the beach", &model.tokenizer)?;
+//! let conditioning = condition(&model, &prompt, &Identities::named([("me", &trainer.identity()?)])?, false)?;
+//! # assert_eq!(conditioning.pieces().len(), 5);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod config;
+mod contexts;
+mod error;
+mod export;
+mod identities;
+mod identity;
+mod learn;
+mod method;
+mod module;
+mod prompt;
+mod prompt_syntax;
+mod report;
+mod trainer;
 mod training_picture;
 
 pub mod checkpoint;
-pub mod config;
-pub mod contexts;
-pub mod error;
-pub mod export;
-pub mod identities;
-pub mod identity;
-pub mod learn;
-pub mod method;
-pub mod module;
 pub mod objective;
-pub mod prompt;
-pub mod prompt_syntax;
-pub mod report;
-pub mod trainer;
 
-pub use config::{LearnConfig, LearnWishes};
-pub use error::{Result, TokensError};
+pub use config::{DEFAULT_TEMPLATE, LearnConfig, LearnWishes};
+pub use contexts::{TrainingPrompt, condition, place_rows};
+pub use error::{FileError, Result, TokensError};
+pub use export::Embedding;
 pub use identities::Identities;
 pub use identity::Identity;
 pub use learn::{LearnControl, learn};
-pub use method::Method;
-pub use report::{History, Measured, StepReport};
+pub use method::{DEFAULT_LAMBDA, Learns, Method, MethodSpec};
+pub use module::{ModuleConfig, TokenModule};
+pub use prompt::{Placeholder, Prompt, PromptWarning, is_identity_name};
+pub use prompt_syntax::{Meaning, OtherSyntax, other_syntax};
+pub use report::{History, Measured, SENSIBLE_RATIOS, StepReport, gradient_ratio};
 pub use trainer::Trainer;

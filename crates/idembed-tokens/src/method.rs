@@ -23,6 +23,7 @@ pub const DEFAULT_LAMBDA: f64 = 0.003;
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
+#[non_exhaustive]
 pub enum Method {
     /// Stage tokens with K and V halves and the face-wise attention loss (arXiv 2402.00631).
     #[default]

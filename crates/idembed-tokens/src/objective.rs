@@ -98,6 +98,7 @@ pub enum TermTarget {
 
 /// The losses of one batch, with their gradients.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Losses {
     /// Mean squared error of the predicted noise (or velocity), a scalar.
     pub noise: Tensor,

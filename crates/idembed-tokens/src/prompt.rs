@@ -32,6 +32,7 @@ pub struct Placeholder {
 
 /// Something odd about a prompt that does not keep it from working.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PromptWarning {
     /// The end of the prompt was cut off.
     CutOff {

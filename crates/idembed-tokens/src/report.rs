@@ -2,6 +2,7 @@
 
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The step, counted from 1.
     pub step: usize,
@@ -19,6 +20,7 @@ pub struct StepReport {
 
 /// What costs extra to know about a step.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Measured {
     /// Norm of the noise loss's gradient with respect to the `[2 * stages, hidden]` tokens.
     pub grad_norm_noise: f64,

@@ -6,17 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use idembed_attention::Target;
-use idembed_diffusion::StableDiffusion;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::PredictionType;
 use idembed_diffusion::unet::UNetInput;
+use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_tokens::checkpoint::CheckpointInfo;
-use idembed_tokens::contexts::condition;
-use idembed_tokens::export::Embedding;
 use idembed_tokens::objective::AttentionOptions;
-use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identities, Identity, LearnConfig, LearnControl, Method, TokensError, Trainer, learn};
+use idembed_tokens::{
+    Embedding, Identities, Identity, LearnConfig, LearnControl, Method, Prompt, TokensError, Trainer, condition, learn,
+};
 use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// What can go wrong between a weight file and a tensor.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or mapped.
     #[error("cannot read `{path}`")]
@@ -102,6 +103,7 @@ impl Error {
 
 /// What can be wrong with a weight file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightsError {
     /// Not safetensors, truncated or corrupt.
     #[error("the file is damaged or is not safetensors")]
@@ -185,6 +187,7 @@ pub(crate) fn check_shape(name: &str, got: &[i64], expected: &[i64]) -> std::res
 
 /// What can be wrong with a file of named tensors and metadata, such as an identity or a checkpoint.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// Not safetensors, truncated or corrupt.
     #[error("the file is damaged or is not safetensors")]

@@ -3,30 +3,44 @@
 //! [`Weights`] hands out tensors by their names, checked strictly, whatever their [`Source`] is: mapped safetensors
 //! [`Files`]; [`Parameters`] that are being trained and start as the layer says ([`Init`]); another source under other names
 //! ([`Renamed`]), or with something added to some of its tensors ([`Overlay`]). [`json`] reads the configuration beside them,
-//! [`tensor_file`] keeps named tensors with metadata, and [`device`] turns the user's wishes into what the machine has.
+//! [`TensorFile`] keeps named tensors with metadata, and [`Compute`] turns the user's wishes into what the machine has.
 //! This crate never sees a network: it knows names and shapes, not what is computed.
+//!
+//! ```
+//! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
+//! use idembed_weights::{Compute, Init, Weights};
+//!
+//! let weights = Weights::open(&mini.join("vae"), "diffusion_pytorch_model", Compute::CPU_F32)?;
+//! let decoder = &weights.root() / "decoder";
+//! let bias = (&decoder / "conv_out").tensor("bias", &[3], Init::ZEROS)?;
+//! assert_eq!(bias.size(), [3]);
+//! assert!(weights.root().tensor("no.such.tensor", &[3], Init::ZEROS).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod allocator;
 mod conv_weight;
 mod cuda;
-pub mod device;
-pub mod error;
+mod device;
+mod error;
 pub mod json;
 mod lost_pages;
-pub mod packed;
+mod packed;
 mod pages;
 mod scope;
 mod source;
-pub mod tensor_file;
+mod tensor_file;
 mod unknown_name;
 mod weights;
 
 pub use allocator::keep_freed_memory;
 pub use conv_weight::{ConvWeight, channels_last};
-pub use device::Compute;
-pub use error::{Error, Result, WeightsError};
+pub use device::{Compute, DeviceChoice, DtypeChoice};
+pub use error::{Error, FileError, Result, WeightsError};
 pub use lost_pages::announce_lost_pages;
+pub use packed::{Packed, pack};
 pub use scope::Scope;
 pub use source::{Alias, Delta, Files, Init, Overlay, Parameters, Renamed, Source, Stored, weight_files};
+pub use tensor_file::TensorFile;
 pub use unknown_name::UnknownName;
 pub use weights::Weights;

@@ -6,8 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Error, Init, Weights};
+use idembed_weights::{Compute, Error, Init, TensorFile, Weights};
 use tch::{Device, Kind, Tensor};
 
 const NAME: &str = "model.safetensors";

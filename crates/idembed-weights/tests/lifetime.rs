@@ -1,8 +1,7 @@
 //! Tensors that live longer than the weights they were taken from.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Alias, Compute, Delta, Files, Init, Overlay, Parameters, Renamed, Source, Weights};
+use idembed_weights::{Alias, Compute, Delta, Files, Init, Overlay, Parameters, Renamed, Source, TensorFile, Weights};
 use tch::{Device, Kind, Tensor};
 
 /// Far more than a page, and nothing that freshly given memory holds.

@@ -8,8 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Init, Weights, announce_lost_pages};
+use idembed_weights::{Compute, Init, TensorFile, Weights, announce_lost_pages};
 use tch::{Device, Kind, Tensor};
 
 const CASE: &str = "IDEMBED_TEST_CASE";

@@ -1,8 +1,7 @@
 //! What is refused only when a picture is drawn.
 
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::text_to_image::TextToImage;
-use idembed_diffusion::{Error, StableDiffusion};
+use idembed_diffusion::{Error, StableDiffusion, TextToImage};
 use tch::Kind;
 
 use super::{Folder, UNET, VAE};

@@ -9,7 +9,7 @@ use crate::{cargo, root, said};
 /// The code of one language in the README's section about programs elsewhere.
 fn code(language: &str) -> String {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split_once("## In your own program").unwrap().1.split_once("\n## ").unwrap().0;
+    let section = readme.split_once("### In a program elsewhere").unwrap().1.split_once("\n## ").unwrap().0;
     section.split_once(&format!("```{language}\n")).unwrap().1.split_once("```").unwrap().0.to_owned()
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mask = args.mask.as_ref().map(|path| open_mask(path, size)).transpose()?;
     let mut progress = Progress::new("drawing", 0, drawing.settings.total_steps(1));
     let prompt = drawing.prompt.text.clone();
-    let Watched { drawn, maps } = jobs::watch(&studio, drawing, Watch { words, stages }, &mut progress)?;
+    let Watched { drawn, maps, .. } = jobs::watch(&studio, drawing, Watch { words, stages }, &mut progress)?;
     drop(progress);
 
     output::make_folder(&args.out)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use idembed_attention::{AttentionMaps, HeatMap, Scale, Selection};
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_page::{Figure, Page};
 use idembed_studio::settings::{DemoSettings, ModelSettings, Scene};
 use idembed_studio::{

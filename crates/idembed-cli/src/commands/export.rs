@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use idembed_tokens::Identity;
-use idembed_tokens::export::Embedding;
+use idembed_tokens::{Embedding, Identity};
 use serde_json::json;
 
 use crate::output;

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use idembed_face::Face;
 use idembed_face::align::{ALIGNED_SIDE, Aligned, Similarity, aligned_face, portrait};
 use idembed_face::mask::{head_mask, overlay};
-use idembed_face::search::View;
+use idembed_face::{Face, View};
 use image::{DynamicImage, RgbImage};
 use serde::Serialize;
 use serde_json::json;

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use idembed_tokens::checkpoint::{self, CheckpointInfo};
-use idembed_tokens::error::FileError;
-use idembed_tokens::{Identity, TokensError};
+use idembed_tokens::{FileError, Identity, TokensError};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Hinted;

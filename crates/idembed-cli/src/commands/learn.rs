@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_page::{Figure, Page};
 use idembed_studio::{ChosenFace, Draw, Drawing, Learned, Lesson, Model, NamedIdentity, Size, Studio, Subject};
-use idembed_tokens::LearnConfig;
 use idembed_tokens::checkpoint::CheckpointInfo;
-use idembed_tokens::prompt::is_identity_name;
+use idembed_tokens::{LearnConfig, is_identity_name};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};

@@ -114,6 +114,7 @@ pub struct Parts(Vec<Part>);
 
 /// What can be wrong with a list of parts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PartsError {
     /// The list names nothing.
     #[error("the list of parts is empty; known are {}", known_words())]

@@ -16,6 +16,7 @@ const LEAST_SCORE: f64 = 0.9;
 
 /// Something that the user should know before learning from a face.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Concern {
     /// Too few pixels to show what tells this face from others.
     TooSmall {

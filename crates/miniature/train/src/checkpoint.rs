@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idembed_optimizer::{AdamW, Moments};
-use idembed_weights::error::FileError;
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::{FileError, TensorFile};
 use tch::Tensor;
 
 use crate::state::State;

@@ -15,8 +15,7 @@ use idembed_pretrain::report::{self, ReportOptions};
 use idembed_pretrain::unet::UNetTask;
 use idembed_pretrain::vae::VaeTask;
 use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, gather, tokenizer, train};
-use idembed_weights::Compute;
-use idembed_weights::device::{DeviceChoice, DtypeChoice};
+use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 
 /// Train the networks of the miniature on the drawn world.
 #[derive(Parser)]

@@ -4,8 +4,7 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use idembed_weights::Parameters;
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::{Parameters, TensorFile};
 use image::{DynamicImage, ImageFormat};
 
 use crate::checkpoint::SIZE_LIMIT;

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use idembed_optimizer::{AdamW, clip_by_global_norm};
-use idembed_weights::Parameters;
-use idembed_weights::packed::Packed;
+use idembed_weights::{Packed, Parameters};
 use tch::{Device, Kind};
 
 use crate::worker::Found;

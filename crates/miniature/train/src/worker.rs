@@ -6,8 +6,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
-use idembed_weights::Parameters;
-use idembed_weights::packed::pack;
+use idembed_weights::{Parameters, pack};
 use tch::{Kind, Tensor};
 
 use crate::prefetch::Prefetch;
@@ -32,7 +31,7 @@ pub(crate) struct Work {
 pub(crate) struct Found {
     pub(crate) total: f64,
     pub(crate) parts: Vec<(&'static str, f64)>,
-    /// As [`idembed_weights::packed::Packed::numbers`].
+    /// As [`idembed_weights::Packed::numbers`].
     pub(crate) gradient: Tensor,
 }
 

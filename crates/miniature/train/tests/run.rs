@@ -10,8 +10,7 @@ use std::time::Duration;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_optimizer::{AdamWConfig, Decay, Ema, LearningRate};
 use idembed_pretrain::{Check, Losses, Outcome, PretrainError, Recipe, Result, RunOptions, Share, Task, train};
-use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Init, Parameters, Weights};
+use idembed_weights::{Compute, Init, Parameters, TensorFile, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Tensor};
 

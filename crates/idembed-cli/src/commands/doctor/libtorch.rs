@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use idembed_diffusion::device::{Compute, DeviceChoice, DtypeChoice};
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice};
 use serde_json::{Value, json};
 use tch::{Cuda, Device, Kind, Tensor};
 

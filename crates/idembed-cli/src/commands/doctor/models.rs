@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use idembed_clip::{ClipTextConfig, Tokenizer};
-use idembed_diffusion::device::Compute;
+use idembed_diffusion::Compute;
 use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use idembed_diffusion::unet::UNetConfig;
 use idembed_diffusion::vae::VaeConfig;
@@ -12,7 +12,7 @@ use idembed_weights::Weights;
 use serde_json::{Value, json};
 
 use crate::output;
-use idembed_studio::models::{self, Model};
+use idembed_studio::{Model, models};
 
 /// One model folder.
 pub(super) struct Found {

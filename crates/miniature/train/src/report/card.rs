@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use idembed_world::factors::{Object, Scene, Shirt, Style};
 use idembed_world::identity::{NAMED, name};
 use time::OffsetDateTime;

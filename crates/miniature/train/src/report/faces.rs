@@ -2,7 +2,7 @@
 
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
-use idembed_face::search::{Search, search};
+use idembed_face::{Search, search};
 use idembed_world::factors::{Attributes, Framing, Place, Scene, Style};
 use idembed_world::identity::NAMED;
 use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Subject, Who};

@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn the_card_tells_figures_words_and_training() {
         let folder = tempfile::tempdir().unwrap();
-        let mut checkpoint = idembed_weights::tensor_file::TensorFile::default();
+        let mut checkpoint = idembed_weights::TensorFile::default();
         let fields = [("step", "40"), ("run.batch", "8"), ("run.learning_rate", "0.001"), ("run.seed", "3")];
         checkpoint.metadata.extend(fields.map(|(key, value)| (key.to_owned(), value.to_owned())));
         checkpoint.write(&folder.path().join("vae.ckpt")).unwrap();

@@ -6,7 +6,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::text_to_image::{Observer, StepInfo, TextToImage};
+use idembed_diffusion::{Observer, StepInfo, TextToImage};
 use image::RgbImage;
 
 use crate::{PretrainError, Result};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use idembed_diffusion::vae::Vae;
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use idembed_world::{Drawn, SIDE, Sample};
 use image::GrayImage;
 use sha2::{Digest as _, Sha256};

@@ -7,8 +7,7 @@ use idembed_clip::{ClipTextConfig, Tokenizer};
 use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use idembed_diffusion::unet::UNetConfig;
 use idembed_diffusion::vae::Vae;
-use idembed_weights::tensor_file::TensorFile;
-use idembed_weights::{Compute, Parameters};
+use idembed_weights::{Compute, Parameters, TensorFile};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 

@@ -1,0 +1,57 @@
+//! A model and what it likes.
+
+use std::path::{Path, PathBuf};
+
+use idembed_diffusion::schedulers::PredictionType;
+use idembed_tokens::{LearnConfig, Method};
+
+use crate::error::{Result, StudioError};
+use crate::models;
+use crate::settings::ModelSettings;
+
+/// The class word of models that do not name another one.
+const DEFAULT_CLASS: &str = "person";
+
+/// A model folder, and what it likes.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The name to write into files: that of the folder.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its defaults.
+    pub settings: ModelSettings,
+    /// What its U-Net predicts, where the user knows better than the scheduler's file.
+    pub prediction: Option<PredictionType>,
+}
+
+impl Model {
+    /// Finds a model by its name in one of the [`models::roots`], or else by the path of its folder.
+    ///
+    /// # Errors
+    /// There is no such model (the known names are listed), or its settings cannot be used.
+    pub fn find(wanted: &str) -> Result<Model> {
+        let roots = models::roots();
+        let is_name = !wanted.is_empty() && !wanted.contains(['/', '\\']) && wanted != "." && wanted != "..";
+        let named = roots.iter().map(|root| root.join(wanted)).find(|folder| is_name && models::is_model(folder));
+        let folder = match named {
+            Some(folder) => folder,
+            None if Path::new(wanted).is_dir() => PathBuf::from(wanted),
+            None => return Err(models::unknown(wanted, &roots)),
+        };
+        Model::at(folder)
+    }
+
+    /// The model in a folder, whether it can be loaded or not.
+    pub fn at(folder: PathBuf) -> Result<Model> {
+        let folder = folder.canonicalize().map_err(|source| StudioError::Read { path: folder, source })?;
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let settings = ModelSettings::of_folder(&folder)?;
+        Ok(Model { name, folder, settings, prediction: None })
+    }
+
+    /// The settings of a learning run that suit the model.
+    pub fn learn_config(&self, name: &str, method: Method) -> LearnConfig {
+        LearnConfig::new(name, DEFAULT_CLASS, method).with(&self.settings.learn.wishes)
+    }
+}
