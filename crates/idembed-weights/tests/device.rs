@@ -1,7 +1,7 @@
 //! A device that is chosen by hand. In a file of its own: nothing else may have loaded libtorch's CUDA half before.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use idembed_weights::{Compute, Error, Init, Weights};
 use tch::{Cuda, Device, Kind, Tensor};
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use idembed_weights::tensor_file::TensorFile;
+use idembed_weights::TensorFile;
 use idembed_weights::{Alias, Compute, Delta, Error, Files, Init, Overlay, Renamed, Source, Weights, WeightsError};
 use tch::{Device, Kind, Tensor};
 
