@@ -53,7 +53,7 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
         v: rows[&format!("{name}.v")].shallow_clone(),
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
-        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
+        text_encoder_sha256: model.text_encoders.first().model.fingerprint().unwrap(),
         prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
         attention_reduction: None,
@@ -71,7 +71,7 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
 
 fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> Vec<RgbImage> {
     let number = |field: &str| case[field].as_i64().unwrap();
-    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), &model.text_encoders.first().tokenizer).unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
         prompt: &condition(model, &prompt, identities, false).unwrap(),

@@ -14,6 +14,7 @@ pub mod picture;
 mod resnet;
 pub mod schedulers;
 pub mod stable_diffusion;
+pub mod text_encoders;
 pub mod text_to_image;
 pub mod unet;
 pub mod vae;

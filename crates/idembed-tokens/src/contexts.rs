@@ -99,6 +99,7 @@ pub fn condition(
     let states = |[key, value]: [usize; 2]| TextStates {
         key: encoded[key].shallow_clone(),
         value: encoded[value].shallow_clone(),
+        pooled: None,
     };
     let noisier = noisier.into_iter().map(|(from_timestep, pair)| Piece { from_timestep, states: states(pair) });
     Ok(Conditioning::staged(states(cleanest), noisier))
@@ -143,7 +144,7 @@ fn encode_readings(
     used: &[(&Identity, &[i64])],
     readings: &[Reading],
 ) -> Result<Vec<Tensor>> {
-    let embeds = embed_prompt(&model.text_encoder, &prompt.ids)?;
+    let embeds = embed_prompt(&model.text_encoders.first().model, &prompt.ids)?;
     let mut states = Vec::with_capacity(readings.len());
     for chunk in readings.chunks(ENCODER_BATCH) {
         let mut placements = Vec::new();
@@ -157,7 +158,7 @@ fn encode_readings(
             let rows = Tensor::f_stack(&rows, 0)?.f_to_device(embeds.device())?;
             placements.extend(positions.iter().map(|&position| (position, rows.shallow_clone())));
         }
-        let encoded = model.text_encoder.encode(&place_rows(&embeds, &placements)?)?;
+        let encoded = model.text_encoders.first().model.encode(&place_rows(&embeds, &placements)?)?;
         for row in 0..chunk.len() as i64 {
             states.push(encoded.f_narrow(0, row, 1)?);
         }
@@ -223,7 +224,7 @@ impl TrainingPrompt {
             return Ok(TextStates::shared(key));
         }
         let places: Vec<i64> = places.iter().map(|place| place + distinct.len() as i64).collect();
-        Ok(TextStates { key, value: encoded.f_index_select(0, &index(&places)?)? })
+        Ok(TextStates { key, value: encoded.f_index_select(0, &index(&places)?)?, pooled: None })
     }
 
     /// The text states of the prompt with one fixed vector at the placeholder, without gradient.

@@ -151,11 +151,11 @@ impl Identity {
     /// The model's text encoder is another one or of another width, or the model predicts something else or was trained
     /// with another number of timesteps.
     pub fn check_base(&self, model: &StableDiffusion, force: bool) -> Result<()> {
-        let (got, expected) = (self.hidden(), model.text_encoder.hidden_size());
+        let (got, expected) = (self.hidden(), model.text_encoders.first().model.hidden_size());
         if got != expected {
             return Err(TokensError::OtherHidden { name: self.name.clone(), got, expected });
         }
-        let expected = model.text_encoder.fingerprint()?;
+        let expected = model.text_encoders.first().model.fingerprint()?;
         if self.text_encoder_sha256 != expected && !force {
             let got = self.text_encoder_sha256.clone();
             return Err(TokensError::OtherBase { name: self.name.clone(), got, expected });

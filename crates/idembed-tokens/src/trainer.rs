@@ -70,9 +70,9 @@ impl<'a> Trainer<'a> {
         let start = start_embedding(model, &config.class)?;
         let (before, after) = config.template_parts()?;
         let name = config.name.as_str();
-        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), &model.tokenizer)?;
-        let position = prompt.word_positions(&format!("<{name}>"), &model.tokenizer)?[0];
-        let embeds = embed_prompt(&model.text_encoder, &prompt.ids)?;
+        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), &model.text_encoders.first().tokenizer)?;
+        let position = prompt.word_positions(&format!("<{name}>"), &model.text_encoders.first().tokenizer)?[0];
+        let embeds = embed_prompt(&model.text_encoders.first().model, &prompt.ids)?;
         let (split_kv, body) = match config.method.spec().learns {
             Learns::Vector => (false, None),
             Learns::Tokens { .. } => (true, Some(config.module)),
@@ -85,7 +85,7 @@ impl<'a> Trainer<'a> {
         let parameters: Vec<&Tensor> = module.parameters().iter().map(|(_, tensor)| tensor).collect();
         let optimizer = AdamW::new(config.optimizer(), &parameters)?;
         Ok(Trainer {
-            text_encoder_sha256: model.text_encoder.fingerprint()?,
+            text_encoder_sha256: model.text_encoders.first().model.fingerprint()?,
             unet_sha256: model.unet.fingerprint()?,
             model,
             config,
@@ -172,7 +172,7 @@ impl<'a> Trainer<'a> {
         let mut recorder = if measures && batch.mask.is_some() { Some(self.recorder()?) } else { None };
         let made = self.module.forward()?;
         let tokens = made.f_detach()?.f_set_requires_grad(true)?;
-        let states = self.prompt.states(&self.model.text_encoder, &tokens, &batch.timesteps)?;
+        let states = self.prompt.states(&self.model.text_encoders.first().model, &tokens, &batch.timesteps)?;
         let watcher = recorder.as_mut().map(|recorder| recorder as &mut dyn AttentionHook);
         let masked_noise = self.config.objective.masked_noise;
         let losses = losses(self.model, &states, batch, self.attention.as_ref(), masked_noise, watcher)?;
@@ -287,12 +287,16 @@ impl<'a> Trainer<'a> {
 
 /// The class word's input embedding, `[hidden]`, f32: the mean over its tokens.
 fn start_embedding(model: &StableDiffusion, class: &str) -> Result<Tensor> {
-    let ids = model.tokenizer.token_ids(class)?;
+    let ids = model.text_encoders.first().tokenizer.token_ids(class)?;
     if ids.is_empty() {
         let expected = "a word that the tokenizer knows".to_owned();
         return Err(TokensError::Setting { what: "class", got: format!("`{class}`"), expected });
     }
-    Ok(embed_prompt(&model.text_encoder, &ids)?.f_squeeze_dim(0)?.f_mean_dim(0i64, false, Kind::Float)?)
+    Ok(embed_prompt(&model.text_encoders.first().model, &ids)?.f_squeeze_dim(0)?.f_mean_dim(
+        0i64,
+        false,
+        Kind::Float,
+    )?)
 }
 
 fn attention_term(
@@ -304,7 +308,7 @@ fn attention_term(
     let loss = &options.loss;
     let target = match loss.target {
         Target::Reference { norm, reduction } => {
-            let states = prompt.fixed_states(&model.text_encoder, start)?;
+            let states = prompt.fixed_states(&model.text_encoders.first().model, start)?;
             let keys = ReferenceKeys::new(tch::no_grad(|| model.unet.project_keys(&states))?)?;
             TermTarget::Reference { keys, norm, reduction }
         }

@@ -206,9 +206,9 @@ fn a_class_of_several_tokens_starts_at_their_mean() {
     let model = mini();
     let config = LearnConfig { class: "red car".to_owned(), ..config(Method::Sefi, 1) };
     let tokens = Trainer::new(&model, &picture(1), None, config).unwrap().tokens().unwrap();
-    let ids = model.tokenizer.token_ids("red car").unwrap();
+    let ids = model.text_encoders.first().tokenizer.token_ids("red car").unwrap();
     assert!(ids.len() > 1);
-    let table = model.text_encoder.embed_tokens(&Tensor::from_slice(&ids)).unwrap();
+    let table = model.text_encoders.first().model.embed_tokens(&Tensor::from_slice(&ids)).unwrap();
     let mean = table.mean_dim(0, true, Kind::Float).expand([10, -1], false);
     assert!(f64::try_from((tokens - mean).abs().max()).unwrap() < 1e-6);
 }
@@ -220,12 +220,12 @@ fn an_untrained_identity_is_the_class_word() {
     let identity = trainer.identity().unwrap();
     identity.check_base(&model, false).unwrap();
     let text = "<me> and a cup and <me>";
-    let prompt = Prompt::parse(text, &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(text, &model.text_encoders.first().tokenizer).unwrap();
     let me = Identities::named([("me", &identity)]).unwrap();
     let conditioning = condition(&model, &prompt, &me, false).unwrap();
     // All rows are equal, so that one text is encoded and serves every timestep.
     assert_eq!(conditioning.pieces().len(), 1);
-    let plain = model.text_states("person and a cup and person").unwrap();
+    let plain = model.text_states("person and a cup and person").unwrap().key;
     let states = &conditioning.pieces()[0].states;
     assert!(f64::try_from((&states.key - &plain).abs().max()).unwrap() < 1e-5);
     assert!(states.key.equal(&states.value));
@@ -237,7 +237,7 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
     let model = mini();
     let trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
     let mine = trainer.identity().unwrap();
-    let prompt = Prompt::parse("<me> and <you>", &model.tokenizer).unwrap();
+    let prompt = Prompt::parse("<me> and <you>", &model.text_encoders.first().tokenizer).unwrap();
     let with = |you: &Identity, force| {
         condition(&model, &prompt, &Identities::named([("me", &mine), ("you", you)]).unwrap(), force).map(drop)
     };
@@ -270,7 +270,9 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
 /// The noise loss of a trainer's tokens on the same noised latents at every tenth of the timesteps.
 fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
     let identity = trainer.identity().unwrap();
-    let prompt = Prompt::parse(&config(Method::Sefi, 1).template.replace("{}", "<me>"), &model.tokenizer).unwrap();
+    let prompt =
+        Prompt::parse(&config(Method::Sefi, 1).template.replace("{}", "<me>"), &model.text_encoders.first().tokenizer)
+            .unwrap();
     let me = Identities::named([("me", &identity)]).unwrap();
     let conditioning = condition(model, &prompt, &me, false).unwrap();
     let latents = model.vae.encode(&picture(1)).unwrap().mean;
@@ -370,7 +372,7 @@ fn an_overflow_in_f16_halves_the_loss_scale() {
 #[test]
 fn two_identities_get_their_own_stages() {
     let model = mini();
-    let hidden = model.text_encoder.hidden_size();
+    let hidden = model.text_encoders.first().model.hidden_size();
     let mut rows = seeded_noise(3, &[3, hidden], 4).unwrap().into_iter().map(|rows| rows * 0.02);
     let mut identity = |stages: i64| {
         let mut identity =
@@ -380,7 +382,7 @@ fn two_identities_get_their_own_stages() {
         identity
     };
     let (a, b) = (identity(2), identity(3));
-    let prompt = Prompt::parse("<b> with <a> and <b>", &model.tokenizer).unwrap();
+    let prompt = Prompt::parse("<b> with <a> and <b>", &model.text_encoders.first().tokenizer).unwrap();
     let both = Identities::named([("a", &a), ("b", &b)]).unwrap();
     let conditioning = condition(&model, &prompt, &both, false).unwrap();
     assert_eq!(conditioning.pieces().len(), 4);
@@ -389,11 +391,11 @@ fn two_identities_get_their_own_stages() {
     let ids = Tensor::from_slice(&prompt.ids).unsqueeze(0);
     for (timestep, stage_a, stage_b) in [(999.0, 0, 0), (600.0, 0, 1), (400.0, 1, 1), (0.0, 1, 2)] {
         let expected = |a: &Tensor, b: &Tensor| {
-            let embeds = model.text_encoder.embed_tokens(&ids).unwrap().copy();
+            let embeds = model.text_encoders.first().model.embed_tokens(&ids).unwrap().copy();
             for (position, row) in [(1, b.get(stage_b)), (3, a.get(stage_a)), (5, b.get(stage_b))] {
                 embeds.get(0).get(position).copy_(&row);
             }
-            model.text_encoder.encode(&embeds).unwrap()
+            model.text_encoders.first().model.encode(&embeds).unwrap()
         };
         let states = &conditioning.pieces()[conditioning.piece_at(timestep)].states;
         for (got, expected) in [(&states.key, expected(&a.k, &b.k)), (&states.value, expected(&a.v, &b.v))] {
