@@ -17,6 +17,7 @@ use idembed_diffusion::{Error, StableDiffusion};
 use idembed_integration_tests::{mini_model, python};
 use idembed_tokens::contexts::condition;
 use idembed_tokens::export::Embedding;
+use idembed_tokens::identity::EncoderRows;
 use idembed_tokens::prompt::Prompt;
 use idembed_tokens::{Identities, Identity};
 use image::RgbImage;
@@ -35,8 +36,11 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     embedding.write(&file).unwrap();
 
     let one_vector = Identity {
-        k: embedding.vector.shallow_clone(),
-        v: embedding.vector.shallow_clone(),
+        encoders: vec![EncoderRows {
+            k: embedding.vectors[0].shallow_clone(),
+            v: embedding.vectors[0].shallow_clone(),
+            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
+        }],
         ..a_staged_identity(&model)
     };
     let ours = draw(&model, prompt, &one_vector, seed, steps);
@@ -72,11 +76,13 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
         name: "me".to_owned(),
         class: "person".to_owned(),
         method: "sefi".to_owned(),
-        k: near(0),
-        v: near(1),
+        encoders: vec![EncoderRows {
+            k: near(0),
+            v: near(1),
+            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
+        }],
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
-        text_encoder_sha256: model.text_encoders.first().model.fingerprint().unwrap(),
         prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
         attention_reduction: None,
@@ -87,7 +93,7 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
 }
 
 fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> RgbImage {
-    let prompt = Prompt::parse(prompt, &model.text_encoders.first().tokenizer).unwrap();
+    let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
     let request = TextToImage {
         prompt: &condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap(),
         negative: &model.condition("").unwrap(),

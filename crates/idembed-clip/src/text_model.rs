@@ -34,6 +34,12 @@ pub struct EncodedText {
     pub pooled: Option<Tensor>,
 }
 
+impl Clone for EncodedText {
+    fn clone(&self) -> Self {
+        EncodedText { states: self.states.shallow_clone(), pooled: self.pooled.as_ref().map(Tensor::shallow_clone) }
+    }
+}
+
 impl EncodedText {
     /// Some of the texts, in this order, any number of times.
     ///

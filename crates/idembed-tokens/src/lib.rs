@@ -1,9 +1,10 @@
-//! Identity tokens: a few vectors that stand for a face at the input of a frozen text encoder.
+//! Identity tokens: a few vectors that stand for a face at the input of a model's frozen text encoders.
 //!
 //! This crate learns them from one picture ([`trainer`], [`learn()`]), keeps them in files ([`identity`],
 //! [`checkpoint`], [`export`]) and puts them into prompts ([`prompt`], [`contexts`]). It never finds a face, reads a
 //! photo or writes a picture: images and masks reach it as tensors.
 
+mod encoder_modules;
 mod training_picture;
 
 pub mod checkpoint;
