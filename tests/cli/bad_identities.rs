@@ -23,16 +23,16 @@ fn damaged_identity_files() {
     let metadata = |key: &'static str, value: &'static str| {
         move |file: &mut TensorFile| file.header["__metadata__"][key] = json!(value)
     };
-    changed(&place, "later", metadata("format", "idembed-identity/2"));
-    refused(&place, "later", &["its format is `idembed-identity/2`, expected `idembed-identity/1`", "later version"]);
+    changed(&place, "later", metadata("format", "idembed-identity/3"));
+    refused(&place, "later", &["its format is `idembed-identity/3`, expected `idembed-identity/2`", "later version"]);
     changed(&place, "stages", metadata("stages", "7"));
     refused(&place, "stages", &["shape [5, 128], expected [7, 128]"]);
     changed(&place, "no-number", metadata("hidden", "many"));
     refused(&place, "no-number", &["hidden = `many`"]);
-    changed(&place, "misshapen", |file| file.header["k"]["shape"] = json!([128, 5]));
-    refused(&place, "misshapen", &["tensor `k` has shape [128, 5], expected [5, 128]"]);
-    changed(&place, "other-name", |file| file.rename("v", "w"));
-    refused(&place, "other-name", &["tensor `v` is missing"]);
+    changed(&place, "misshapen", |file| file.header["k.0"]["shape"] = json!([128, 5]));
+    refused(&place, "misshapen", &["tensor `k.0` has shape [128, 5], expected [5, 128]"]);
+    changed(&place, "other-name", |file| file.rename("v.0", "w"));
+    refused(&place, "other-name", &["tensor `v.0` is missing"]);
     changed(&place, "nan", |file| file.data[..4].copy_from_slice(&f32::NAN.to_le_bytes()));
     refused(&place, "nan", &["NaN or infinity"]);
     changed(&place, "no-format", |file| {
@@ -64,7 +64,7 @@ fn identities_for_another_model() {
     // Half as wide: no force helps.
     changed(&place, "narrow", |file| {
         file.header["__metadata__"]["hidden"] = json!("64");
-        for name in ["k", "v"] {
+        for name in ["k.0", "v.0"] {
             file.header[name]["shape"] = json!([10, 64]);
         }
         file.header["__metadata__"]["stages"] = json!("10");

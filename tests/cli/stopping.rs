@@ -129,5 +129,5 @@ fn a_state_that_cannot_be_used_is_refused() {
     place.fails(1, &resume("text.ckpt"), &["not a usable checkpoint"]);
     place.fails(1, &resume("missing.ckpt"), &["cannot read `missing.ckpt`"]);
     let identity = text(crate::program::identity()).to_owned();
-    place.fails(1, &resume(&identity), &["idembed-identity/1", "idembed-checkpoint/2"]);
+    place.fails(1, &resume(&identity), &["idembed-identity/2", "idembed-checkpoint/2"]);
 }

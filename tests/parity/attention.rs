@@ -150,7 +150,7 @@ fn gradient_through_the_networks() {
             let placed = Tensor::cat(&[before, vectors.select(0, row).reshape([1, 1, -1]), after], 1);
             text_encoder.encode(&placed).unwrap()
         };
-        let states = TextStates { key: states(0), value: states(1) };
+        let states = TextStates { key: states(0), value: states(1), pooled: None };
         let context = unet.project(&states).unwrap();
 
         let detach_query = options["detach_query"].as_bool().unwrap();

@@ -83,8 +83,11 @@ fn unet_without_listener() {
     without_gradient(|case, parity| {
         let model = load_unet(&case.model);
         let (keys, values) = (case.value("unet.key_states"), case.value("unet.value_states"));
-        let states =
-            |key: &Tensor, value: &Tensor| TextStates { key: key.shallow_clone(), value: value.shallow_clone() };
+        let states = |key: &Tensor, value: &Tensor| TextStates {
+            key: key.shallow_clone(),
+            value: value.shallow_clone(),
+            pooled: None,
+        };
         for (name, states) in [
             ("unet.output", TextStates::shared(keys.shallow_clone())),
             ("unet.output_one_context", TextStates::shared(keys.narrow(0, 0, 1))),
@@ -106,7 +109,9 @@ fn unet_with_listener() {
         let sites = case.json["sites"].as_array().unwrap();
         assert_eq!(model.sites().len(), sites.len(), "{}: number of sites", case.name);
         let (key, value) = (case.value("unet.key_states"), case.value("unet.value_states"));
-        let context = model.project(&TextStates { key: key.shallow_clone(), value: value.shallow_clone() }).unwrap();
+        let context = model
+            .project(&TextStates { key: key.shallow_clone(), value: value.shallow_clone(), pooled: None })
+            .unwrap();
         let hooked = case.json["hooked"].as_u64().unwrap() as usize;
         let latents = case.value("unet.latents");
 

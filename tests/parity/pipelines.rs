@@ -127,7 +127,12 @@ fn compare_networks(parity: &mut Parity, name: &str, model: &StableDiffusion, fi
     let mut check = |part: &str, ours: &Tensor| {
         parity.check_tensors(&format!("pipelines/{name}/{part}"), ours, &values[part], LIMIT)
     };
-    let states = model.text_encoder.encode(&model.text_encoder.embed_tokens(&values["ids"]).unwrap()).unwrap();
+    let states = model
+        .text_encoders
+        .first()
+        .model
+        .encode(&model.text_encoders.first().model.embed_tokens(&values["ids"]).unwrap())
+        .unwrap();
     check("states", &states);
     let context = model.unet.project(&TextStates::shared(values["states"].shallow_clone())).unwrap();
     check(

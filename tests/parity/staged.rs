@@ -7,7 +7,7 @@ use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
-use idembed_tokens::{Identities, Identity, Prompt, condition};
+use idembed_tokens::{EncoderRows, Identities, Identity, Prompt, condition};
 use image::RgbImage;
 use serde_json::Value;
 use tch::Tensor;
@@ -45,11 +45,13 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
         name: name.to_owned(),
         class: "person".to_owned(),
         method: "sefi".to_owned(),
-        k: rows[&format!("{name}.k")].shallow_clone(),
-        v: rows[&format!("{name}.v")].shallow_clone(),
+        encoders: vec![EncoderRows {
+            k: rows[&format!("{name}.k")].shallow_clone(),
+            v: rows[&format!("{name}.v")].shallow_clone(),
+            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
+        }],
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
-        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
         prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
         attention_reduction: None,
@@ -67,7 +69,7 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
 
 fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> Vec<RgbImage> {
     let number = |field: &str| case[field].as_i64().unwrap();
-    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), model.text_encoders.tokenizers()).unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
         prompt: &condition(model, &prompt, identities, false).unwrap(),

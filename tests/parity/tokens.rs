@@ -7,7 +7,9 @@ use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
 use idembed_tokens::objective::{AttentionTerm, Batch, TermTarget, losses};
-use idembed_tokens::{Embedding, Identities, Identity, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition};
+use idembed_tokens::{
+    Embedding, EncoderRows, Identities, Identity, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition,
+};
 use image::RgbImage;
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -111,13 +113,14 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
     let prefix = format!("objective.{}.{}", text(case, "model"), text(case, "name"));
     let tensor = |name: &str| fixture.tensor(&format!("{prefix}.{name}"));
     let template = text(&fixture.cases, "template");
-    let prompt = Prompt::parse(&template.replace("{}", "<me>"), &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(&template.replace("{}", "<me>"), model.text_encoders.tokenizers()).unwrap();
     let position = prompt.placeholders[0].positions[0];
-    let embed = |ids: &[i64]| model.text_encoder.embed_tokens(&Tensor::from_slice(ids).unsqueeze(0)).unwrap();
+    let encoders = &model.text_encoders;
     let stages = integer(case, "stages") as usize;
-    let training = TrainingPrompt::new(embed(&prompt.ids), position, stages, 1000, flag(case, "split_kv"));
-    let class = model.tokenizer.token_ids(text(&fixture.cases, "class")).unwrap();
-    let reference = training.fixed_states(&model.text_encoder, &embed(&class).reshape([-1])).unwrap();
+    let training =
+        TrainingPrompt::new(encoders.embed(&prompt.ids).unwrap(), position, stages, 1000, flag(case, "split_kv"));
+    let class = encoders.first().tokenizer.token_ids(text(&fixture.cases, "class")).unwrap();
+    let reference = training.fixed_states(encoders, &[encoders.first().embed(&class).unwrap().reshape([-1])]).unwrap();
 
     let downscales = model.unet.downscales();
     assert_eq!(downscales.len() as i64, integer(case, "layers"));
@@ -138,7 +141,7 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
         mask: Some(tensor("mask").copy()),
     };
     let tokens = tensor("tokens").copy().set_requires_grad(true);
-    let states = training.states(&model.text_encoder, &tokens, &batch.timesteps).unwrap();
+    let states = training.states(encoders, std::slice::from_ref(&tokens), &batch.timesteps).unwrap();
     let losses = losses(model, &states, &batch, Some(&term), flag(case, "masked_noise"), None).unwrap();
     for (name, loss) in [("noise", losses.noise), ("attention", losses.attention.unwrap())] {
         let gradient = &Tensor::run_backward(&[&loss], &[&tokens], true, false)[0];
@@ -154,11 +157,13 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
         name: name.to_owned(),
         class: "person".to_owned(),
         method: "sefi".to_owned(),
-        k: k.copy(),
-        v: v.copy(),
+        encoders: vec![EncoderRows {
+            k: k.copy(),
+            v: v.copy(),
+            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
+        }],
         train_timesteps: 1000,
         base_model: "tiny".to_owned(),
-        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
         prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
         attention_reduction: None,
@@ -210,7 +215,7 @@ fn pictures_of_two_identities() {
             identity(&model, name, rows("k"), rows("v"))
         });
         for case in fixture.list("pictures").iter().filter(|case| text(case, "model") == name) {
-            let prompt = Prompt::parse(text(case, "prompt"), &model.tokenizer).unwrap();
+            let prompt = Prompt::parse(text(case, "prompt"), model.text_encoders.tokenizers()).unwrap();
             let identities = Identities::named([("a", &a), ("b", &b)]).unwrap();
             let conditioning = condition(&model, &prompt, &identities, false).unwrap();
             let scheduler = text(case, "scheduler");
@@ -239,7 +244,7 @@ fn exported_embedding() {
     assert_eq!(exported.keys().collect::<Vec<_>>(), ["emb_params"]);
     assert!(exported["emb_params"].equal(vector) && exported["emb_params"].kind() == Kind::Float);
 
-    let prompt = Prompt::parse(text(case, "prompt"), &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(text(case, "prompt"), model.text_encoders.tokenizers()).unwrap();
     let conditioning = condition(&model, &prompt, &Identities::named([("me", &me)]).unwrap(), false).unwrap();
     let picture = draw(&model, &conditioning, case);
     compare_pictures(&mut parity, "tokens/embedding", &picture, fixture.tensor("embedding.picture"));

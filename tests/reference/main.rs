@@ -13,7 +13,7 @@ use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{mini_model, python};
-use idembed_tokens::{Embedding, Identities, Identity, Prompt, condition};
+use idembed_tokens::{Embedding, EncoderRows, Identities, Identity, Prompt, condition};
 use image::RgbImage;
 use tch::Tensor;
 
@@ -30,8 +30,11 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     embedding.write(&file).unwrap();
 
     let one_vector = Identity {
-        k: embedding.vector.shallow_clone(),
-        v: embedding.vector.shallow_clone(),
+        encoders: vec![EncoderRows {
+            k: embedding.vectors[0].shallow_clone(),
+            v: embedding.vectors[0].shallow_clone(),
+            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
+        }],
         ..a_staged_identity(&model)
     };
     let ours = draw(&model, prompt, &one_vector, seed, steps);
@@ -56,21 +59,24 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
 
 /// An identity of five stages near the class word, as learning would give it.
 fn a_staged_identity(model: &StableDiffusion) -> Identity {
-    let id = Tensor::from_slice(&model.tokenizer.token_ids("person").unwrap()).unsqueeze(0);
-    let class = model.text_encoder.embed_tokens(&id).unwrap().reshape([1, -1]);
+    let id = Tensor::from_slice(&model.text_encoders.first().tokenizer.token_ids("person").unwrap()).unsqueeze(0);
+    let class = model.text_encoders.first().model.embed_tokens(&id).unwrap().reshape([1, -1]);
     let near = |draw: usize| {
-        let noise = seeded_noise(3, &[5, model.text_encoder.hidden_size()], draw + 1).unwrap().remove(draw);
+        let noise =
+            seeded_noise(3, &[5, model.text_encoders.first().model.hidden_size()], draw + 1).unwrap().remove(draw);
         &class + noise * 0.3 * class.std(false)
     };
     Identity {
         name: "me".to_owned(),
         class: "person".to_owned(),
         method: "sefi".to_owned(),
-        k: near(0),
-        v: near(1),
+        encoders: vec![EncoderRows {
+            k: near(0),
+            v: near(1),
+            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
+        }],
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
-        text_encoder_sha256: model.text_encoder.fingerprint().unwrap(),
         prediction_type: model.noise_schedule.prediction_type,
         lambda: 0.0,
         attention_reduction: None,
@@ -81,7 +87,7 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
 }
 
 fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> RgbImage {
-    let prompt = Prompt::parse(prompt, &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
     let request = TextToImage {
         prompt: &condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap(),
         negative: &model.condition("").unwrap(),

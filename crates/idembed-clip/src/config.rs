@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// The end token's id in files that older versions of `transformers` wrote: it means the highest id of each text.
 const OLD_EOS_TOKEN_ID: i64 = 2;
 
+/// Where a text encoder's file does not say it, as in `transformers`.
+const DEFAULT_PROJECTION_DIM: i64 = 512;
+
 /// The text encoder's fields that matter, as they stand in the file.
 #[derive(Debug, Deserialize, Serialize)]
 struct ClipTextConfigJson {
@@ -18,6 +21,8 @@ struct ClipTextConfigJson {
     max_position_embeddings: i64,
     #[serde(flatten)]
     encoder: EncoderJson,
+    #[serde(default = "default_projection_dim")]
+    projection_dim: i64,
     eos_token_id: Option<i64>,
     /// Not needed; without it `transformers` assumes the one of OpenAI's vocabulary, and warns.
     bos_token_id: Option<i64>,
@@ -49,10 +54,13 @@ fn rgb() -> i64 {
     3
 }
 
+fn default_projection_dim() -> i64 {
+    DEFAULT_PROJECTION_DIM
+}
+
 /// The shape of a CLIP text encoder.
 ///
-/// The number of layers already says which states are used: Stable Diffusion 2.x ships its 24-layer encoder with 23, so
-/// that its last layer is the penultimate one.
+/// Stable Diffusion 2.x ships its 24-layer encoder with 23, so that the last layer here is the penultimate one.
 #[derive(Debug, Clone)]
 pub struct ClipTextConfig {
     /// Number of tokens known.
@@ -71,6 +79,8 @@ pub struct ClipTextConfig {
     pub activation: Activation,
     /// Added to the variance in layer normalisation.
     pub layer_norm_eps: f64,
+    /// Width of what the end token's state is projected to, where the weights have a projection.
+    pub projection_dim: i64,
 }
 
 /// The shape of a CLIP image encoder.
@@ -131,7 +141,11 @@ impl ClipTextConfig {
 impl ClipTextConfigJson {
     fn resolve(self) -> Result<ClipTextConfig> {
         let network = "the text encoder";
-        let own = [("vocab_size", self.vocab_size), ("max_position_embeddings", self.max_position_embeddings)];
+        let own = [
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("projection_dim", self.projection_dim),
+        ];
         json::check_counts(network, own)?;
         let encoder = self.encoder.resolve(network)?;
         Ok(ClipTextConfig {
@@ -143,6 +157,7 @@ impl ClipTextConfigJson {
             max_positions: self.max_position_embeddings,
             activation: encoder.activation,
             layer_norm_eps: encoder.layer_norm_eps,
+            projection_dim: self.projection_dim,
         })
     }
 }
@@ -225,6 +240,7 @@ impl ClipConfig {
                 vocab_size: text.vocab_size,
                 max_position_embeddings: text.max_positions,
                 encoder: text.encoder().into(),
+                projection_dim: text.projection_dim,
                 eos_token_id: Some(self.end_token.unwrap_or(OLD_EOS_TOKEN_ID)),
                 bos_token_id: None,
             },

@@ -126,7 +126,21 @@ impl Encoder {
     /// - `states`: `[batch, positions, hidden]`
     /// - returns: the same
     pub(crate) fn forward(&self, states: Tensor) -> Result<Tensor> {
-        self.layers.iter().try_fold(states, |states, layer| layer.forward(&states, self.causal))
+        self.run(&self.layers, states)
+    }
+
+    /// As [`Encoder::forward`], without the last layer.
+    pub(crate) fn forward_to_penultimate(&self, states: Tensor) -> Result<Tensor> {
+        self.run(&self.layers[..self.layers.len().saturating_sub(1)], states)
+    }
+
+    /// The last layer alone: from the penultimate states to the last.
+    pub(crate) fn forward_from_penultimate(&self, states: Tensor) -> Result<Tensor> {
+        self.run(&self.layers[self.layers.len().saturating_sub(1)..], states)
+    }
+
+    fn run(&self, layers: &[EncoderLayer], states: Tensor) -> Result<Tensor> {
+        layers.iter().try_fold(states, |states, layer| layer.forward(&states, self.causal))
     }
 }
 

@@ -33,6 +33,6 @@ pub use error::{Error, Result};
 pub use model::ClipModel;
 pub use preprocessor::ClipPreprocessor;
 pub use scorer::ClipScorer;
-pub use text_model::ClipTextModel;
+pub use text_model::{ClipTextModel, EncodedText, TextLayer};
 pub use tokenizer::{Encoding, Tokenizer};
 pub use words::WordSplitter;

@@ -160,6 +160,7 @@ mod tests {
             max_positions: 40,
             activation,
             layer_norm_eps,
+            projection_dim: 8,
         };
         let vision = ClipVisionConfig {
             image_size: 32,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idembed_layers::LayerNorm;
+use idembed_layers::{LayerNorm, Linear};
 use idembed_weights::{Compute, Scope, Weights};
 use tch::Tensor;
 
@@ -13,10 +13,51 @@ use crate::{Error, Result};
 /// Old exports keep the encoder below this name, new ones at the root.
 const OLD_PREFIX: &str = "text_model.";
 
+/// Beside the encoder, where there is one.
+const TEXT_PROJECTION: &str = "text_projection";
+
+/// Which of its states a text encoder gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextLayer {
+    /// Those of the last layer, normalised.
+    Last,
+    /// Those that the last layer reads, not normalised: `hidden_states[-2]` in `transformers`.
+    Penultimate,
+}
+
+/// What text encoders make of texts.
+#[derive(Debug)]
+pub struct EncodedText {
+    /// Of every token, `[batch, tokens, hidden]`.
+    pub states: Tensor,
+    /// Of whole texts, `[batch, projection_dim]` (or `[batch, hidden]` without a projection), where it was asked for.
+    pub pooled: Option<Tensor>,
+}
+
+impl Clone for EncodedText {
+    fn clone(&self) -> Self {
+        EncodedText { states: self.states.shallow_clone(), pooled: self.pooled.as_ref().map(Tensor::shallow_clone) }
+    }
+}
+
+impl EncodedText {
+    /// Some of the texts, in this order, any number of times.
+    ///
+    /// # Errors
+    /// A row that is not there.
+    pub fn rows(&self, rows: &[i64]) -> Result<Self> {
+        let rows = Tensor::f_from_slice(rows)?.f_to_device(self.states.device())?;
+        let select = |tensor: &Tensor| tensor.f_index_select(0, &rows);
+        Ok(EncodedText { states: select(&self.states)?, pooled: self.pooled.as_ref().map(select).transpose()? })
+    }
+}
+
 /// A CLIP text encoder, frozen or being trained, whose input embeddings can be replaced.
 #[derive(Debug)]
 pub struct ClipTextModel {
     transformer: TextTransformer,
+    /// From the end token's state to what compares with pictures.
+    text_projection: Option<Linear>,
     weights: Weights,
 }
 
@@ -40,7 +81,8 @@ impl ClipTextModel {
         Self::from_weights(config, Weights::open(folder, "model", compute)?)
     }
 
-    /// Builds the text encoder of a configuration on weights from anywhere, whose names begin with `text_model.` or not.
+    /// Builds the text encoder of a configuration on weights from anywhere, whose names begin with `text_model.` or not;
+    /// a `text_projection` may stand beside it.
     ///
     /// # Errors
     /// Weights that do not match the configuration.
@@ -50,9 +92,13 @@ impl ClipTextModel {
         } else {
             weights.root()
         };
+        let projection = weights.root() / TEXT_PROJECTION;
+        let (hidden, width) = (config.hidden_size, config.projection_dim);
+        let projected = projection.has("weight").then(|| Linear::load_without_bias(&projection, hidden, width));
+        let text_projection = projected.transpose()?;
         let transformer = TextTransformer::load(&root, config)?;
         weights.check_all_used(&["position_ids"])?;
-        Ok(ClipTextModel { transformer, weights })
+        Ok(ClipTextModel { transformer, text_projection, weights })
     }
 
     /// The configuration.
@@ -106,6 +152,42 @@ impl ClipTextModel {
         self.transformer.encode(token_embeds)
     }
 
+    /// As [`ClipTextModel::encode`], with the states of a layer of choice, and, where the texts' end is given, with pooled
+    /// states: those of the last layer, normalised, at the end token, through `text_projection` where there is one.
+    ///
+    /// # Shapes
+    /// - `token_embeds`: `[batch, tokens, hidden]`
+    /// - `end`: the position of the end token, the same in all texts
+    ///
+    /// # Errors
+    /// Another shape, or an end beyond the tokens.
+    ///
+    /// # Source
+    /// `CLIPTextModelWithProjection` in `transformers`: `hidden_states` and `text_embeds`.
+    pub fn encode_layer(&self, token_embeds: &Tensor, layer: TextLayer, end: Option<i64>) -> Result<EncodedText> {
+        let TextTransformer { encoder, final_layer_norm, .. } = &self.transformer;
+        let embedded = self.transformer.add_positions(token_embeds)?;
+        let penultimate = encoder.forward_to_penultimate(embedded)?;
+        if layer == TextLayer::Penultimate && end.is_none() {
+            return Ok(EncodedText { states: penultimate, pooled: None });
+        }
+        let last = encoder.forward_from_penultimate(penultimate.shallow_clone())?;
+        let last = final_layer_norm.forward(&last)?;
+        let pool = |end: i64| -> Result<Tensor> {
+            let state = last.f_select(1, end)?;
+            Ok(match &self.text_projection {
+                Some(projection) => projection.forward(&state)?,
+                None => state,
+            })
+        };
+        let pooled = end.map(pool).transpose()?;
+        let states = match layer {
+            TextLayer::Last => last,
+            TextLayer::Penultimate => penultimate,
+        };
+        Ok(EncodedText { states, pooled })
+    }
+
     /// SHA-256 of the encoder's tensors (values rounded to f16), the same for the same weights in any file.
     pub fn fingerprint(&self) -> Result<String> {
         Ok(self.weights.fingerprint(OLD_PREFIX, |_| true)?)
@@ -146,14 +228,18 @@ impl TextTransformer {
 
     /// As [`ClipTextModel::encode`].
     pub(crate) fn encode(&self, token_embeds: &Tensor) -> Result<Tensor> {
+        let states = self.encoder.forward(self.add_positions(token_embeds)?)?;
+        Ok(self.final_layer_norm.forward(&states)?)
+    }
+
+    fn add_positions(&self, token_embeds: &Tensor) -> Result<Tensor> {
         let shape = token_embeds.size();
         let &[_, tokens, hidden] = shape.as_slice() else { return Err(self.shape_error(shape)) };
         if tokens > self.config.max_positions || hidden != self.config.hidden_size {
             return Err(self.shape_error(shape));
         }
         let positions = self.position_embedding.f_narrow(0, 0, tokens)?;
-        let states = token_embeds.f_to_kind(positions.kind())?.f_add(&positions)?;
-        Ok(self.final_layer_norm.forward(&self.encoder.forward(states)?)?)
+        Ok(token_embeds.f_to_kind(positions.kind())?.f_add(&positions)?)
     }
 
     fn device(&self) -> tch::Device {

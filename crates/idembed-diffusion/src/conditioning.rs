@@ -1,31 +1,52 @@
 //! Text states for every timestep: what a prompt becomes before the U-Net reads it.
 
+use idembed_clip::EncodedText;
 use tch::Tensor;
 
-/// The text states that feed the cross-attention layers: one tensor for the keys and one for the values.
+/// What a prompt becomes for the U-Net: states that feed the cross-attention layers, one tensor for the keys and one for the
+/// values, and the pooled state of models that take one.
 ///
 /// An ordinary prompt gives the same tensor twice.
 ///
 /// # Shapes
 /// - `key`, `value`: `[batch, tokens, hidden]`
+/// - `pooled`: `[batch, width]`
 #[derive(Debug)]
 pub struct TextStates {
     /// Context that `to_k` projects.
     pub key: Tensor,
     /// Context that `to_v` projects.
     pub value: Tensor,
+    /// The whole prompt's state.
+    pub pooled: Option<Tensor>,
 }
 
 impl TextStates {
-    /// The same states for keys and values.
+    /// The same states for keys and values, and nothing pooled.
     pub fn shared(states: Tensor) -> Self {
-        TextStates { key: states.shallow_clone(), value: states }
+        TextStates { key: states.shallow_clone(), value: states, pooled: None }
+    }
+
+    /// Keys of one text and values of another. What is pooled is the values' text: like them, and unlike keys, it says what
+    /// to draw and not where.
+    pub fn split(key: EncodedText, value: EncodedText) -> Self {
+        TextStates { key: key.states, value: value.states, pooled: value.pooled }
+    }
+}
+
+impl From<EncodedText> for TextStates {
+    fn from(text: EncodedText) -> Self {
+        TextStates { pooled: text.pooled, ..TextStates::shared(text.states) }
     }
 }
 
 impl Clone for TextStates {
     fn clone(&self) -> Self {
-        TextStates { key: self.key.shallow_clone(), value: self.value.shallow_clone() }
+        TextStates {
+            key: self.key.shallow_clone(),
+            value: self.value.shallow_clone(),
+            pooled: self.pooled.as_ref().map(Tensor::shallow_clone),
+        }
     }
 }
 

@@ -8,20 +8,19 @@
 //! ```
 //! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
 //! use idembed_diffusion::schedulers::SchedulerKind;
-//! use idembed_diffusion::{Compute, Error, Picture, StableDiffusion, TextToImage};
+//! use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 //!
 //! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
 //! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
 //! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
 //! let request =
 //!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, width: 128, height: 128, seeds, batch: 1 };
-//! let each = |_, picture: Picture| Ok::<_, Error>(assert_eq!((picture.width, picture.height), (128, 128)));
+//! let each = |_, picture: image::RgbImage| Ok::<_, Error>(assert_eq!(picture.dimensions(), (128, 128)));
 //! request.run(&model, &mut (), each)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod error;
-pub mod picture;
 mod resnet;
 mod stable_diffusion;
 mod text_to_image;
@@ -30,7 +29,9 @@ pub mod conditioning;
 pub mod hook;
 pub mod memory;
 pub mod noise;
+pub mod picture;
 pub mod schedulers;
+pub mod text_encoders;
 pub mod unet;
 pub mod vae;
 

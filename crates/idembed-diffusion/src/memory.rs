@@ -48,12 +48,14 @@ pub fn learning(model: &StableDiffusion, extent: Extent, watched: bool) -> u64 {
     autoencoder(model, extent).max(walk.kept + walk.largest_layer + text)
 }
 
-/// What the gradient keeps of the text encoder for one prompt: per layer, the inputs of two normalisations, query, key,
+/// What the gradient keeps of the text encoders for one prompt: per layer, the inputs of two normalisations, query, key,
 /// value and result of the attention, and the feed-forward part before, within and after its activation.
 fn kept_of_text(model: &StableDiffusion) -> u64 {
-    let config = model.text_encoder.config();
-    let numbers = 8 * config.hidden_size + 3 * config.intermediate_size;
-    TOKENS * (config.layers * numbers) as u64 * model.compute.kind.elt_size_in_bytes() as u64
+    let numbers = model.text_encoders.iter().map(|encoder| {
+        let config = encoder.model.config();
+        config.layers * (8 * config.hidden_size + 3 * config.intermediate_size)
+    });
+    TOKENS * numbers.sum::<i64>() as u64 * model.compute.kind.elt_size_in_bytes() as u64
 }
 
 /// The widest moment of the autoencoder's pass over one picture: a residual layer at some resolution.

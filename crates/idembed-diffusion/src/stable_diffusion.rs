@@ -1,14 +1,14 @@
-//! A whole model folder: tokenizer, text encoder, U-Net, autoencoder, noise schedule.
+//! A whole model folder: tokenizer and text encoder, U-Net, autoencoder, noise schedule.
 
 use std::path::{Path, PathBuf};
 
-use idembed_clip::{ClipTextModel, Tokenizer};
+use idembed_clip::{ClipTextModel, Encoding, TextLayer, Tokenizer};
 use idembed_weights::{Compute, json};
 use serde::Deserialize;
-use tch::Tensor;
 
 use crate::conditioning::{Conditioning, TextStates};
 use crate::schedulers::{NoiseSchedule, PredictionType, SchedulerConfigJson};
+use crate::text_encoders::{TextEncoder, TextEncoders};
 use crate::unet::UNet;
 use crate::vae::Vae;
 use crate::{Error, Result};
@@ -23,10 +23,8 @@ struct ModelIndexJson {
 /// A loaded, frozen Stable Diffusion 1.x or 2.x.
 #[derive(Debug)]
 pub struct StableDiffusion {
-    /// From text to token ids.
-    pub tokenizer: Tokenizer,
-    /// From token ids to text states.
-    pub text_encoder: ClipTextModel,
+    /// From text to text states.
+    pub text_encoders: TextEncoders,
     /// The noise predictor.
     pub unet: UNet,
     /// Between pictures and latents.
@@ -49,9 +47,14 @@ impl StableDiffusion {
     pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
         check_index(folder)?;
         let scheduler_config = SchedulerConfigJson::read(&folder.join("scheduler").join("scheduler_config.json"))?;
-        let model = StableDiffusion {
+        let text_encoder = TextEncoder {
             tokenizer: Tokenizer::from_folder(&folder.join("tokenizer"))?,
-            text_encoder: ClipTextModel::load(&folder.join("text_encoder"), compute)?,
+            model: ClipTextModel::load(&folder.join("text_encoder"), compute)?,
+            layer: TextLayer::Last,
+            pooled: false,
+        };
+        let model = StableDiffusion {
+            text_encoders: TextEncoders::new(text_encoder, Vec::new())?,
             unet: UNet::load(&folder.join("unet"), compute)?,
             vae: Vae::load(&folder.join("vae"), compute)?,
             noise_schedule: NoiseSchedule::from_config(&scheduler_config)?,
@@ -80,24 +83,29 @@ impl StableDiffusion {
         self.scheduler_config.prediction_type.is_none() && shape == (WIDTH_OF_2, NATIVE_SIZE)
     }
 
-    /// The text states of a plain prompt, `[1, tokens, hidden]`, without gradient.
-    pub fn text_states(&self, prompt: &str) -> Result<Tensor> {
-        let encoding = self.tokenizer.encode(prompt)?;
-        if encoding.cut > 0 {
-            tracing::warn!("the prompt is {} tokens too long; its end was cut off: {prompt:?}", encoding.cut);
+    /// The text states of a plain prompt, a batch of 1, without gradient.
+    ///
+    /// # Errors
+    /// A text encoder refuses its tokenizer's ids.
+    pub fn text_states(&self, prompt: &str) -> Result<TextStates> {
+        let encodings = self.text_encoders.tokenizers().map(|tokenizer| tokenizer.encode(prompt));
+        let encodings: Vec<Encoding> = encodings.collect::<std::result::Result<_, _>>()?;
+        let cut = encodings.iter().map(|encoding| encoding.cut).max().unwrap_or(0);
+        if cut > 0 {
+            tracing::warn!("the prompt is {cut} tokens too long; its end was cut off: {prompt:?}");
         }
-        let ids = Tensor::f_from_slice(&encoding.ids)?.f_unsqueeze(0)?;
-        Ok(tch::no_grad(|| self.text_encoder.encode(&self.text_encoder.embed_tokens(&ids)?))?)
+        let ids: Vec<Vec<i64>> = encodings.into_iter().map(|encoding| encoding.ids).collect();
+        tch::no_grad(|| Ok(self.text_encoders.encode(&self.text_encoders.embed(&ids)?)?.into()))
     }
 
     /// The conditioning of a plain prompt: the same text states at every timestep.
     pub fn condition(&self, prompt: &str) -> Result<Conditioning> {
-        Ok(Conditioning::constant(TextStates::shared(self.text_states(prompt)?)))
+        Ok(Conditioning::constant(self.text_states(prompt)?))
     }
 
     /// Bytes of all weights in memory once everything was used.
     pub fn weight_bytes(&self) -> u64 {
-        self.text_encoder.weight_bytes() + self.unet.weight_bytes() + self.vae.weight_bytes()
+        self.text_encoders.weight_bytes() + self.unet.weight_bytes() + self.vae.weight_bytes()
     }
 
     /// Fails if a network may compute with other weights than were loaded, because its file was changed in place.
@@ -107,7 +115,7 @@ impl StableDiffusion {
     /// # Errors
     /// Names the file.
     pub fn check_unchanged(&self) -> Result<()> {
-        self.text_encoder.check_unchanged()?;
+        self.text_encoders.check_unchanged()?;
         self.unet.check_unchanged()?;
         self.vae.check_unchanged()
     }
@@ -124,17 +132,13 @@ impl StableDiffusion {
 
     fn check_parts_fit(&self) -> Result<()> {
         let mismatch = |what: String| Err(Error::Layout { path: self.folder.clone(), what });
-        let (hidden, cross) = (self.text_encoder.hidden_size(), self.unet.config().cross_attention_dim);
+        let (hidden, cross) = (self.text_encoders.widths().iter().sum::<i64>(), self.unet.config().cross_attention_dim);
         if hidden != cross {
-            return mismatch(format!("the text encoder is {hidden} wide, but the U-Net expects {cross}"));
+            return mismatch(format!("the text states are {hidden} wide, but the U-Net expects {cross}"));
         }
         let (latent, unet) = (self.vae.config().latent_channels, self.unet.config().channels);
         if latent != unet {
             return mismatch(format!("the VAE has {latent} latent channels, but the U-Net expects {unet}"));
-        }
-        let (length, positions) = (self.tokenizer.max_length() as i64, self.text_encoder.max_positions());
-        if length > positions {
-            return mismatch(format!("the tokenizer gives {length} tokens, but the text encoder takes {positions}"));
         }
         Ok(())
     }

@@ -190,7 +190,7 @@ impl Drawing {
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
         let tokenizer =
             Tokenizer::from_folder(&model.folder.join("tokenizer")).map_err(idembed_diffusion::Error::from)?;
-        let prompt = Prompt::parse(prompt, &tokenizer)?;
+        let prompt = Prompt::parse(prompt, [&tokenizer])?;
         by_name(&identities)?.check(&prompt)?;
         let settings = DrawSettings::new(model, wish);
         let mut config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;

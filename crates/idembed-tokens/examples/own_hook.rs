@@ -44,12 +44,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let picture = picture.to_kind(Kind::Float).unsqueeze(0) / 127.5 - 1.0;
     let latents = tch::no_grad(|| model.vae.encode(&picture))?.mean;
 
-    let prompt = Prompt::parse("a photo of <me>", &model.tokenizer)?;
-    let position = prompt.word_positions("<me>", &model.tokenizer)?[0];
-    let embed = |ids: &[i64]| tch::no_grad(|| model.text_encoder.embed_tokens(&Tensor::from_slice(ids).unsqueeze(0)));
-    let start = embed(&model.tokenizer.token_ids("person")?)?.get(0).get(0);
+    let encoders = &model.text_encoders;
+    let prompt = Prompt::parse("a photo of <me>", encoders.tokenizers())?;
+    let position = prompt.placeholders[0].positions[0];
+    let start = encoders.first().embed(&encoders.first().tokenizer.token_ids("person")?)?.get(0).get(0);
     let train_timesteps = model.noise_schedule.train_timesteps;
-    let prompt = TrainingPrompt::new(embed(&prompt.ids)?, position, 1, train_timesteps, false);
+    let prompt = TrainingPrompt::new(encoders.embed(&prompt.ids)?, position, 1, train_timesteps, false);
 
     let module = TokenModule::new(&start, 2, None, 0)?;
     let parameters: Vec<&Tensor> = module.parameters().iter().map(|(_, tensor)| tensor).collect();
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let noise = seeded_noise(step as u64, &latents.size(), 1)?.remove(0);
         let batch = Batch { latents: latents.shallow_clone(), noise, timesteps, mask: None };
 
-        let states = prompt.states(&model.text_encoder, &module.forward()?, &batch.timesteps)?;
+        let states = prompt.states(encoders, &[module.forward()?], &batch.timesteps)?;
         let mut shares = Shares { position, by_layer: Vec::new() };
         let loss = losses(&model, &states, &batch, None, false, Some(&mut shares))?.noise;
         let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;

@@ -57,7 +57,7 @@ impl Trainer<'_> {
     /// Writes the whole state. An older file is replaced as a whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = TensorFile::default();
-        for ((name, parameter), moments) in self.module.parameters().iter().zip(self.optimizer.moments()) {
+        for ((name, parameter), moments) in self.modules.parameters().into_iter().zip(self.optimizer.moments()) {
             file.tensors.insert(format!("parameter.{name}"), parameter.shallow_clone());
             file.tensors.insert(format!("mean.{name}"), moments.mean.shallow_clone());
             file.tensors.insert(format!("square.{name}"), moments.square.shallow_clone());
@@ -87,9 +87,9 @@ impl Trainer<'_> {
         let file_error = |source| TokensError::File { path: path.to_path_buf(), what: WHAT, source };
         let mut parameters = Vec::new();
         let mut moments = Vec::new();
-        for (name, parameter) in self.module.parameters() {
+        for (name, parameter) in self.modules.parameters() {
             let tensor = |group: &str| take(&file, &format!("{group}.{name}"), parameter).map_err(file_error);
-            parameters.push((name.clone(), tensor("parameter")?));
+            parameters.push((parameter.shallow_clone(), tensor("parameter")?));
             moments.push(Moments { mean: tensor("mean")?, square: tensor("square")? });
         }
         let history = History {
@@ -98,9 +98,7 @@ impl Trainer<'_> {
         };
         let steps = u32::try_from(info.step).map_err(|_| file_error(bad_step(&info.step.to_string())))?;
 
-        for (name, value) in parameters {
-            self.module.set_parameter(&name, &value)?;
-        }
+        tch::no_grad(|| parameters.into_iter().try_for_each(|(mut parameter, value)| parameter.f_copy_(&value)))?;
         self.optimizer = AdamW::restore(self.config.optimizer(), steps, moments);
         self.step = info.step;
         self.loss_scale = info.loss_scale;

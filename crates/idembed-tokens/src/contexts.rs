@@ -1,18 +1,19 @@
-//! Text states of prompts with identities: per-stage K and V rows through the frozen text encoder.
+//! Text states of prompts with identities: per-stage K and V rows through the frozen text encoders.
 
-use idembed_clip::ClipTextModel;
+use idembed_clip::EncodedText;
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::{Conditioning, Piece, TextStates, stage_of};
-use tch::{Kind, Tensor};
+use idembed_diffusion::text_encoders::{TextEncoders, TokenEmbeds};
+use tch::Tensor;
 
 use crate::identities::Identities;
 use crate::prompt::Prompt;
-use crate::{Identity, Result};
+use crate::{Identity, Result, TokensError};
 
-/// How many prompts go through the text encoder at the same time.
+/// How many prompts go through the text encoders at the same time.
 const ENCODER_BATCH: usize = 16;
 
-/// Puts rows at token positions of one prompt's input embeddings. Gradients flow to the rows.
+/// Puts rows at token positions of one prompt's input embeddings for one text encoder. Gradients flow to the rows.
 ///
 /// # Shapes
 /// - `embeds`: `[1, tokens, hidden]`
@@ -38,13 +39,7 @@ pub fn place_rows(embeds: &Tensor, placements: &[(i64, Tensor)]) -> Result<Tenso
     Ok(Tensor::f_cat(&parts, 1)?)
 }
 
-/// The f32 input embeddings of a prompt, `[1, tokens, hidden]`.
-pub(crate) fn embed_prompt(encoder: &ClipTextModel, ids: &[i64]) -> Result<Tensor> {
-    let ids = Tensor::f_from_slice(ids)?.f_unsqueeze(0)?;
-    Ok(tch::no_grad(|| encoder.embed_tokens(&ids))?.f_to_kind(Kind::Float)?)
-}
-
-/// One text that the encoder has to read: for each identity, the row that stands for it.
+/// One text that the encoders have to read: for each identity, the row that stands for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Reading {
     /// For each identity, the stage and whether it is the V row.
@@ -93,13 +88,10 @@ pub fn condition(
     let noisier: Vec<(f64, [usize; 2])> = noisier.collect::<Result<_>>()?;
 
     let encoded = tch::no_grad(|| encode_readings(model, prompt, &used, &readings))?;
-    if let [one] = &encoded[..] {
-        return Ok(Conditioning::constant(TextStates::shared(one.shallow_clone())));
+    let states = |[key, value]: [usize; 2]| TextStates::split(encoded[key].clone(), encoded[value].clone());
+    if encoded.len() == 1 {
+        return Ok(Conditioning::constant(states(cleanest)));
     }
-    let states = |[key, value]: [usize; 2]| TextStates {
-        key: encoded[key].shallow_clone(),
-        value: encoded[value].shallow_clone(),
-    };
     let noisier = noisier.into_iter().map(|(from_timestep, pair)| Piece { from_timestep, states: states(pair) });
     Ok(Conditioning::staged(states(cleanest), noisier))
 }
@@ -118,57 +110,73 @@ fn stage_changes(identities: impl Iterator<Item = (usize, usize)>) -> Vec<f64> {
     changes
 }
 
-/// The first row of an identity that equals the one it has at a timestep, K rows before V rows.
+/// The first row of an identity that equals the one it has at a timestep, in all encoders; K rows before V rows.
 fn canonical_row(identity: &Identity, timestep: f64, value: bool) -> Result<(usize, bool)> {
-    let stage = stage_of(timestep, identity.stages(), identity.train_timesteps);
-    let row = |stage: usize, value: bool| {
-        let rows = if value { &identity.v } else { &identity.k };
-        rows.f_select(0, stage as i64)
+    let own = (stage_of(timestep, identity.stages(), identity.train_timesteps), value);
+    let same = |candidate: (usize, bool)| -> Result<bool> {
+        for rows in &identity.encoders {
+            if !rows.row(candidate.0, candidate.1)?.f_equal(&rows.row(own.0, own.1)?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     };
-    let own = row(stage, value)?;
     for value in [false, true] {
         for stage in 0..identity.stages() {
-            if row(stage, value)?.f_equal(&own)? {
+            if same((stage, value))? {
                 return Ok((stage, value));
             }
         }
     }
-    Ok((stage, value))
+    Ok(own)
 }
 
-/// The text states of every reading, each `[1, tokens, hidden]`.
+/// What the text encoders make of every reading, each a batch of 1.
 fn encode_readings(
     model: &StableDiffusion,
     prompt: &Prompt,
     used: &[(&Identity, &[i64])],
     readings: &[Reading],
-) -> Result<Vec<Tensor>> {
-    let embeds = embed_prompt(&model.text_encoder, &prompt.ids)?;
-    let mut states = Vec::with_capacity(readings.len());
+) -> Result<Vec<EncodedText>> {
+    let prompt = model.text_encoders.embed(&prompt.ids)?;
+    let mut encoded = Vec::with_capacity(readings.len());
     for chunk in readings.chunks(ENCODER_BATCH) {
-        let mut placements = Vec::new();
-        for (index, (identity, positions)) in used.iter().enumerate() {
-            let rows = chunk.iter().map(|reading| {
-                let (stage, value) = reading.rows[index];
-                let rows = if value { &identity.v } else { &identity.k };
-                rows.f_select(0, stage as i64)
-            });
-            let rows: Vec<Tensor> = rows.collect::<std::result::Result<_, _>>()?;
-            let rows = Tensor::f_stack(&rows, 0)?.f_to_device(embeds.device())?;
-            placements.extend(positions.iter().map(|&position| (position, rows.shallow_clone())));
-        }
-        let encoded = model.text_encoder.encode(&place_rows(&embeds, &placements)?)?;
+        let placed = place_in_all(&prompt, |encoder, embeds| {
+            let mut placements = Vec::new();
+            for (index, (identity, positions)) in used.iter().enumerate() {
+                let rows = chunk.iter().map(|reading| {
+                    let (stage, value) = reading.rows[index];
+                    identity.encoders[encoder].row(stage, value)
+                });
+                let rows: Vec<Tensor> = rows.collect::<Result<_>>()?;
+                let rows = Tensor::f_stack(&rows, 0)?.f_to_device(embeds.device())?;
+                placements.extend(positions.iter().map(|&position| (position, rows.shallow_clone())));
+            }
+            Ok(placements)
+        })?;
+        let texts = model.text_encoders.encode(&placed)?;
         for row in 0..chunk.len() as i64 {
-            states.push(encoded.f_narrow(0, row, 1)?);
+            encoded.push(texts.rows(&[row])?);
         }
     }
-    Ok(states)
+    Ok(encoded)
+}
+
+/// [`place_rows`] in the embeddings of every text encoder; `placements` says, for an encoder's number and embeddings, what
+/// goes where.
+fn place_in_all(
+    prompt: &TokenEmbeds,
+    placements: impl Fn(usize, &Tensor) -> Result<Vec<(i64, Tensor)>>,
+) -> Result<TokenEmbeds> {
+    let placed = prompt.embeds.iter().enumerate();
+    let placed = placed.map(|(encoder, embeds)| place_rows(embeds, &placements(encoder, embeds)?));
+    Ok(TokenEmbeds { embeds: placed.collect::<Result<_>>()?, ends: prompt.ends.clone() })
 }
 
 /// The training prompt, ready to take the tokens being learned.
 #[derive(Debug)]
 pub struct TrainingPrompt {
-    embeds: Tensor,
+    embeds: TokenEmbeds,
     position: i64,
     stages: usize,
     train_timesteps: usize,
@@ -179,8 +187,8 @@ impl TrainingPrompt {
     /// A prompt with one placeholder at `position`, for tokens in `stages` stages.
     ///
     /// # Shapes
-    /// - `embeds`: `[1, tokens, hidden]`, f32
-    pub fn new(embeds: Tensor, position: i64, stages: usize, train_timesteps: usize, split_kv: bool) -> Self {
+    /// - `embeds`: a batch of 1
+    pub fn new(embeds: TokenEmbeds, position: i64, stages: usize, train_timesteps: usize, split_kv: bool) -> Self {
         TrainingPrompt { embeds, position, stages, train_timesteps, split_kv }
     }
 
@@ -191,13 +199,16 @@ impl TrainingPrompt {
 
     /// The text states of every sample of a batch; gradients flow to the tokens.
     ///
-    /// Only the stages that occur in the batch are encoded, each once, K and V in one call of the encoder.
+    /// Only the stages that occur in the batch are encoded, each once, K and V in one call of each encoder.
     ///
     /// # Shapes
-    /// - `tokens`: `[2 * stages, hidden]`, K rows and then V rows
+    /// - `tokens`: for each text encoder `[2 * stages, hidden]`, K rows and then V rows
     /// - `timesteps`: one for each sample
-    /// - returns: K and V states, each `[batch, tokens, hidden]`
-    pub fn states(&self, encoder: &ClipTextModel, tokens: &Tensor, timesteps: &[i64]) -> Result<TextStates> {
+    /// - returns: K and V states, each `[batch, tokens, sum of hidden]`
+    ///
+    /// # Errors
+    /// Tokens for another number of encoders, or of another shape.
+    pub fn states(&self, encoders: &TextEncoders, tokens: &[Tensor], timesteps: &[i64]) -> Result<TextStates> {
         // The stages that occur, and for each sample the place of its stage among them.
         let mut distinct: Vec<usize> = Vec::new();
         let places = timesteps.iter().map(|&timestep| {
@@ -213,33 +224,48 @@ impl TrainingPrompt {
         if self.split_kv {
             rows.extend(distinct.iter().map(|&stage| (self.stages + stage) as i64));
         }
-        let index =
-            |values: &[i64]| -> Result<Tensor> { Ok(Tensor::f_from_slice(values)?.f_to_device(tokens.device())?) };
-        let rows = tokens.f_index_select(0, &index(&rows)?)?;
-        let encoded = encoder.encode(&place_rows(&self.embeds, &[(self.position, rows)])?)?;
+        let rows = Tensor::f_from_slice(&rows)?;
+        let rows = tokens.iter().map(|tokens| Ok(tokens.f_index_select(0, &rows.f_to_device(tokens.device())?)?));
+        let encoded = self.encode(encoders, &rows.collect::<Result<Vec<_>>>()?)?;
 
-        let key = encoded.f_index_select(0, &index(&places)?)?;
+        let key = encoded.rows(&places)?;
         if !self.split_kv {
-            return Ok(TextStates::shared(key));
+            return Ok(key.into());
         }
         let places: Vec<i64> = places.iter().map(|place| place + distinct.len() as i64).collect();
-        Ok(TextStates { key, value: encoded.f_index_select(0, &index(&places)?)? })
+        Ok(TextStates::split(key, encoded.rows(&places)?))
     }
 
     /// The text states of the prompt with one fixed vector at the placeholder, without gradient.
     ///
     /// # Shapes
-    /// - `row`: `[hidden]`
-    /// - returns: `[1, tokens, hidden]`
-    pub fn fixed_states(&self, encoder: &ClipTextModel, row: &Tensor) -> Result<Tensor> {
-        let placed = place_rows(&self.embeds, &[(self.position, row.f_unsqueeze(0)?)])?;
-        Ok(tch::no_grad(|| encoder.encode(&placed))?)
+    /// - `vectors`: for each text encoder `[hidden]`
+    /// - returns: `[1, tokens, sum of hidden]`
+    ///
+    /// # Errors
+    /// As [`TrainingPrompt::states`].
+    pub fn fixed_states(&self, encoders: &TextEncoders, vectors: &[Tensor]) -> Result<Tensor> {
+        let rows = vectors.iter().map(|vector| Ok(vector.f_unsqueeze(0)?)).collect::<Result<Vec<_>>>()?;
+        Ok(tch::no_grad(|| self.encode(encoders, &rows))?.states)
+    }
+
+    /// The texts with rows `[batch, hidden]` for each text encoder at the placeholder.
+    fn encode(&self, encoders: &TextEncoders, rows: &[Tensor]) -> Result<EncodedText> {
+        let (got, expected) = (rows.len(), self.embeds.embeds.len());
+        if got != expected {
+            let expected = format!("one for each of {expected} text encoders");
+            return Err(TokensError::Shape { what: "list of tokens", got: vec![got as i64], expected });
+        }
+        let placed = place_in_all(&self.embeds, |encoder, _| Ok(vec![(self.position, rows[encoder].shallow_clone())]))?;
+        Ok(encoders.encode(&placed)?)
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use tch::Kind;
+
     use super::*;
 
     #[test]

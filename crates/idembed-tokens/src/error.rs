@@ -91,6 +91,12 @@ pub enum TokensError {
         /// Number of tokens that fit.
         limit: usize,
     },
+    /// The tokenizers of one model take a prompt apart in different ways.
+    #[error("the model's tokenizers do not give the same token positions for the prompt `{prompt}`")]
+    OtherPositions {
+        /// The prompt.
+        prompt: String,
+    },
     /// A word whose attention was asked for is not in the prompt.
     #[error("`{word}` is not in the prompt `{prompt}`")]
     WordNotInPrompt {
@@ -120,6 +126,16 @@ pub enum TokensError {
         got: String,
         /// Its value in the model at hand.
         expected: String,
+    },
+    /// An identity was learned for another number of text encoders.
+    #[error("identity `{name}` was learned for {got} text encoders, this model has {expected}")]
+    OtherEncoders {
+        /// The identity's name.
+        name: String,
+        /// The number of encoders it has vectors for.
+        got: usize,
+        /// The model's number of encoders.
+        expected: usize,
     },
     /// An identity's vectors do not fit the model.
     #[error("identity `{name}` has vectors of {got} numbers, this model needs {expected}")]

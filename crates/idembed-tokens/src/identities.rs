@@ -84,7 +84,7 @@ mod tests {
         let tokenizer = Tokenizer::from_folder(&folder).unwrap();
         let one = example();
         let identities = Identities::named([("me", &one), ("you", &one)]).unwrap();
-        let prompt = Prompt::parse("<me> at the beach", &tokenizer).unwrap();
+        let prompt = Prompt::parse("<me> at the beach", [&tokenizer]).unwrap();
         identities.check(&prompt).unwrap();
         assert_eq!(identities.unused(&prompt), ["you"]);
         assert!(Identities::none().check(&prompt).is_err());

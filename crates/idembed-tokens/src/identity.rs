@@ -1,7 +1,8 @@
 //! The identity file: what is learned, as one small safetensors file.
 //!
-//! Tensors `k` and `v`, f32 `[stages, hidden]`: the rows to put at the placeholder's position at the text encoder's
-//! input, row 0 for the noisiest stage. Metadata say what they were learned from. No photo and no path is in it.
+//! Tensors `k.0` and `v.0`, f32 `[stages, hidden]`: the rows to put at the placeholder's position at the input of the first
+//! text encoder, row 0 for the noisiest stage; `k.1` and `v.1` for a second one, and so on. Metadata say what they were
+//! learned from. No photo and no path is in it. Version 1 knew one text encoder and called its tensors `k` and `v`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,8 +18,11 @@ use crate::error::FileError;
 use crate::prompt::is_identity_name;
 use crate::{Result, TokensError};
 
-/// The format that this program writes and reads.
-pub(crate) const FORMAT: &str = "idembed-identity/1";
+/// The format that this program writes.
+pub(crate) const FORMAT: &str = "idembed-identity/2";
+
+/// An older format, for one text encoder, that is read as well.
+const FORMAT_1: &str = "idembed-identity/1";
 
 /// The largest file that is read: far above any real identity.
 const SIZE_LIMIT: u64 = 64 << 20;
@@ -38,16 +42,12 @@ pub struct Identity {
     pub class: String,
     /// The method that learned it.
     pub method: String,
-    /// Vectors for the keys, `[stages, hidden]`, f32 on the CPU, row 0 for the noisiest stage.
-    pub k: Tensor,
-    /// Vectors for the values, likewise.
-    pub v: Tensor,
+    /// The vectors for each text encoder of the model, at least one, all with the same number of stages.
+    pub encoders: Vec<EncoderRows>,
     /// Number of training timesteps that the stages divide.
     pub train_timesteps: usize,
     /// The name of the model it was learned for.
     pub base_model: String,
-    /// Fingerprint of that model's text encoder.
-    pub text_encoder_sha256: String,
     /// What that model predicts.
     pub prediction_type: PredictionType,
     /// Weight of the attention loss; 0 if there was none.
@@ -62,16 +62,44 @@ pub struct Identity {
     pub created_by: String,
 }
 
+/// An identity's vectors for one text encoder.
+#[derive(Debug)]
+pub struct EncoderRows {
+    /// Vectors for the keys, `[stages, hidden]`, f32 on the CPU, row 0 for the noisiest stage.
+    pub k: Tensor,
+    /// Vectors for the values, likewise.
+    pub v: Tensor,
+    /// Fingerprint of the text encoder that they were learned for.
+    pub sha256: String,
+}
+
+impl EncoderRows {
+    /// The vector of a stage, `[hidden]`, for the values or for the keys.
+    pub(crate) fn row(&self, stage: usize, value: bool) -> Result<Tensor> {
+        let rows = if value { &self.v } else { &self.k };
+        Ok(rows.f_select(0, stage as i64)?)
+    }
+
+    /// Width of the vectors.
+    pub(crate) fn hidden(&self) -> i64 {
+        self.k.size().last().copied().unwrap_or(0)
+    }
+}
+
+impl Clone for EncoderRows {
+    fn clone(&self) -> Self {
+        EncoderRows { k: self.k.copy(), v: self.v.copy(), sha256: self.sha256.clone() }
+    }
+}
+
 impl Clone for Identity {
     fn clone(&self) -> Self {
         Identity {
             name: self.name.clone(),
             class: self.class.clone(),
             method: self.method.clone(),
-            k: self.k.copy(),
-            v: self.v.copy(),
+            encoders: self.encoders.clone(),
             base_model: self.base_model.clone(),
-            text_encoder_sha256: self.text_encoder_sha256.clone(),
             created_by: self.created_by.clone(),
             ..*self
         }
@@ -87,12 +115,13 @@ impl AsRef<Identity> for Identity {
 impl Identity {
     /// Number of stages.
     pub fn stages(&self) -> usize {
-        self.k.size().first().map_or(0, |&stages| stages as usize)
+        let rows = self.encoders.first().map(|rows| rows.k.size());
+        rows.and_then(|size| size.first().copied()).map_or(0, |stages| stages as usize)
     }
 
-    /// Width of the vectors.
+    /// Width of the vectors, those of all text encoders side by side.
     pub fn hidden(&self) -> i64 {
-        self.k.size().last().copied().unwrap_or(0)
+        self.encoders.iter().map(EncoderRows::hidden).sum()
     }
 
     /// Reads and checks an identity file.
@@ -116,24 +145,27 @@ impl Identity {
     }
 
     fn file(&self) -> TensorFile {
-        let tensors = [("k", &self.k), ("v", &self.v)];
-        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        let tensors = self.encoders.iter().enumerate().flat_map(|(index, rows)| {
+            [(format!("k.{index}"), rows.k.shallow_clone()), (format!("v.{index}"), rows.v.shallow_clone())]
+        });
         let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value));
-        TensorFile { tensors: tensors.into(), metadata: metadata.into() }
+        TensorFile { tensors: tensors.collect(), metadata: metadata.into() }
     }
 
-    /// The metadata of the file.
-    pub fn metadata(&self) -> [(&'static str, String); 15] {
+    /// The metadata of the file. What differs from text encoder to text encoder is listed with commas.
+    pub fn metadata(&self) -> [(&'static str, String); 16] {
+        let listed = |value: fn(&EncoderRows) -> String| self.encoders.iter().map(value).collect::<Vec<_>>().join(",");
         [
             ("format", FORMAT.to_owned()),
             ("name", self.name.clone()),
             ("class", self.class.clone()),
             ("method", self.method.clone()),
+            ("encoders", self.encoders.len().to_string()),
             ("stages", self.stages().to_string()),
             ("train_timesteps", self.train_timesteps.to_string()),
-            ("hidden", self.hidden().to_string()),
+            ("hidden", listed(|rows| rows.hidden().to_string())),
             ("base_model", self.base_model.clone()),
-            ("text_encoder_sha256", self.text_encoder_sha256.clone()),
+            ("text_encoder_sha256", listed(|rows| rows.sha256.clone())),
             ("prediction_type", self.prediction_type.to_string()),
             ("lambda", self.lambda.to_string()),
             (ATTENTION_REDUCTION, self.attention_reduction.map_or(NONE.to_owned(), |reduction| reduction.to_string())),
@@ -145,20 +177,26 @@ impl Identity {
 
     /// Whether the identity can be used with this model.
     ///
-    /// `force` lets a model with another text encoder, or one that was trained otherwise, pass where the shapes allow.
+    /// `force` lets a model with other text encoders, or one that was trained otherwise, pass where the shapes allow.
     ///
     /// # Errors
-    /// The model's text encoder is another one or of another width, or the model predicts something else or was trained
-    /// with another number of timesteps.
+    /// The model has another number of text encoders, one of them is another one or of another width, or the model predicts
+    /// something else or was trained with another number of timesteps.
     pub fn check_base(&self, model: &StableDiffusion, force: bool) -> Result<()> {
-        let (got, expected) = (self.hidden(), model.text_encoder.hidden_size());
+        let name = || self.name.clone();
+        let (got, expected) = (self.encoders.len(), model.text_encoders.count());
         if got != expected {
-            return Err(TokensError::OtherHidden { name: self.name.clone(), got, expected });
+            return Err(TokensError::OtherEncoders { name: name(), got, expected });
         }
-        let expected = model.text_encoder.fingerprint()?;
-        if self.text_encoder_sha256 != expected && !force {
-            let got = self.text_encoder_sha256.clone();
-            return Err(TokensError::OtherBase { name: self.name.clone(), got, expected });
+        for (rows, expected) in self.encoders.iter().zip(model.text_encoders.widths()) {
+            if rows.hidden() != expected {
+                return Err(TokensError::OtherHidden { name: name(), got: rows.hidden(), expected });
+            }
+        }
+        for (rows, expected) in self.encoders.iter().zip(model.text_encoders.fingerprints()?) {
+            if rows.sha256 != expected && !force {
+                return Err(TokensError::OtherBase { name: name(), got: rows.sha256.clone(), expected });
+            }
         }
         let schedule = &model.noise_schedule;
         let facts = [
@@ -167,7 +205,7 @@ impl Identity {
         ];
         match facts.into_iter().find(|(_, got, expected)| got != expected) {
             Some((what, got, expected)) if !force => {
-                Err(TokensError::OtherTraining { name: self.name.clone(), what, got, expected })
+                Err(TokensError::OtherTraining { name: name(), what, got, expected })
             }
             _ => Ok(()),
         }
@@ -176,14 +214,17 @@ impl Identity {
     fn parse(file: TensorFile) -> std::result::Result<Self, FileError> {
         let fields = Fields(&file.metadata);
         let format = fields.text("format")?;
-        if format != FORMAT {
-            return Err(FileError::Format { got: format, expected: FORMAT });
-        }
+        let (encoders, numbered) = match format.as_str() {
+            FORMAT => (fields.parse("encoders", "a whole number from 1", |&encoders: &usize| encoders >= 1)?, true),
+            FORMAT_1 => (1, false),
+            _ => return Err(FileError::Format { got: format, expected: FORMAT }),
+        };
         let stages: i64 = fields.parse("stages", "a whole number from 1", |&stages| stages >= 1)?;
-        let hidden: i64 = fields.parse("hidden", "a whole number from 1", |&hidden| hidden >= 1)?;
-        let rows = |name: &str| -> std::result::Result<Tensor, FileError> {
-            let rows = file.tensors.get(name).ok_or_else(|| FileError::MissingTensor(name.to_owned()))?;
-            let name = name.to_owned();
+        let widths: Vec<i64> = fields.list("hidden", encoders, "a whole number from 1", |&hidden| hidden >= 1)?;
+        let fingerprints: Vec<String> = fields.list("text_encoder_sha256", encoders, "a fingerprint", |_| true)?;
+        let rows = |half: &str, index: usize, hidden: i64| -> std::result::Result<Tensor, FileError> {
+            let name = if numbered { format!("{half}.{index}") } else { half.to_owned() };
+            let rows = file.tensors.get(&name).ok_or_else(|| FileError::MissingTensor(name.clone()))?;
             if rows.kind() != Kind::Float {
                 return Err(FileError::Dtype { name, got: format!("{:?}", rows.kind()), expected: "F32" });
             }
@@ -196,6 +237,10 @@ impl Identity {
             }
             Ok(rows.shallow_clone())
         };
+        let encoders = widths.into_iter().zip(fingerprints).enumerate().map(|(index, (hidden, sha256))| {
+            Ok(EncoderRows { k: rows("k", index, hidden)?, v: rows("v", index, hidden)?, sha256 })
+        });
+        let encoders = encoders.collect::<std::result::Result<_, FileError>>()?;
         let name = fields.text("name")?;
         if !is_identity_name(&name) {
             let expected = "letters, digits, - and _".to_owned();
@@ -206,11 +251,9 @@ impl Identity {
             name,
             class: fields.text("class")?,
             method: fields.text("method")?,
-            k: rows("k")?,
-            v: rows("v")?,
+            encoders,
             train_timesteps: fields.parse("train_timesteps", "a whole number from 1", |&steps| steps >= 1)?,
             base_model: fields.text("base_model")?,
-            text_encoder_sha256: fields.text("text_encoder_sha256")?,
             prediction_type: fields.parse("prediction_type", "epsilon or v_prediction", |_| true)?,
             lambda,
             attention_reduction: match file.metadata.get(ATTENTION_REDUCTION).map(String::as_str) {
@@ -245,6 +288,26 @@ impl Fields<'_> {
         let value = got.parse().ok().filter(allowed);
         value.ok_or_else(|| FileError::Value { key, got, expected: expected.to_owned() })
     }
+
+    /// `count` values with commas between them.
+    fn list<T: std::str::FromStr>(
+        &self,
+        key: &'static str,
+        count: usize,
+        expected: &str,
+        allowed: impl Fn(&T) -> bool,
+    ) -> std::result::Result<Vec<T>, FileError> {
+        let got = self.text(key)?;
+        let values: Option<Vec<T>> =
+            got.split(',').map(|value| value.parse().ok().filter(|value| allowed(value))).collect();
+        values.filter(|values| values.len() == count).ok_or_else(|| {
+            let expected = match count {
+                1 => expected.to_owned(),
+                _ => format!("{expected} for each of {count} text encoders, with commas between them"),
+            };
+            FileError::Value { key, got, expected }
+        })
+    }
 }
 
 /// An identity for tests.
@@ -254,11 +317,13 @@ pub(crate) fn example() -> Identity {
         name: "me".to_owned(),
         class: "person".to_owned(),
         method: "sefi".to_owned(),
-        k: Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]),
-        v: Tensor::from_slice(&[6.0f32, 5.0, 4.0, 3.0, 2.0, 1.0]).view([2, 3]),
+        encoders: vec![EncoderRows {
+            k: Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]),
+            v: Tensor::from_slice(&[6.0f32, 5.0, 4.0, 3.0, 2.0, 1.0]).view([2, 3]),
+            sha256: "00ff".to_owned(),
+        }],
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
-        text_encoder_sha256: "00ff".to_owned(),
         prediction_type: PredictionType::Epsilon,
         lambda: 0.003,
         attention_reduction: Some(Reduction::Normalised),
@@ -294,8 +359,66 @@ mod tests {
         example().write(&path).unwrap();
         let read = Identity::read(&path).unwrap();
         assert_eq!(read.metadata(), example().metadata());
-        assert!(read.k.equal(&example().k) && read.v.equal(&example().v));
+        assert!(same_rows(&read, &example()));
         assert_eq!(read.sha256().unwrap(), hex::encode(Sha256::digest(std::fs::read(&path).unwrap())));
+    }
+
+    fn same_rows(a: &Identity, b: &Identity) -> bool {
+        let same = |(a, b): (&EncoderRows, &EncoderRows)| a.k.equal(&b.k) && a.v.equal(&b.v) && a.sha256 == b.sha256;
+        a.encoders.len() == b.encoders.len() && a.encoders.iter().zip(&b.encoders).all(same)
+    }
+
+    /// The example for two text encoders of different widths.
+    fn example_of_two() -> Identity {
+        let mut identity = example();
+        identity.encoders.push(EncoderRows {
+            k: Tensor::from_slice(&[0.5f32, -1.0, 1.5, -2.0]).view([2, 2]),
+            v: Tensor::from_slice(&[2.0f32, -1.5, 1.0, -0.5]).view([2, 2]),
+            sha256: "ff00".to_owned(),
+        });
+        identity
+    }
+
+    #[test]
+    fn every_text_encoder_has_its_own_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        example_of_two().write(&path).unwrap();
+        let file = TensorFile::read(&path, WHAT, SIZE_LIMIT).unwrap();
+        assert_eq!(file.tensors.keys().collect::<Vec<_>>(), ["k.0", "k.1", "v.0", "v.1"]);
+        let said = ["format", "encoders", "hidden", "text_encoder_sha256"].map(|key| file.metadata[key].as_str());
+        assert_eq!(said, [FORMAT, "2", "3,2", "00ff,ff00"]);
+        let read = Identity::read(&path).unwrap();
+        assert!(same_rows(&read, &example_of_two()));
+        assert_eq!((read.stages(), read.hidden()), (2, 5));
+        for (encoders, hidden) in [("3", "3,2"), ("2", "3"), ("2", "3,0"), ("1", "3,2")] {
+            let mut file = TensorFile::read(&path, WHAT, SIZE_LIMIT).unwrap();
+            file.metadata.insert("encoders".to_owned(), encoders.to_owned());
+            file.metadata.insert("hidden".to_owned(), hidden.to_owned());
+            let other = folder.path().join("other.safetensors");
+            file.write(&other).unwrap();
+            let Err(TokensError::File { source, .. }) = Identity::read(&other) else { panic!("{encoders} {hidden}") };
+            assert!(matches!(source, FileError::Value { key: "hidden", .. }), "{source}");
+        }
+    }
+
+    #[test]
+    fn version_1_is_one_text_encoder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        let EncoderRows { k, v, sha256 } = example().encoders.remove(0);
+        let mut metadata: BTreeMap<String, String> =
+            example().metadata().map(|(key, value)| (key.to_owned(), value)).into();
+        metadata.remove("encoders").unwrap();
+        metadata.extend(
+            [("format", FORMAT_1.to_owned()), ("text_encoder_sha256", sha256)]
+                .map(|(key, value)| (key.to_owned(), value)),
+        );
+        TensorFile { tensors: [("k".to_owned(), k), ("v".to_owned(), v)].into(), metadata }.write(&path).unwrap();
+        let read = Identity::read(&path).unwrap();
+        assert!(same_rows(&read, &example()));
+        // What is written again is of the new version.
+        assert_eq!(read.metadata(), example().metadata());
     }
 
     #[test]
@@ -316,7 +439,8 @@ mod tests {
         let set = |key: &'static str, value: &'static str| {
             refused(move |file| drop(file.metadata.insert(key.to_owned(), value.to_owned())))
         };
-        assert!(matches!(set("format", "idembed-identity/2"), FileError::Format { .. }));
+        assert!(matches!(set("format", "idembed-identity/3"), FileError::Format { .. }));
+        assert!(matches!(set("encoders", "0"), FileError::Value { key: "encoders", .. }));
         assert!(matches!(set("stages", "3"), FileError::Shape { .. }));
         assert!(matches!(set("stages", "0"), FileError::Value { key: "stages", .. }));
         assert!(matches!(set("lambda", "inf"), FileError::Value { key: "lambda", .. }));
@@ -324,8 +448,8 @@ mod tests {
         assert!(matches!(set("prediction_type", "x"), FileError::Value { key: "prediction_type", .. }));
         assert!(matches!(set(ATTENTION_REDUCTION, "max"), FileError::Value { key: ATTENTION_REDUCTION, .. }));
         assert!(matches!(refused(|file| drop(file.metadata.remove("seed"))), FileError::MissingKey("seed")));
-        assert!(matches!(refused(|file| drop(file.tensors.remove("v"))), FileError::MissingTensor(_)));
-        let put = |value: Tensor| refused(move |file| drop(file.tensors.insert("v".to_owned(), value)));
+        assert!(matches!(refused(|file| drop(file.tensors.remove("v.0"))), FileError::MissingTensor(_)));
+        let put = |value: Tensor| refused(move |file| drop(file.tensors.insert("v.0".to_owned(), value)));
         assert!(matches!(put(Tensor::from_slice(&[f32::NAN; 6]).view([2, 3])), FileError::NotFinite(_)));
         assert!(matches!(put(Tensor::from_slice(&[1.0f32; 6]).view([3, 2])), FileError::Shape { .. }));
         assert!(matches!(put(Tensor::from_slice(&[1i64; 6]).view([2, 3])), FileError::Dtype { .. }));

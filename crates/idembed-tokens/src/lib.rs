@@ -1,4 +1,4 @@
-//! Identity tokens: a few vectors that stand for a face at the input of a frozen text encoder.
+//! Identity tokens: a few vectors that stand for a face at the input of a model's frozen text encoders.
 //!
 //! This crate learns them from one picture ([`Trainer`], [`learn`]), keeps them in files ([`Identity`], [`checkpoint`],
 //! [`Embedding`]) and puts them into prompts ([`Prompt`], [`condition`]). It never finds a face, reads a photo or writes a
@@ -16,7 +16,7 @@
 //! while !trainer.is_done() {
 //!     println!("noise loss {}", trainer.step()?.noise_loss);
 //! }
-//! let prompt = Prompt::parse("a photo of <me> at the beach", &model.tokenizer)?;
+//! let prompt = Prompt::parse("a photo of <me> at the beach", model.text_encoders.tokenizers())?;
 //! let conditioning = condition(&model, &prompt, &Identities::named([("me", &trainer.identity()?)])?, false)?;
 //! # assert_eq!(conditioning.pieces().len(), 5);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -24,6 +24,7 @@
 
 mod config;
 mod contexts;
+mod encoder_modules;
 mod error;
 mod export;
 mod identities;
@@ -45,7 +46,7 @@ pub use contexts::{TrainingPrompt, condition, place_rows};
 pub use error::{FileError, Result, TokensError};
 pub use export::Embedding;
 pub use identities::Identities;
-pub use identity::Identity;
+pub use identity::{EncoderRows, Identity};
 pub use learn::{LearnControl, learn};
 pub use method::{DEFAULT_LAMBDA, Learns, Method, MethodSpec};
 pub use module::{ModuleConfig, TokenModule};

@@ -12,12 +12,14 @@ use crate::{Result, TokensError};
 pub struct Prompt {
     /// The text.
     pub text: String,
-    /// Start token, text, end token, padding. The ids at placeholders mean nothing: their embeddings are replaced.
-    pub ids: Vec<i64>,
+    /// For each text encoder: start token, text, end token, padding. The ids at placeholders mean nothing: their embeddings
+    /// are replaced.
+    pub ids: Vec<Vec<i64>>,
     /// The identities that the text names, in the order in which they first appear.
     pub placeholders: Vec<Placeholder>,
     /// What the user should know.
     pub warnings: Vec<PromptWarning>,
+    /// As the first text encoder's tokenizer has them.
     tokens: Vec<Token>,
 }
 
@@ -26,7 +28,7 @@ pub struct Prompt {
 pub struct Placeholder {
     /// The name inside `<...>`.
     pub name: String,
-    /// Where it stands in [`Prompt::ids`], ascending, at least once.
+    /// Where it stands in each of [`Prompt::ids`], ascending, at least once.
     pub positions: Vec<i64>,
 }
 
@@ -78,19 +80,30 @@ pub fn is_identity_name(text: &str) -> bool {
 impl Prompt {
     /// Reads a prompt in which identities stand as `<NAME>`, any number of times.
     ///
-    /// Whatever could be a name in angle brackets is one; `a < b` and `<3` are plain text.
+    /// Whatever could be a name in angle brackets is one; `a < b` and `<3` are plain text. `tokenizers` are those of the
+    /// model's text encoders, in their order.
     ///
     /// # Errors
-    /// A placeholder lies beyond the end of a prompt that is too long.
-    pub fn parse(text: &str, tokenizer: &Tokenizer) -> Result<Self> {
-        let mut tokens = tokenize(text, tokenizer)?;
-        // Placeholders get the start token's id: any id that the embedding table knows will do.
-        let id = |token: &Token| match token {
-            Token::Id(id) => *id,
-            Token::Placeholder(_) => tokenizer.bos(),
-        };
-        let ids: Vec<i64> = tokens.iter().map(id).collect();
-        let Encoding { ids, text_tokens, cut } = tokenizer.assemble(&ids);
+    /// A placeholder lies beyond the end of a prompt that is too long, the tokenizers give different positions, or there is
+    /// none.
+    pub fn parse<'a>(text: &str, tokenizers: impl IntoIterator<Item = &'a Tokenizer>) -> Result<Self> {
+        let mut tokenizers = tokenizers.into_iter();
+        let first = tokenizers.next().ok_or_else(|| TokensError::Setting {
+            what: "number of tokenizers",
+            got: "0".to_owned(),
+            expected: "1 or more".to_owned(),
+        })?;
+        let mut tokens = tokenize(text, first)?;
+        let Encoding { ids, text_tokens, cut } = assemble(&tokens, first);
+        let mut ids = vec![ids];
+        for other in tokenizers {
+            let others = tokenize(text, other)?;
+            let encoding = assemble(&others, other);
+            if !same_positions(&tokens, &others) || encoding.text_tokens != text_tokens {
+                return Err(TokensError::OtherPositions { prompt: text.to_owned() });
+            }
+            ids.push(encoding.ids);
+        }
         let mut placeholders: Vec<Placeholder> = Vec::new();
         for (index, token) in tokens.iter().enumerate() {
             let Token::Placeholder(name) = token else { continue };
@@ -117,9 +130,10 @@ impl Prompt {
         self.placeholders.iter().any(|placeholder| placeholder.name == name)
     }
 
-    /// The positions in [`Prompt::ids`] of every occurrence of a word, a phrase, or a placeholder such as `<me>`.
+    /// The positions of every occurrence of a word, a phrase, or a placeholder such as `<me>`.
     ///
-    /// Capitals do not matter. All tokens of a word of several tokens are given, in order.
+    /// Capitals do not matter. All tokens of a word of several tokens are given, in order. `tokenizer` is that of the model's
+    /// first text encoder.
     ///
     /// # Errors
     /// The prompt (as far as it was not cut off) does not contain it.
@@ -143,6 +157,24 @@ fn tokenize(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Token>> {
         }
     }
     Ok(tokens)
+}
+
+/// Framed, cut to fit and padded. Placeholders get the start token's id: any id that the embedding table knows will do.
+fn assemble(tokens: &[Token], tokenizer: &Tokenizer) -> Encoding {
+    let id = |token: &Token| match token {
+        Token::Id(id) => *id,
+        Token::Placeholder(_) => tokenizer.bos(),
+    };
+    tokenizer.assemble(&tokens.iter().map(id).collect::<Vec<i64>>())
+}
+
+/// Whether two tokenizers' tokens differ in their ids at most.
+fn same_positions(tokens: &[Token], others: &[Token]) -> bool {
+    let same = |(token, other): (&Token, &Token)| match (token, other) {
+        (Token::Id(_), Token::Id(_)) => true,
+        (token, other) => token == other,
+    };
+    tokens.len() == others.len() && tokens.iter().zip(others).all(same)
 }
 
 /// Cuts a prompt at its placeholders: `<`, a name, `>`.
@@ -208,31 +240,31 @@ mod tests {
     #[test]
     fn finds_identities_at_any_position() {
         let tokenizer = tokenizer();
-        let prompt = Prompt::parse("<me> and <you> and <me>", &tokenizer).unwrap();
+        let prompt = Prompt::parse("<me> and <you> and <me>", [&tokenizer]).unwrap();
         let placeholder = |name: &str, positions| Placeholder { name: name.to_owned(), positions };
         assert_eq!(prompt.placeholders, [placeholder("me", vec![1, 5]), placeholder("you", vec![3])]);
         assert!(prompt.names("you") && !prompt.names("cat") && prompt.warnings.is_empty());
-        assert_eq!(prompt.ids.len(), 77);
+        assert_eq!(prompt.ids[0].len(), 77);
         let plain = tokenizer.encode("x and y and x").unwrap();
-        assert_eq!(prompt.ids[6..], plain.ids[6..]);
+        assert_eq!(prompt.ids[0][6..], plain.ids[6..]);
     }
 
     #[test]
     fn long_prompts_are_cut_but_never_before_a_placeholder() {
         let tokenizer = tokenizer();
         let long = "photo ".repeat(80);
-        let prompt = Prompt::parse(&format!("<me> {long}"), &tokenizer).unwrap();
+        let prompt = Prompt::parse(&format!("<me> {long}"), [&tokenizer]).unwrap();
         let tokens = tokenizer.token_ids(&long).unwrap().len() + 1 - 75;
         assert_eq!(prompt.warnings, [PromptWarning::CutOff { tokens }]);
-        assert_eq!((prompt.ids.len(), prompt.ids[76]), (77, tokenizer.eos()));
-        let error = Prompt::parse(&format!("{long} <me>"), &tokenizer).unwrap_err();
+        assert_eq!((prompt.ids[0].len(), prompt.ids[0][76]), (77, tokenizer.eos()));
+        let error = Prompt::parse(&format!("{long} <me>"), [&tokenizer]).unwrap_err();
         assert!(matches!(error, TokensError::PlaceholderCutOff { limit: 75, .. }));
     }
 
     #[test]
     fn finds_words_phrases_and_placeholders() {
         let tokenizer = tokenizer();
-        let prompt = Prompt::parse("a photo of <me> holding a red cup, a photo", &tokenizer).unwrap();
+        let prompt = Prompt::parse("a photo of <me> holding a red cup, a photo", [&tokenizer]).unwrap();
         let ids = tokenizer.token_ids("a photo of").unwrap();
         let me = ids.len() as i64 + 1;
         assert_eq!(prompt.word_positions("<me>", &tokenizer).unwrap(), [me]);

@@ -6,14 +6,15 @@
 use idembed_attention::{AttentionMaps, LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Target, Word};
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::text_encoders::TextEncoder;
 use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::LearnConfig;
-use crate::contexts::{TrainingPrompt, embed_prompt};
-use crate::identity::Identity;
+use crate::contexts::TrainingPrompt;
+use crate::encoder_modules::EncoderModules;
+use crate::identity::{EncoderRows, Identity};
 use crate::method::Learns;
-use crate::module::TokenModule;
 use crate::objective::{AttentionOptions, AttentionTerm, Batch, Losses, TermTarget, losses};
 use crate::prompt::Prompt;
 use crate::report::{History, Measured, StepReport};
@@ -34,9 +35,9 @@ pub struct Trainer<'a> {
     picture: TrainingPicture,
     prompt: TrainingPrompt,
     attention: Option<AttentionTerm>,
-    text_encoder_sha256: String,
+    text_encoder_sha256: Vec<String>,
     unet_sha256: String,
-    pub(crate) module: TokenModule,
+    pub(crate) modules: EncoderModules,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
     /// What the losses are multiplied with before their gradients are computed.
@@ -67,32 +68,31 @@ impl<'a> Trainer<'a> {
         }
         let picture = TrainingPicture::encode(model, image, mask, config.mirror)?;
 
-        let start = start_embedding(model, &config.class)?;
+        let starts = start_embeddings(model, &config.class)?;
         let (before, after) = config.template_parts()?;
         let name = config.name.as_str();
-        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), &model.tokenizer)?;
-        let position = prompt.word_positions(&format!("<{name}>"), &model.tokenizer)?[0];
-        let embeds = embed_prompt(&model.text_encoder, &prompt.ids)?;
+        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), model.text_encoders.tokenizers())?;
+        let position = prompt.word_positions(&format!("<{name}>"), &model.text_encoders.first().tokenizer)?[0];
+        let embeds = model.text_encoders.embed(&prompt.ids)?;
         let (split_kv, body) = match config.method.spec().learns {
             Learns::Vector => (false, None),
             Learns::Tokens { .. } => (true, Some(config.module)),
         };
         let prompt = TrainingPrompt::new(embeds, position, config.stages, schedule.train_timesteps, split_kv);
         let attention = config.objective.attention.as_ref();
-        let attention = attention.map(|options| attention_term(model, options, &prompt, &start)).transpose()?;
+        let attention = attention.map(|options| attention_term(model, options, &prompt, &starts)).transpose()?;
 
-        let module = TokenModule::new(&start, 2 * config.stages as i64, body, config.seed)?;
-        let parameters: Vec<&Tensor> = module.parameters().iter().map(|(_, tensor)| tensor).collect();
-        let optimizer = AdamW::new(config.optimizer(), &parameters)?;
+        let modules = EncoderModules::new(&starts, 2 * config.stages as i64, body, config.seed)?;
+        let optimizer = AdamW::new(config.optimizer(), &modules.tensors())?;
         Ok(Trainer {
-            text_encoder_sha256: model.text_encoder.fingerprint()?,
+            text_encoder_sha256: model.text_encoders.fingerprints()?,
             unet_sha256: model.unet.fingerprint()?,
             model,
             config,
             picture,
             prompt,
             attention,
-            module,
+            modules,
             optimizer,
             step: 0,
             loss_scale: if model.compute.kind == Kind::Half { FIRST_HALF_SCALE } else { 1.0 },
@@ -124,7 +124,7 @@ impl<'a> Trainer<'a> {
     pub fn run_fields(&self) -> Result<Vec<(String, String)>> {
         let mut fields = self.config.fields()?;
         let facts = [
-            ("text encoder", self.text_encoder_sha256.clone()),
+            ("text encoder", self.text_encoder_sha256.join(",")),
             ("U-Net", self.unet_sha256.clone()),
             ("prediction type", self.model.noise_schedule.prediction_type.to_string()),
             ("picture", self.picture.sha256().to_owned()),
@@ -157,10 +157,9 @@ impl<'a> Trainer<'a> {
         self.finite("the gradient", computed.norm)?;
 
         let learning_rate = self.config.learning_rate().at(self.step);
-        let rates: Vec<f64> = self.module.rate_factors().iter().map(|factor| factor * learning_rate).collect();
+        let rates: Vec<f64> = self.modules.rate_factors().iter().map(|factor| factor * learning_rate).collect();
         self.check_model()?;
-        let parameters: Vec<&Tensor> = self.module.parameters().iter().map(|(_, tensor)| tensor).collect();
-        self.optimizer.update(&parameters, &computed.gradients, &rates)?;
+        self.optimizer.update(&self.modules.tensors(), &computed.gradients, &rates)?;
         self.step += 1;
         let Computed { noise_loss, attention_loss, measured, .. } = computed;
         self.history.noise.push(noise_loss as f32);
@@ -173,9 +172,10 @@ impl<'a> Trainer<'a> {
     fn compute(&self, batch: &Batch) -> Result<Computed> {
         let measures = self.config.log_every > 0 && self.step.is_multiple_of(self.config.log_every);
         let mut recorder = if measures && batch.mask.is_some() { Some(self.recorder()?) } else { None };
-        let made = self.module.forward()?;
-        let tokens = made.f_detach()?.f_set_requires_grad(true)?;
-        let states = self.prompt.states(&self.model.text_encoder, &tokens, &batch.timesteps)?;
+        let made = self.modules.forward()?;
+        let leaf = |made: &Tensor| made.f_detach()?.f_set_requires_grad(true);
+        let tokens = made.iter().map(leaf).collect::<std::result::Result<Vec<_>, _>>()?;
+        let states = self.prompt.states(&self.model.text_encoders, &tokens, &batch.timesteps)?;
         let watcher = recorder.as_mut().map(|recorder| recorder as &mut dyn AttentionHook);
         let masked_noise = self.config.objective.masked_noise;
         let losses = losses(self.model, &states, batch, self.attention.as_ref(), masked_noise, watcher)?;
@@ -185,21 +185,25 @@ impl<'a> Trainer<'a> {
             None => None,
         };
 
-        let (gradient, attention_gradient) = self.token_gradients(&losses, &tokens, measures)?;
-        // The module's graph ends in `made`: this product's gradient with respect to `made` is `gradient`.
-        let surrogate = made.f_mul(&gradient)?.f_sum(Kind::Float)?;
-        let parameters: Vec<&Tensor> = self.module.parameters().iter().map(|(_, tensor)| tensor).collect();
-        let mut gradients = Tensor::f_run_backward(&[&surrogate], &parameters, false, false)?;
+        let (of_tokens, of_attention) = self.token_gradients(&losses, &tokens, measures)?;
+        // The modules' graphs end in `made`: these products' gradients with respect to `made` are those of the tokens.
+        let products = made.iter().zip(&of_tokens).map(|(made, gradient)| made.f_mul(gradient)?.f_sum(Kind::Float));
+        let products = products.collect::<std::result::Result<Vec<_>, _>>()?;
+        let mut gradients = Tensor::f_run_backward(&products, &self.modules.tensors(), false, false)?;
         let norm = clip_by_global_norm(&mut gradients, self.config.clip_norm)?;
 
         let measured = if measures && norm.is_finite() {
-            let noise = match &attention_gradient {
-                Some(attention) => gradient.f_sub(attention)?,
-                None => gradient,
+            let of_noise = match &of_attention {
+                Some(attention) => of_tokens
+                    .iter()
+                    .zip(attention)
+                    .map(|(all, part)| all.f_sub(part))
+                    .collect::<std::result::Result<_, _>>()?,
+                None => of_tokens,
             };
             Some(Measured {
-                grad_norm_noise: global_norm(&[noise])?,
-                grad_norm_attention: attention_gradient.map_or(Ok(0.0), |attention| global_norm(&[attention]))?,
+                grad_norm_noise: global_norm(&of_noise)?,
+                grad_norm_attention: of_attention.map_or(Ok(0.0), |attention| global_norm(&attention))?,
                 leakage: match (recorder, &batch.mask) {
                     (Some(recorder), Some(masks)) => leakage(&recorder.finish()?, masks)?,
                     _ => None,
@@ -220,27 +224,31 @@ impl<'a> Trainer<'a> {
     /// The tokens as they are now.
     ///
     /// # Shapes
-    /// - returns: `[2 * stages, hidden]`, f32, without gradient: K rows, then V rows, row 0 for the noisiest stage
-    pub fn tokens(&self) -> Result<Tensor> {
-        Ok(tch::no_grad(|| self.module.forward())?.f_detach()?)
+    /// - returns: for each text encoder `[2 * stages, hidden]`, f32, without gradient: K rows, then V rows, row 0 for the
+    ///   noisiest stage
+    pub fn tokens(&self) -> Result<Vec<Tensor>> {
+        let tokens = tch::no_grad(|| self.modules.forward())?;
+        Ok(tokens.iter().map(Tensor::f_detach).collect::<std::result::Result<_, _>>()?)
     }
 
     /// What was learned so far, as an identity.
     pub fn identity(&self) -> Result<Identity> {
-        let tokens = self.tokens()?.f_to_device(Device::Cpu)?;
         let stages = self.config.stages as i64;
-        let half = |first: i64| tokens.f_narrow(0, first, stages)?.f_contiguous();
+        let tokens = self.tokens()?;
+        let encoders = tokens.iter().zip(&self.text_encoder_sha256).map(|(tokens, sha256)| {
+            let tokens = tokens.f_to_device(Device::Cpu)?;
+            let half = |first: i64| tokens.f_narrow(0, first, stages)?.f_contiguous();
+            Ok(EncoderRows { k: half(0)?, v: half(stages)?, sha256: sha256.clone() })
+        });
         let folder = self.model.folder.canonicalize().unwrap_or_else(|_| self.model.folder.clone());
         let base_model = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Identity {
             name: self.config.name.clone(),
             class: self.config.class.clone(),
             method: self.config.method.to_string(),
-            k: half(0)?,
-            v: half(stages)?,
+            encoders: encoders.collect::<Result<_>>()?,
             train_timesteps: self.model.noise_schedule.train_timesteps,
             base_model,
-            text_encoder_sha256: self.text_encoder_sha256.clone(),
             prediction_type: self.model.noise_schedule.prediction_type,
             lambda: self.config.lambda(),
             attention_reduction: match self.config.objective.attention.as_ref().map(|options| options.loss.target) {
@@ -256,12 +264,17 @@ impl<'a> Trainer<'a> {
     /// Gradients with respect to the tokens: of the whole objective, and of its attention term alone if wanted.
     ///
     /// The first does not depend on whether the second is wanted, so that measuring changes nothing.
-    fn token_gradients(&self, losses: &Losses, tokens: &Tensor, separate: bool) -> Result<(Tensor, Option<Tensor>)> {
+    fn token_gradients(
+        &self,
+        losses: &Losses,
+        tokens: &[Tensor],
+        separate: bool,
+    ) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
         let scale = self.loss_scale;
-        let gradient = |loss: &Tensor, keep_graph: bool| -> Result<Tensor> {
+        let gradient = |loss: &Tensor, keep_graph: bool| -> Result<Vec<Tensor>> {
             let scaled = loss.f_mul_scalar(scale)?;
-            let gradients = Tensor::f_run_backward(&[&scaled], &[tokens], keep_graph, false)?;
-            Ok(gradients[0].f_div_scalar(scale)?)
+            let gradients = Tensor::f_run_backward(&[&scaled], tokens, keep_graph, false)?;
+            Ok(gradients.iter().map(|gradient| gradient.f_div_scalar(scale)).collect::<std::result::Result<_, _>>()?)
         };
         let Some(attention) = &losses.attention else { return Ok((gradient(&losses.noise, false)?, None)) };
         let weighted = attention.f_mul_scalar(self.config.lambda())?;
@@ -288,26 +301,29 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The class word's input embedding, `[hidden]`, f32: the mean over its tokens.
-fn start_embedding(model: &StableDiffusion, class: &str) -> Result<Tensor> {
-    let ids = model.tokenizer.token_ids(class)?;
-    if ids.is_empty() {
-        let expected = "a word that the tokenizer knows".to_owned();
-        return Err(TokensError::Setting { what: "class", got: format!("`{class}`"), expected });
-    }
-    Ok(embed_prompt(&model.text_encoder, &ids)?.f_squeeze_dim(0)?.f_mean_dim(0i64, false, Kind::Float)?)
+/// The class word's input embedding for each text encoder, `[hidden]`, f32: the mean over its tokens.
+fn start_embeddings(model: &StableDiffusion, class: &str) -> Result<Vec<Tensor>> {
+    let start = |encoder: &TextEncoder| {
+        let ids = encoder.tokenizer.token_ids(class)?;
+        if ids.is_empty() {
+            let expected = "a word that the tokenizer knows".to_owned();
+            return Err(TokensError::Setting { what: "class", got: format!("`{class}`"), expected });
+        }
+        Ok(encoder.embed(&ids)?.f_squeeze_dim(0)?.f_mean_dim(0i64, false, Kind::Float)?)
+    };
+    model.text_encoders.iter().map(start).collect()
 }
 
 fn attention_term(
     model: &StableDiffusion,
     options: &AttentionOptions,
     prompt: &TrainingPrompt,
-    start: &Tensor,
+    starts: &[Tensor],
 ) -> Result<AttentionTerm> {
     let loss = &options.loss;
     let target = match loss.target {
         Target::Reference { norm, reduction } => {
-            let states = prompt.fixed_states(&model.text_encoder, start)?;
+            let states = prompt.fixed_states(&model.text_encoders, starts)?;
             let keys = ReferenceKeys::new(tch::no_grad(|| model.unet.project_keys(&states))?)?;
             TermTarget::Reference { keys, norm, reduction }
         }

@@ -42,6 +42,13 @@ fn config(method: Method, steps: usize) -> LearnConfig {
     LearnConfig { steps, batch: 2, warm_up: 3, mirror: true, log_every: 3, ..LearnConfig::new("me", "person", method) }
 }
 
+/// The tokens for the only text encoder.
+fn tokens(trainer: &Trainer<'_>) -> Tensor {
+    let mut tokens = trainer.tokens().unwrap();
+    assert_eq!(tokens.len(), 1);
+    tokens.remove(0)
+}
+
 fn never() -> AtomicBool {
     AtomicBool::new(false)
 }
@@ -74,7 +81,8 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
         let control = LearnControl { stop: &never(), ..control };
         let identity = learn(&mut second, &control, &mut |_| ()).unwrap();
         let expected = whole.identity().unwrap();
-        assert!(identity.k.equal(&expected.k) && identity.v.equal(&expected.v), "{method}");
+        let (rows, expected_rows) = (&identity.encoders[0], &expected.encoders[0]);
+        assert!(rows.k.equal(&expected_rows.k) && rows.v.equal(&expected_rows.v), "{method}");
         assert_eq!(second.history(), whole.history());
         assert_eq!(identity.metadata(), expected.metadata());
     }
@@ -87,7 +95,7 @@ fn measuring_changes_nothing() {
         let config = LearnConfig { log_every, ..config(Method::Sefi, 3) };
         let mut trainer = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
         let reports: Vec<_> = (0..3).map(|_| trainer.step().unwrap()).collect();
-        (trainer.tokens().unwrap(), reports)
+        (tokens(&trainer), reports)
     };
     let ((quiet, quiet_reports), (tokens, reports)) = (run(0), run(2));
     assert!(quiet.equal(&tokens));
@@ -115,9 +123,9 @@ fn every_objective_trains() {
                 Some(attention)
             });
             let mut trainer = Trainer::new(&model, &picture(2), Some(&mask()), config).unwrap();
-            let before = trainer.tokens().unwrap();
+            let before = tokens(&trainer);
             let reports = [trainer.step().unwrap(), trainer.step().unwrap()];
-            assert!(!trainer.tokens().unwrap().equal(&before));
+            assert!(!tokens(&trainer).equal(&before));
             assert_eq!(reports[1].attention_loss.is_some(), target.is_some());
         }
     }
@@ -135,7 +143,7 @@ fn half_precision_networks_train_tokens_in_f32() {
         let mut trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 2)).unwrap();
         let report = trainer.step().unwrap();
         trainer.step().unwrap();
-        assert_eq!(trainer.tokens().unwrap().kind(), Kind::Float);
+        assert_eq!(tokens(&trainer).kind(), Kind::Float);
         assert!((report.noise_loss / reference.noise_loss - 1.0).abs() < 0.05, "{kind:?}: {report:?}");
         let norms = [&report, &reference].map(|report| report.measured.as_ref().unwrap().grad_norm_noise);
         assert!((norms[0] / norms[1] - 1.0).abs() < 0.1, "{kind:?}: {norms:?}");
@@ -204,10 +212,10 @@ fn what_cannot_be_learned_is_refused() {
 fn a_class_of_several_tokens_starts_at_their_mean() {
     let model = mini();
     let config = LearnConfig { class: "red car".to_owned(), ..config(Method::Sefi, 1) };
-    let tokens = Trainer::new(&model, &picture(1), None, config).unwrap().tokens().unwrap();
-    let ids = model.tokenizer.token_ids("red car").unwrap();
+    let tokens = tokens(&Trainer::new(&model, &picture(1), None, config).unwrap());
+    let ids = model.text_encoders.first().tokenizer.token_ids("red car").unwrap();
     assert!(ids.len() > 1);
-    let table = model.text_encoder.embed_tokens(&Tensor::from_slice(&ids)).unwrap();
+    let table = model.text_encoders.first().model.embed_tokens(&Tensor::from_slice(&ids)).unwrap();
     let mean = table.mean_dim(0, true, Kind::Float).expand([10, -1], false);
     assert!(f64::try_from((tokens - mean).abs().max()).unwrap() < 1e-6);
 }
@@ -219,12 +227,12 @@ fn an_untrained_identity_is_the_class_word() {
     let identity = trainer.identity().unwrap();
     identity.check_base(&model, false).unwrap();
     let text = "<me> and a cup and <me>";
-    let prompt = Prompt::parse(text, &model.tokenizer).unwrap();
+    let prompt = Prompt::parse(text, model.text_encoders.tokenizers()).unwrap();
     let me = Identities::named([("me", &identity)]).unwrap();
     let conditioning = condition(&model, &prompt, &me, false).unwrap();
     // All rows are equal, so that one text is encoded and serves every timestep.
     assert_eq!(conditioning.pieces().len(), 1);
-    let plain = model.text_states("person and a cup and person").unwrap();
+    let plain = model.text_states("person and a cup and person").unwrap().key;
     let states = &conditioning.pieces()[0].states;
     assert!(f64::try_from((&states.key - &plain).abs().max()).unwrap() < 1e-5);
     assert!(states.key.equal(&states.value));
@@ -236,7 +244,7 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
     let model = mini();
     let trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
     let mine = trainer.identity().unwrap();
-    let prompt = Prompt::parse("<me> and <you>", &model.tokenizer).unwrap();
+    let prompt = Prompt::parse("<me> and <you>", model.text_encoders.tokenizers()).unwrap();
     let with = |you: &Identity, force| {
         condition(&model, &prompt, &Identities::named([("me", &mine), ("you", you)]).unwrap(), force).map(drop)
     };
@@ -249,7 +257,7 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
         change(&mut other);
         other
     };
-    let other = changed(|other| other.text_encoder_sha256 = "0".repeat(64));
+    let other = changed(|other| other.encoders[0].sha256 = "0".repeat(64));
     assert!(matches!(with(&other, false), Err(TokensError::OtherBase { .. })));
     with(&other, true).unwrap();
     for (other, what) in [
@@ -260,8 +268,8 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
         with(&other, true).unwrap();
     }
     let other = changed(|other| {
-        other.k = other.k.narrow(1, 0, 100);
-        other.v = other.v.narrow(1, 0, 100);
+        let rows = &mut other.encoders[0];
+        (rows.k, rows.v) = (rows.k.narrow(1, 0, 100), rows.v.narrow(1, 0, 100));
     });
     assert!(matches!(with(&other, true), Err(TokensError::OtherHidden { got: 100, expected: 128, .. })));
 }
@@ -269,7 +277,9 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
 /// The noise loss of a trainer's tokens on the same noised latents at every tenth of the timesteps.
 fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
     let identity = trainer.identity().unwrap();
-    let prompt = Prompt::parse(&config(Method::Sefi, 1).template.replace("{}", "<me>"), &model.tokenizer).unwrap();
+    let prompt =
+        Prompt::parse(&config(Method::Sefi, 1).template.replace("{}", "<me>"), model.text_encoders.tokenizers())
+            .unwrap();
     let me = Identities::named([("me", &identity)]).unwrap();
     let conditioning = condition(model, &prompt, &me, false).unwrap();
     let latents = model.vae.encode(&picture(1)).unwrap().mean;
@@ -369,33 +379,36 @@ fn an_overflow_in_f16_halves_the_loss_scale() {
 #[test]
 fn two_identities_get_their_own_stages() {
     let model = mini();
-    let hidden = model.text_encoder.hidden_size();
+    let hidden = model.text_encoders.first().model.hidden_size();
     let mut rows = seeded_noise(3, &[3, hidden], 4).unwrap().into_iter().map(|rows| rows * 0.02);
     let mut identity = |stages: i64| {
         let mut identity =
             Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap().identity().unwrap();
-        identity.k = rows.next().unwrap().narrow(0, 0, stages);
-        identity.v = rows.next().unwrap().narrow(0, 0, stages);
+        identity.encoders[0].k = rows.next().unwrap().narrow(0, 0, stages);
+        identity.encoders[0].v = rows.next().unwrap().narrow(0, 0, stages);
         identity
     };
     let (a, b) = (identity(2), identity(3));
-    let prompt = Prompt::parse("<b> with <a> and <b>", &model.tokenizer).unwrap();
+    let prompt = Prompt::parse("<b> with <a> and <b>", model.text_encoders.tokenizers()).unwrap();
     let both = Identities::named([("a", &a), ("b", &b)]).unwrap();
     let conditioning = condition(&model, &prompt, &both, false).unwrap();
     assert_eq!(conditioning.pieces().len(), 4);
 
     // Each timestep against the same prompt put together by hand.
-    let ids = Tensor::from_slice(&prompt.ids).unsqueeze(0);
+    let ids = Tensor::from_slice(&prompt.ids[0]).unsqueeze(0);
     for (timestep, stage_a, stage_b) in [(999.0, 0, 0), (600.0, 0, 1), (400.0, 1, 1), (0.0, 1, 2)] {
         let expected = |a: &Tensor, b: &Tensor| {
-            let embeds = model.text_encoder.embed_tokens(&ids).unwrap().copy();
+            let embeds = model.text_encoders.first().model.embed_tokens(&ids).unwrap().copy();
             for (position, row) in [(1, b.get(stage_b)), (3, a.get(stage_a)), (5, b.get(stage_b))] {
                 embeds.get(0).get(position).copy_(&row);
             }
-            model.text_encoder.encode(&embeds).unwrap()
+            model.text_encoders.first().model.encode(&embeds).unwrap()
         };
         let states = &conditioning.pieces()[conditioning.piece_at(timestep)].states;
-        for (got, expected) in [(&states.key, expected(&a.k, &b.k)), (&states.value, expected(&a.v, &b.v))] {
+        for (got, expected) in [
+            (&states.key, expected(&a.encoders[0].k, &b.encoders[0].k)),
+            (&states.value, expected(&a.encoders[0].v, &b.encoders[0].v)),
+        ] {
             let difference = f64::try_from((got - expected).abs().max()).unwrap();
             assert!(difference < 1e-5, "{timestep}: {difference}");
         }

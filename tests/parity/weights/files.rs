@@ -17,7 +17,7 @@ use super::{Folder, TEXT, UNET, VAE, refused, refused_weights};
 /// One number of each network, to tell models apart.
 fn sample(model: &StableDiffusion) -> Vec<Tensor> {
     let _guard = tch::no_grad_guard();
-    let states = model.text_states("a photo of a person").unwrap();
+    let states = model.text_states("a photo of a person").unwrap().key;
     let latents = seeded_noise(1, &[1, model.unet.config().channels, 6, 5], 1).unwrap().remove(0);
     let decoded = model.vae.decode(&latents).unwrap();
     let context = model.unet.project(&TextStates::shared(states.shallow_clone()));

@@ -109,7 +109,8 @@ fn identity_facts(path: &Path, identity: &Identity) -> anyhow::Result<Facts> {
     for (name, value) in identity.metadata() {
         let number = value.parse().ok().map(|number: serde_json::Number| Value::Number(number));
         // A name or a class may look like a number and is none.
-        let is_number = matches!(name, "stages" | "train_timesteps" | "hidden" | "lambda" | "steps" | "seed");
+        let is_number =
+            matches!(name, "encoders" | "stages" | "train_timesteps" | "hidden" | "lambda" | "steps" | "seed");
         fields.push((name.to_owned(), number.filter(|_| is_number).unwrap_or(Value::String(value))));
     }
     fields.push(("vectors".to_owned(), json!(2 * identity.stages())));

@@ -43,10 +43,19 @@ pub struct SiteInfo {
 #[derive(Debug)]
 pub struct ProjectedContext {
     layers: Vec<KeyValue>,
+    pooled: Option<Tensor>,
 }
 
 impl ProjectedContext {
+    /// The pooled text state, `[batch, width]`, of which [`UNetInput::added`] is made in models that have one.
+    pub fn pooled(&self) -> Option<&Tensor> {
+        self.pooled.as_ref()
+    }
+
     /// One context whose batch holds the first's rows and then the second's, as guidance needs.
+    ///
+    /// # Errors
+    /// Contexts of different models.
     pub fn concat(&self, other: &ProjectedContext) -> Result<ProjectedContext> {
         let join = |a: &Tensor, b: &Tensor| Tensor::f_cat(&[a, b], 0);
         let layers = self
@@ -54,7 +63,16 @@ impl ProjectedContext {
             .iter()
             .zip(&other.layers)
             .map(|(a, b)| Ok(KeyValue { key: join(&a.key, &b.key)?, value: join(&a.value, &b.value)? }));
-        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()? })
+        let pooled = match (&self.pooled, &other.pooled) {
+            (Some(a), Some(b)) => Some(join(a, b)?),
+            (None, None) => None,
+            (a, b) => {
+                let got = vec![i64::from(a.is_some()), i64::from(b.is_some())];
+                let expected = "as many of the one as of the other context".to_owned();
+                return Err(Error::Shape { what: "list of pooled text states", got, expected });
+            }
+        };
+        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled })
     }
 
     /// The context for a batch in which every row stands `times` times in a row.
@@ -62,7 +80,8 @@ impl ProjectedContext {
         let repeat = |x: &Tensor| x.f_repeat_interleave_self_int(times, 0, None);
         let layers =
             self.layers.iter().map(|layer| Ok(KeyValue { key: repeat(&layer.key)?, value: repeat(&layer.value)? }));
-        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()? })
+        let pooled = self.pooled.as_ref().map(repeat).transpose()?;
+        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled })
     }
 }
 
@@ -141,10 +160,12 @@ impl UNet {
     /// # Shapes
     /// - `states.key`, `states.value`: `[batch, tokens, cross_attention_dim]`
     pub fn project(&self, states: &TextStates) -> Result<ProjectedContext> {
-        let key = self.checked_states("key states", &states.key)?;
-        let states = TextStates { key, value: self.checked_states("value states", &states.value)? };
-        let layers = self.cross_attentions().map(|layer| layer.project(&states)).collect::<Result<_>>()?;
-        Ok(ProjectedContext { layers })
+        let (key, value) =
+            (self.checked_states("key states", &states.key)?, self.checked_states("value states", &states.value)?);
+        let layers = self.cross_attentions().map(|layer| layer.project(&key, &value)).collect::<Result<_>>()?;
+        let Compute { device, kind } = self.compute;
+        let pooled = states.pooled.as_ref().map(|pooled| pooled.f_to_device(device)?.f_to_kind(kind)).transpose()?;
+        Ok(ProjectedContext { layers, pooled })
     }
 
     /// Keys alone, one tensor `[batch, heads, tokens, head_dim]` per site.

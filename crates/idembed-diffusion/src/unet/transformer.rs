@@ -7,7 +7,6 @@ use tch::{TchError, Tensor};
 
 use super::config::UNetConfig;
 use crate::Result;
-use crate::conditioning::TextStates;
 use crate::hook::{AttentionHook, Observed, Site};
 
 /// Group normalisation before the projection; diffusers fixes this one whatever the configuration says.
@@ -211,9 +210,9 @@ impl CrossAttention {
     }
 
     /// Keys from one set of text states, values from the other.
-    pub(super) fn project(&self, states: &TextStates) -> Result<KeyValue> {
-        let value = split_heads(&self.to_v.forward(&states.value)?, self.heads)?;
-        Ok(KeyValue { key: self.project_key(&states.key)?, value })
+    pub(super) fn project(&self, key: &Tensor, value: &Tensor) -> Result<KeyValue> {
+        let value = split_heads(&self.to_v.forward(value)?, self.heads)?;
+        Ok(KeyValue { key: self.project_key(key)?, value })
     }
 
     fn forward(&self, x: &Tensor, height: i64, width: i64, context: &mut CrossContext<'_, '_>) -> Result<Tensor> {

@@ -73,6 +73,7 @@ fn config(tokenizer: &Tokenizer) -> ClipConfig {
             max_positions: tokenizer.max_length() as i64,
             activation,
             layer_norm_eps,
+            projection_dim: 128,
         },
         vision: ClipVisionConfig {
             image_size: SIDE.into(),

@@ -217,7 +217,7 @@ impl Report {
 
     /// Where words look, at each resolution of the maps.
     fn attention(&mut self, model: StableDiffusion) -> Result<()> {
-        let (tokenizer, schedule) = (model.tokenizer.clone(), model.noise_schedule.clone());
+        let (tokenizer, schedule) = (model.text_encoders.first().tokenizer.clone(), model.noise_schedule.clone());
         let device = model.compute.device;
         let held_out = unet::held_out::HeldOut::draw(&model.vae)?;
         let networks = Networks::of(model);

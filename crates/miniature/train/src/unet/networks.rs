@@ -58,7 +58,7 @@ impl Networks {
 
     /// Those of a whole model.
     pub(crate) fn of(model: StableDiffusion) -> Self {
-        Networks { text_encoder: model.text_encoder, unet: model.unet }
+        Networks { text_encoder: model.text_encoders.into_first().model, unet: model.unet }
     }
 
     /// The weighed error of each picture, `[batch]`, and where its words look.
