@@ -4,7 +4,8 @@ use idembed_diffusion::Compute;
 use idembed_page::{Chart, Figure, Inlined, Page};
 use image::RgbImage;
 
-use idembed_studio::{Learned, Lesson, Model, encode};
+use idembed_studio::picture_file;
+use idembed_studio::{Learned, Lesson, Model};
 
 use crate::output;
 use crate::progress::duration;
@@ -14,7 +15,7 @@ use crate::progress::duration;
 /// # Errors
 /// A picture without pixels.
 pub(crate) fn figure(picture: &RgbImage, caption: &str) -> anyhow::Result<Figure> {
-    Ok(Figure::new(Inlined::png(&encode(picture, None)?), caption))
+    Ok(Figure::new(Inlined::png(&picture_file::encode(picture, None)?), caption))
 }
 
 /// What was learned, in a few numbers.

@@ -39,4 +39,4 @@ pub use error::{Error, Result};
 /// Where and in which number format to compute: every network is loaded with a [`Compute`].
 pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 pub use stable_diffusion::StableDiffusion;
-pub use text_to_image::{Observer, StepInfo, TextToImage};
+pub use text_to_image::{Callback, StepInfo, TextToImage};

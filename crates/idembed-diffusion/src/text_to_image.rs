@@ -22,7 +22,7 @@ pub struct TextToImage<'a> {
     pub prompt: &'a Conditioning,
     /// The negative prompt (usually the empty text); unused without guidance.
     pub negative: &'a Conditioning,
-    /// Classifier-free guidance (arXiv 2207.12598); at 1 and below the negative prompt is left out.
+    /// Scale of classifier-free guidance (CFG, arXiv 2207.12598); at 1 and below the negative prompt is left out.
     pub guidance_scale: f64,
     /// Number of denoising steps.
     pub steps: usize,
@@ -54,18 +54,18 @@ pub struct StepInfo {
     pub conditional_rows: Range<i64>,
 }
 
-/// Someone who follows the drawing: progress, attention hooks, stopping.
-pub trait Observer {
+/// What is called while pictures are drawn: for progress, attention hooks, stopping.
+pub trait Callback {
     /// Called before every step. Returns a hook for the step's forward call, if any.
     ///
     /// # Errors
     /// Ends the drawing; [`Error::Stopped`] for a wish to stop.
-    fn before_step(&mut self, step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>>;
+    fn on_step_begin(&mut self, step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>>;
 }
 
-/// Nobody follows.
-impl Observer for () {
-    fn before_step(&mut self, _step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>> {
+/// Does nothing.
+impl Callback for () {
+    fn on_step_begin(&mut self, _step: &StepInfo) -> Result<Option<&mut dyn AttentionHook>> {
         Ok(None)
     }
 }
@@ -77,15 +77,15 @@ impl TextToImage<'_> {
     ///
     /// # Errors
     /// Settings out of range, numbers that overflow on the way, files of the model that were changed meanwhile, or what
-    /// observer and `each` report.
+    /// `callback` and `each` report.
     pub fn run<E: From<Error>>(
         &self,
         model: &StableDiffusion,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
         each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let sampler = || schedulers::build(self.scheduler, &model.scheduler_config, self.steps);
-        self.run_with(&sampler, model, observer, each)
+        self.run_with(&sampler, model, callback, each)
     }
 
     /// As [`TextToImage::run`], with a sampler that this crate need not know.
@@ -98,13 +98,13 @@ impl TextToImage<'_> {
         &self,
         sampler: &dyn Fn() -> Result<Box<dyn Scheduler>>,
         model: &StableDiffusion,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
         mut each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.check(model)?;
         for (index, seeds) in self.seeds.chunks(self.batch).enumerate() {
             let first = index * self.batch;
-            let pictures = tch::no_grad(|| self.draw(sampler()?, model, observer, first, seeds));
+            let pictures = tch::no_grad(|| self.draw(sampler()?, model, callback, first, seeds));
             // Before anything else: other weights explain whatever went wrong.
             model.check_unchanged()?;
             for (offset, picture) in pictures?.into_iter().enumerate() {
@@ -134,7 +134,7 @@ impl TextToImage<'_> {
         &self,
         mut scheduler: Box<dyn Scheduler>,
         model: &StableDiffusion,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
         first: usize,
         seeds: &[u64],
     ) -> Result<Vec<RgbImage>> {
@@ -146,7 +146,7 @@ impl TextToImage<'_> {
         for (step, &timestep) in timesteps.iter().enumerate() {
             let rows = seeds.len() as i64;
             let guided = self.is_guided();
-            let hook = observer.before_step(&StepInfo {
+            let hook = callback.on_step_begin(&StepInfo {
                 pictures: first..first + seeds.len(),
                 step,
                 steps: timesteps.len(),
@@ -157,9 +157,9 @@ impl TextToImage<'_> {
             let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
             let times = Tensor::f_full([input.size()[0]], timestep, (Kind::Float, model.compute.device))?;
             let input = UNetInput::new(&input, &times, contexts.at(timestep)?);
-            let output = model.unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
-            let output = if guided { self.guide(&output)? } else { output };
-            latents = scheduler.step(&output, step, &latents, noise.get(step + 1))?;
+            let noise_pred = model.unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
+            let noise_pred = if guided { self.apply_cfg(&noise_pred)? } else { noise_pred };
+            latents = scheduler.step(&noise_pred, step, &latents, noise.get(step + 1))?;
             if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
                 let what = format!("the latents after step {} of {}", step + 1, timesteps.len());
                 return Err(Error::NotFinite { what });
@@ -174,8 +174,9 @@ impl TextToImage<'_> {
         self.guidance_scale > 1.0
     }
 
-    fn guide(&self, output: &Tensor) -> Result<Tensor> {
-        let halves = output.f_chunk(2, 0)?;
+    /// Classifier-free guidance of a batch whose first half has the negative prompt.
+    fn apply_cfg(&self, noise_pred: &Tensor) -> Result<Tensor> {
+        let halves = noise_pred.f_chunk(2, 0)?;
         let difference = halves[1].f_sub(&halves[0])?;
         Ok(halves[0].f_add(&difference.f_mul_scalar(self.guidance_scale)?)?)
     }

@@ -8,7 +8,7 @@ use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
-use idembed_diffusion::{Observer, StableDiffusion, StepInfo, TextToImage, memory};
+use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
 use idembed_tokens::{Identities, Identity, OtherSyntax, Prompt, PromptWarning, condition, other_syntax};
 use image::RgbImage;
 
@@ -428,8 +428,8 @@ struct Follower<'a> {
     watching: Option<&'a mut Watching>,
 }
 
-impl Observer for Follower<'_> {
-    fn before_step(&mut self, step: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
+impl Callback for Follower<'_> {
+    fn on_step_begin(&mut self, step: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
         if self.context.is_stopped() {
             return Err(idembed_diffusion::Error::Stopped);
         }

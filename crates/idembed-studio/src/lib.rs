@@ -7,14 +7,12 @@
 //! # let mini = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini");
 //! # let portrait = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini/portraits/person3_a.png"));
 //! # let folder = tempfile::tempdir()?;
-//! use idembed_studio::{Draw, Frame, Learn, Photo, Studio, SubjectChoice};
+//! use idembed_studio::{Draw, Frame, Learn, LearnWishes, Photo, Studio, SubjectChoice};
 //!
 //! let studio = Studio::open(mini)?;
 //! let subject = SubjectChoice { frame: Frame::Centre, ..Default::default() }; // by default, around the face
-//! let how = Learn { subject, ..Default::default() };
-//! # let mut config = studio.model().learn_config("me", Default::default());
-//! # config.steps = 2;
-//! # let how = Learn { config: Some(config), ..how };
+//! let wishes = LearnWishes { steps: Some(2), ..Default::default() }; // by default, as the model likes it
+//! let how = Learn { subject, wishes, ..Default::default() };
 //! let me = studio.learn("me", &Photo::open(portrait)?, how)?;
 //! let pictures = studio.draw("a photo of <me> at the beach", [("me", &me)], Draw::default())?;
 //! pictures[0].save(folder.path().join("me.png"))?;
@@ -31,7 +29,6 @@ mod job;
 mod learning;
 mod memory;
 mod model;
-mod picture_file;
 mod pixels;
 mod recognition;
 mod size;
@@ -39,6 +36,7 @@ mod studio;
 mod subject;
 
 pub mod models;
+pub mod picture_file;
 pub mod settings;
 
 pub use comparing::{Compared, Likeness};
@@ -48,11 +46,11 @@ pub use event::Event;
 pub use faces::{ChosenFace, FaceReport, Finder, Found, shown_box};
 pub use hashes::{sha256_of, short};
 pub use idembed_face::Photo;
+pub use idembed_tokens::LearnWishes;
 pub use job::{Canceller, Job};
 pub use learning::{Learned, Lesson};
 pub use memory::{Fits, Forecast, TooLarge, bytes};
 pub use model::Model;
-pub use picture_file::{IdentityRecord, PictureRecord, PictureText, encode, read, write};
 pub use pixels::open_mask;
 pub use recognition::{Network, RECOGNISERS};
 pub use size::Size;

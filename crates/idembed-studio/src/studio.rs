@@ -6,7 +6,7 @@ use std::time::Instant;
 use idembed_diffusion::schedulers::PredictionType;
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, StableDiffusion, memory};
 use idembed_face::Photo;
-use idembed_tokens::{Identity, LearnConfig, Method};
+use idembed_tokens::{Identity, LearnConfig, LearnWishes, Method};
 
 use crate::drawing::{self, Draw, Drawing, Drawn, NamedIdentity, Watch, Watched};
 use crate::error::{Result, StudioError};
@@ -57,8 +57,10 @@ pub struct Facts {
 pub struct Learn {
     /// Which part of the photo is learned, and what of it is the face.
     pub subject: SubjectChoice,
-    /// All settings of the run; those of [`Model::learn_config`] if `None`.
-    pub config: Option<LearnConfig>,
+    /// The method.
+    pub method: Method,
+    /// What is to be otherwise than the model likes it.
+    pub wishes: LearnWishes,
     /// The size to learn at; the model's own if `None`.
     pub size: Option<Size>,
 }
@@ -122,8 +124,10 @@ impl Studio {
     /// No face, settings out of range, too little memory, or what a step reports.
     pub fn learn(&self, name: &str, photo: &Photo, how: Learn) -> Result<Learned> {
         let subject = Subject::find(photo.clone(), &how.subject, self.inner.compute)?;
-        let config = how.config.unwrap_or_else(|| self.inner.model.learn_config(name, Method::default()));
-        let subject = subject.at(how.size.unwrap_or(self.inner.facts.native_size))?;
+        let config = self.inner.model.learn_config(name, how.method).with(&how.wishes);
+        let size = how.size.unwrap_or(self.inner.facts.native_size);
+        self.forecast_learning(&config, size)?;
+        let subject = subject.at(size)?;
         self.start_learning(Lesson { subject, config, checkpoint: None, resume: None }).wait()
     }
 
@@ -148,14 +152,16 @@ impl Studio {
     /// Draws one picture for each seed; `<NAME>` in the prompt stands for the identity of that name.
     ///
     /// # Errors
-    /// A prompt that does not fit the identities, an identity of another model, or what drawing reports.
+    /// A prompt that does not fit the identities, an identity of another model, too little memory, or what drawing reports.
     pub fn draw<'a, I: AsRef<Identity> + 'a>(
         &self,
         prompt: &str,
         identities: impl IntoIterator<Item = (&'a str, &'a I)>,
         how: Draw,
     ) -> Result<Vec<Drawn>> {
-        let job = self.start_drawing(self.plan(prompt, identities, how)?);
+        let drawing = self.plan(prompt, identities, how)?;
+        self.forecast_drawing(&drawing, false)?;
+        let job = self.start_drawing(drawing);
         let pictures = job.events().filter_map(|event| match event {
             Event::Picture(drawn) => Some(drawn),
             _ => None,
@@ -176,7 +182,9 @@ impl Studio {
         how: Draw,
         watch: Watch,
     ) -> Result<Watched> {
-        self.start_watching(self.plan(prompt, identities, how)?, watch).wait()
+        let drawing = self.plan(prompt, identities, how)?;
+        self.forecast_drawing(&drawing, true)?;
+        self.start_watching(drawing, watch).wait()
     }
 
     /// Begins to draw; each picture is an [`Event::Picture`].

@@ -30,7 +30,7 @@ pub struct LearnControl<'a> {
 pub fn learn(
     trainer: &mut Trainer<'_>,
     control: &LearnControl<'_>,
-    observer: &mut dyn FnMut(&StepReport),
+    callback: &mut dyn FnMut(&StepReport),
 ) -> Result<Identity> {
     let checkpoint = control.checkpoint.as_deref();
     let mut saved = Instant::now();
@@ -42,7 +42,7 @@ pub fn learn(
             return Err(TokensError::Stopped { step, steps, checkpoint: control.checkpoint.clone() });
         }
         match trainer.step() {
-            Ok(report) => observer(&report),
+            Ok(report) => callback(&report),
             Err(mut error) => {
                 if let TokensError::NotFinite { checkpoint: written, .. }
                 | TokensError::ModelChanged { checkpoint: written, .. } = &mut error

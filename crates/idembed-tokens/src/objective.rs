@@ -143,14 +143,14 @@ pub fn losses(
     if let Some(watcher) = watcher {
         listeners = listeners.with(watcher);
     }
-    let predicted = predict(model, states, batch, Some(&mut listeners))?;
+    let noise_pred = predict_noise(model, states, batch, Some(&mut listeners))?;
     let mask = if masked_noise { Some(needed_mask(batch)?) } else { None };
-    let noise = noise_loss(&predicted, &target, mask)?;
+    let noise = noise_loss(&noise_pred, &target, mask)?;
     Ok(Losses { noise, attention: loss.as_ref().map(FaceWiseLoss::finish).transpose()? })
 }
 
 /// The U-Net's output for a noised batch, in f32.
-fn predict(
+fn predict_noise(
     model: &StableDiffusion,
     states: &TextStates,
     batch: &Batch,
@@ -159,21 +159,21 @@ fn predict(
     let noised = model.noise_schedule.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
     let timesteps = Tensor::f_from_slice(&batch.timesteps)?.f_to_kind(Kind::Float)?;
     let context = model.unet.project(states)?;
-    let predicted = model.unet.forward(UNetInput::new(&noised, &timesteps, &context), hook)?;
-    Ok(predicted.f_to_kind(Kind::Float)?)
+    let noise_pred = model.unet.forward(UNetInput::new(&noised, &timesteps, &context), hook)?;
+    Ok(noise_pred.f_to_kind(Kind::Float)?)
 }
 
 /// Mean squared error of a prediction, counted only where a mask is, if there is one.
 ///
 /// # Shapes
-/// - `predicted`, `target`: `[batch, channels, height, width]`, f32
+/// - `noise_pred`, `target`: `[batch, channels, height, width]`, f32
 /// - `mask`: `[1 or batch, 1, H, W]` at any size, reduced to the latents' by area
 /// - returns: scalar
-pub fn noise_loss(predicted: &Tensor, target: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-    let Some(mask) = mask else { return Ok(predicted.f_mse_loss(target, tch::Reduction::Mean)?) };
-    let (_, _, height, width) = predicted.size4()?;
-    let mask = mask.f_to_kind(Kind::Float)?.f_adaptive_avg_pool2d([height, width])?.f_expand_as(predicted)?;
-    let squared = predicted.f_sub(target)?.f_square()?;
+pub fn noise_loss(noise_pred: &Tensor, target: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    let Some(mask) = mask else { return Ok(noise_pred.f_mse_loss(target, tch::Reduction::Mean)?) };
+    let (_, _, height, width) = noise_pred.size4()?;
+    let mask = mask.f_to_kind(Kind::Float)?.f_adaptive_avg_pool2d([height, width])?.f_expand_as(noise_pred)?;
+    let squared = noise_pred.f_sub(target)?.f_square()?;
     Ok(squared.f_mul(&mask)?.f_sum(Kind::Float)?.f_div(&mask.f_sum(Kind::Float)?)?)
 }
 
@@ -194,9 +194,9 @@ mod tests {
     fn the_mask_decides_what_counts() {
         let options = (Kind::Float, tch::Device::Cpu);
         let target = Tensor::zeros([2, 4, 2, 2], options);
-        let predicted = Tensor::from_slice(&[1.0f32, 2.0, 1.0, 2.0]).view([1, 1, 2, 2]).expand([2, 4, 2, 2], false);
+        let noise_pred = Tensor::from_slice(&[1.0f32, 2.0, 1.0, 2.0]).view([1, 1, 2, 2]).expand([2, 4, 2, 2], false);
         let mask = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 1.0]).view([1, 1, 2, 2]);
-        let loss = |mask: Option<&Tensor>| noise_loss(&predicted, &target, mask).unwrap().double_value(&[]);
+        let loss = |mask: Option<&Tensor>| noise_loss(&noise_pred, &target, mask).unwrap().double_value(&[]);
         assert_eq!((loss(None), loss(Some(&mask))), (2.5, 4.0));
         let large = mask.repeat_interleave_self_int(4, 2, None).repeat_interleave_self_int(4, 3, None);
         assert_eq!(loss(Some(&large)), 4.0);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
-use idembed_studio::{Size, Watch, Watched, write};
+use idembed_studio::picture_file;
+use idembed_studio::{Size, Watch, Watched};
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 use serde::Serialize;
@@ -150,13 +151,13 @@ impl Report {
         for (index, path) in paths.iter().enumerate() {
             let map = self.maps.word_map(index, &Selection::default())?;
             let picture = HeatMap::over(&self.picture, &map, Scale::PerMap, OPACITY)?.picture;
-            write(path, &picture, None)?;
+            picture_file::write(path, &picture, None)?;
             words.push(WordReport::of(&self.maps, self.mask.as_ref(), index, path)?);
             values.push(Values::of(&map)?);
         }
         let files = Files { words, layers, stages, numbers };
-        write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
-        write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
+        picture_file::write(&files.layers, &self.sheet(prompt, &self.layer_columns(), "by layer")?, None)?;
+        picture_file::write(&files.stages, &self.sheet(prompt, &self.stage_columns(), "by stage")?, None)?;
         let words = files.words.iter().zip(values).map(|(word, values)| WordWithValues { word, values });
         let text = serde_json::to_vec(&json!({ "prompt": prompt, "words": words.collect::<Vec<_>>() }))?;
         output::write_file(&files.numbers, &text)?;

@@ -6,10 +6,11 @@ use std::time::Instant;
 use idembed_attention::{AttentionMaps, HeatMap, Scale, Selection};
 use idembed_diffusion::Compute;
 use idembed_page::{Figure, Page};
+use idembed_studio::picture_file;
 use idembed_studio::settings::{DemoSettings, ModelSettings, Scene};
 use idembed_studio::{
     Draw, Drawing, Frame, Learned, Lesson, MaskChoice, Model, NamedIdentity, Studio, Subject, SubjectChoice, Watch,
-    Watched, write,
+    Watched,
 };
 use idembed_tokens::{LearnConfig, Method};
 use image::RgbImage;
@@ -130,7 +131,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let story = Story { plan: &plan, lesson: &lesson, learned: &learned, drawn: &drawn };
     let sheet = story.sheet()?;
     let sheet_file = args.out.join("sheet.png");
-    write(&sheet_file, &sheet, None)?;
+    picture_file::write(&sheet_file, &sheet, None)?;
     let page_file = args.out.join("demo.html");
     let mut page = story.page(compute)?;
     let after = [("drawing, heat maps included", draw_seconds), ("everything", started.elapsed().as_secs_f64())];

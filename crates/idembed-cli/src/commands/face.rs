@@ -14,7 +14,8 @@ use serde_json::json;
 use crate::args::{ComputeArgs, positive};
 use crate::progress::Progress;
 use crate::{failure, output, photos};
-use idembed_studio::{FaceReport, Finder, Found, write};
+use idembed_studio::picture_file;
+use idembed_studio::{FaceReport, Finder, Found};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -169,7 +170,7 @@ impl Report {
         };
         let mut write = |name: &'static str, picture: &RgbImage| -> anyhow::Result<()> {
             let path = picture_path(stem, name);
-            write(&path, picture, None)?;
+            picture_file::write(&path, picture, None)?;
             report.pictures.insert(name, output::shown(&path));
             Ok(())
         };

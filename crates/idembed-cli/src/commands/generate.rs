@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use idembed_studio::{Drawing, Drawn, Model, PictureRecord, read, write};
+use idembed_studio::picture_file::{self, PictureRecord};
+use idembed_studio::{Drawing, Drawn, Model};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, DrawArgs, positive};
@@ -147,7 +148,7 @@ pub(crate) fn write_picture(folder: &Path, drawn: &Drawn, overwrite: bool) -> an
 
 /// Whether the file is the picture that is about to be written.
 fn is_same(path: &Path, record: &PictureRecord) -> bool {
-    read(path).is_ok_and(|text| text.record.is_some_and(|there| there.is_same_picture(record)))
+    picture_file::read(path).is_ok_and(|text| text.record.is_some_and(|there| there.is_same_picture(record)))
 }
 
 fn write_grid(path: &Path, model: &Model, drawing: &Drawing, cells: Vec<Cell>) -> anyhow::Result<()> {
@@ -155,7 +156,7 @@ fn write_grid(path: &Path, model: &Model, drawing: &Drawing, cells: Vec<Cell>) -
     let subtitle =
         format!("{}, {} steps of {}, guidance {}", model.name, settings.steps, settings.scheduler, settings.guidance);
     let columns = (cells.len() as f64).sqrt().ceil() as usize;
-    Ok(write(path, &Sheet::new(&drawing.prompt.text, &subtitle).grid(columns, cells).draw()?, None)?)
+    Ok(picture_file::write(path, &Sheet::new(&drawing.prompt.text, &subtitle).grid(columns, cells).draw()?, None)?)
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Hinted;
 use crate::output;
-use idembed_studio::{read, sha256_of};
+use idembed_studio::picture_file;
+use idembed_studio::sha256_of;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,7 +63,7 @@ fn starts_as_png(path: &Path) -> anyhow::Result<bool> {
 }
 
 fn picture(path: &Path) -> anyhow::Result<Facts> {
-    let text = read(path)?;
+    let text = picture_file::read(path)?;
     let mut fields = Vec::new();
     match (text.record, text.parameters) {
         (Some(record), _) => {

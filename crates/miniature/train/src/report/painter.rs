@@ -6,7 +6,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::{Observer, StepInfo, TextToImage};
+use idembed_diffusion::{Callback, StepInfo, TextToImage};
 use image::RgbImage;
 
 use crate::{PretrainError, Result};
@@ -58,8 +58,8 @@ impl<'a> Painter<'a> {
 
 struct Stopper<'a>(&'a AtomicBool);
 
-impl Observer for Stopper<'_> {
-    fn before_step(&mut self, _: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
+impl Callback for Stopper<'_> {
+    fn on_step_begin(&mut self, _: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
         if self.0.load(Ordering::Relaxed) { Err(idembed_diffusion::Error::Stopped) } else { Ok(None) }
     }
 }
