@@ -10,7 +10,7 @@ use crate::size::{Size, UNIT};
 
 const MIB: u64 = 1 << 20;
 /// What the program and libtorch take before any weight is touched.
-const PROGRAM: u64 = 120 * MIB;
+const PROGRAM: u64 = 150 * MIB;
 
 /// Work at some size, and how its memory grows.
 pub(crate) struct Work<'a> {
