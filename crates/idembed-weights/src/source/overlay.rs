@@ -61,8 +61,8 @@ fn low_rank_fits(up: &[i64], down: &[i64], shape: &[i64]) -> bool {
     let count = |sizes: &[i64]| sizes.iter().product::<i64>();
     match (up, down, shape) {
         ([outputs, rank, kernel @ ..], [down_rank, inputs @ ..], [shape_outputs, shape_inputs @ ..]) => {
-            let is_matrix = count(kernel) == 1 && !inputs.is_empty();
-            is_matrix && outputs == shape_outputs && rank == down_rank && count(inputs) == count(shape_inputs)
+            let are_matrices = count(kernel) == 1 && !inputs.is_empty() && !shape_inputs.is_empty();
+            are_matrices && outputs == shape_outputs && rank == down_rank && count(inputs) == count(shape_inputs)
         }
         _ => false,
     }
