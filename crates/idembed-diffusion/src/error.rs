@@ -8,15 +8,9 @@ use idembed_weights::WeightsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be opened, read or mapped.
-    #[error("cannot read `{path}`")]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    Io(#[from] idembed_files::IoError),
     /// A JSON file does not parse, or lacks a field.
     #[error("`{path}` is not a valid configuration")]
     Json {
@@ -58,15 +52,6 @@ pub enum Error {
         /// What is wrong with it.
         #[source]
         source: WeightsError,
-    },
-    /// A configuration could not be written; what was there before is untouched.
-    #[error("cannot write `{path}`")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
     },
     /// Something in the files of weights or in parameters in memory does not fit.
     #[error(transparent)]
@@ -117,7 +102,7 @@ impl From<idembed_weights::Error> for Error {
     fn from(error: idembed_weights::Error) -> Self {
         use idembed_weights::Error as Source;
         match error {
-            Source::Read { path, source } => Error::Read { path, source },
+            Source::Io(error) => Error::Io(error),
             Source::Json { path, source } => Error::Json { path, source },
             Source::NoFile { folder, what } => Error::Layout { path: folder, what },
             Source::Pickled { folder, file } => Error::Pickled { folder, file },
@@ -125,7 +110,6 @@ impl From<idembed_weights::Error> for Error {
             Source::Device(what) => Error::Setting(what),
             Source::Unsupported(what) => Error::Unsupported { what, hint: None },
             Source::Torch(error) => Error::Torch(error),
-            Source::Write { path, source } => Error::Write { path, source },
             other => Error::OtherWeights(other),
         }
     }

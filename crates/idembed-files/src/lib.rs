@@ -10,10 +10,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod error;
+
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+pub use error::IoError;
 
 /// Held for reading by every write.
 static WRITING: RwLock<()> = RwLock::new(());

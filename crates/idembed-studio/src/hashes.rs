@@ -2,6 +2,7 @@
 
 mod cache;
 
+use idembed_files::IoError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::thread;
 use idembed_weights::weight_files;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Result, StudioError};
+use crate::error::Result;
 use cache::{Cache, Stamp};
 
 /// Digits of the short form, which other Stable Diffusion tools print for checkpoints.
@@ -21,7 +22,7 @@ const PIECE: usize = 1 << 20;
 
 /// The hash of a file, as hexadecimal digits.
 pub fn sha256_of(path: &Path) -> Result<String> {
-    sha256_of_all(&[path.to_path_buf()]).map_err(|source| StudioError::Read { path: path.to_path_buf(), source })
+    Ok(sha256_of_all(&[path.to_path_buf()]).map_err(IoError::reading(path))?)
 }
 
 /// The first digits of a hash.

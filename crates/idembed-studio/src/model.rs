@@ -1,11 +1,12 @@
 //! A model and what it likes.
 
+use idembed_files::IoError;
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::schedulers::PredictionType;
 use idembed_tokens::{LearnConfig, Method};
 
-use crate::error::{Result, StudioError};
+use crate::error::Result;
 use crate::models;
 use crate::settings::ModelSettings;
 
@@ -44,7 +45,7 @@ impl Model {
 
     /// The model in a folder, whether it can be loaded or not.
     pub fn at(folder: PathBuf) -> Result<Model> {
-        let folder = folder.canonicalize().map_err(|source| StudioError::Read { path: folder, source })?;
+        let folder = folder.canonicalize().map_err(IoError::reading(&folder))?;
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let settings = ModelSettings::of_folder(&folder)?;
         Ok(Model { name, folder, settings, prediction: None })

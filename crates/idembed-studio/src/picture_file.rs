@@ -3,6 +3,7 @@
 //! A picture carries two text chunks: `parameters`, in the form that other Stable Diffusion tools write and read, and
 //! `idembed`, the whole [`PictureRecord`] as JSON.
 
+use idembed_files::IoError;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -173,7 +174,7 @@ fn write_text<W: std::io::Write>(
 /// What the system said, with the path; then no file is left, and an older one stays.
 pub fn write(path: &Path, picture: &RgbImage, record: Option<&PictureRecord>) -> Result<()> {
     let bytes = encode(picture, record)?;
-    idembed_files::write(path, &bytes).map_err(|source| StudioError::Write { path: path.to_path_buf(), source })
+    Ok(idembed_files::write(path, &bytes).map_err(IoError::writing(path))?)
 }
 
 /// What a PNG file says about itself.

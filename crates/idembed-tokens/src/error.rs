@@ -20,24 +20,9 @@ pub enum TokensError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// A file could not be read.
-    #[error("cannot read `{path}`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file could not be written; what was there before is untouched.
-    #[error("cannot write `{path}`")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    Io(#[from] idembed_files::IoError),
     /// A file was read but is not what it should be.
     #[error("`{path}` is not a usable {what}")]
     File {
@@ -200,8 +185,7 @@ impl From<idembed_weights::Error> for TokensError {
     fn from(error: idembed_weights::Error) -> Self {
         use idembed_weights::Error as Source;
         match error {
-            Source::Read { path, source } => TokensError::Read { path, source },
-            Source::Write { path, source } => TokensError::Write { path, source },
+            Source::Io(error) => TokensError::Io(error),
             Source::File { path, what, source } => TokensError::File { path, what, source },
             other => TokensError::Diffusion(other.into()),
         }

@@ -336,6 +336,8 @@ pub(crate) fn example() -> Identity {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use idembed_files::IoError;
+
     use super::*;
 
     /// The error of reading the example after `change`.
@@ -458,8 +460,8 @@ mod tests {
     #[test]
     fn refuses_what_is_no_file_of_ours() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(Identity::read(folder.path()), Err(TokensError::Read { .. })));
-        assert!(matches!(Identity::read(&folder.path().join("none")), Err(TokensError::Read { .. })));
+        assert!(matches!(Identity::read(folder.path()), Err(TokensError::Io(IoError::Read { .. }))));
+        assert!(matches!(Identity::read(&folder.path().join("none")), Err(TokensError::Io(IoError::Read { .. }))));
         let path = folder.path().join("text");
         std::fs::write(&path, "hello, this is no tensor at all").unwrap();
         let error = Identity::read(&path).unwrap_err();

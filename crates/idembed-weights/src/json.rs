@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use idembed_files::IoError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,7 +13,7 @@ use crate::{Error, Result};
 /// # Errors
 /// It cannot be read, is not JSON, or lacks a field.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let bytes = std::fs::read(path).map_err(IoError::reading(path))?;
     serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.to_path_buf(), source })
 }
 
@@ -22,7 +23,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// What the system said; then there is no file, or the older one.
 pub fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: path.to_path_buf(), source })?;
-    idembed_files::write(path, &bytes).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+    Ok(idembed_files::write(path, &bytes).map_err(IoError::writing(path))?)
 }
 
 /// The largest number of channels, layers and the like that a file may ask for: far above any network, far below what

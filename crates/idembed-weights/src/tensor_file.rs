@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use idembed_files::IoError;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -27,7 +28,7 @@ impl TensorFile {
     /// # Errors
     /// Not readable, too large, damaged, or with numbers of another format.
     pub fn read(path: &Path, what: &'static str, limit: u64) -> Result<Self> {
-        let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+        let read_error = IoError::reading(path);
         let file = File::open(path).map_err(read_error)?;
         let length = file.metadata().map_err(read_error)?.len();
         let file_error = |source| Error::File { path: path.to_path_buf(), what, source };
@@ -73,7 +74,7 @@ impl TensorFile {
             file.write_all(&header)?;
             bodies.iter().try_for_each(|body| file.write_all(body))
         });
-        written.map_err(|source| Error::Write { path: path.to_path_buf(), source })
+        Ok(written.map_err(IoError::writing(path))?)
     }
 
     /// The content of the file that [`TensorFile::write`] writes.

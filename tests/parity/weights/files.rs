@@ -7,6 +7,7 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::{Error, StableDiffusion};
+use idembed_files::IoError;
 use idembed_integration_tests::tensor_file::TensorFile;
 use idembed_weights::WeightsError;
 use serde_json::json;
@@ -67,7 +68,7 @@ fn variants_and_shards_hold_the_same_weights() {
 
     fs::remove_file(folder.path("unet/part-1.safetensors")).unwrap();
     match folder.load().unwrap_err() {
-        Error::Read { path, .. } => assert!(path.ends_with("unet/part-1.safetensors")),
+        Error::Io(IoError::Read { path, .. }) => assert!(path.ends_with("unet/part-1.safetensors")),
         other => panic!("{other:?}"),
     }
     for outside in ["../vae/diffusion_pytorch_model.safetensors", "/etc/hostname", "..", "a/../part-0.safetensors"] {
@@ -120,7 +121,7 @@ fn missing_files() {
     }
     for file in ["unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"] {
         let error = refused(|folder| fs::remove_file(folder.path(file)).unwrap());
-        assert!(matches!(&error, Error::Read { path, .. } if path.ends_with(file)), "{error:?}");
+        assert!(matches!(&error, Error::Io(IoError::Read { path, .. }) if path.ends_with(file)), "{error:?}");
     }
     for part in ["tokenizer/tokenizer.json", "model_index.json"] {
         let error = refused(|folder| fs::remove_file(folder.path(part)).unwrap());
@@ -128,7 +129,7 @@ fn missing_files() {
     }
     for part in ["tokenizer", "unet", "vae", "text_encoder", "scheduler"] {
         let error = refused(|folder| fs::remove_dir_all(folder.path(part)).unwrap());
-        assert!(matches!(error, Error::Layout { .. } | Error::Read { .. }), "{error:?}");
+        assert!(matches!(error, Error::Layout { .. } | Error::Io(IoError::Read { .. })), "{error:?}");
     }
 }
 

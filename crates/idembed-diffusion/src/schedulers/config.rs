@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
+use idembed_files::IoError;
 use idembed_weights::UnknownName;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -77,7 +78,7 @@ impl SchedulerConfigJson {
     /// # Errors
     /// [`Error::Read`] if there is no such file, [`Error::Json`] if it does not parse or a field has the wrong type.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(IoError::reading(path))?;
         Self::parse(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
     }
 
@@ -223,7 +224,7 @@ mod tests {
             assert!(SchedulerConfigJson::parse(text).is_err(), "{text}");
         }
         let missing = SchedulerConfigJson::read(Path::new("no/such/file.json"));
-        assert!(matches!(missing, Err(Error::Read { .. })));
+        assert!(matches!(missing, Err(Error::Io(IoError::Read { .. }))));
     }
 
     #[test]

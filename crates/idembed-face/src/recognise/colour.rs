@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use idembed_files::IoError;
 use serde::Deserialize;
 
 use crate::{FaceError, FaceResult};
@@ -32,7 +33,7 @@ pub(super) fn stated_beside(weights: &Path) -> FaceResult<Option<ColourOrder>> {
     let path = weights.with_file_name("config.json");
     let bytes = match fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(idembed_weights::Error::Read { path, source }.into()),
+        Err(source) => return Err(idembed_weights::Error::from(IoError::Read { path, source }).into()),
         Ok(bytes) => bytes,
     };
     let config: ConfigJson = serde_json::from_slice(&bytes).map_err(|source| FaceError::Config { path, source })?;

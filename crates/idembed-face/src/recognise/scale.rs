@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
+use idembed_files::IoError;
 use serde::{Deserialize, Serialize};
 
 use crate::{FaceError, FaceResult};
@@ -38,7 +39,7 @@ impl Scale {
                 serde_json::from_slice(&content).map(Some).map_err(|source| FaceError::Config { path, source })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(idembed_weights::Error::Read { path, source }.into()),
+            Err(source) => Err(idembed_weights::Error::from(IoError::Read { path, source }).into()),
         }
     }
 

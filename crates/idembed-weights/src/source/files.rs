@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use idembed_files::IoError;
 use safetensors::Dtype;
 use serde::Deserialize;
 use tch::Kind;
@@ -167,7 +168,7 @@ fn find_pickle(folder: &Path, stem: &str) -> Option<String> {
 }
 
 fn read_shard_index(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let bytes = std::fs::read(index).map_err(|source| Error::Read { path: index.to_path_buf(), source })?;
+    let bytes = std::fs::read(index).map_err(IoError::reading(index))?;
     let json: ShardIndexJson =
         serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: index.to_path_buf(), source })?;
     let names: BTreeSet<&String> = json.weight_map.values().collect();

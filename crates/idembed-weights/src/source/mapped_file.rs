@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use idembed_files::IoError;
 use safetensors::SafeTensorError;
 use safetensors::tensor::Metadata;
 use tch::{Device, Kind, TchError, Tensor};
@@ -56,12 +57,12 @@ impl MappedFile {
     /// # Errors
     /// Not readable, or not a whole safetensors file.
     pub(super) fn open(path: &Path) -> Result<(Self, Header)> {
-        let read_error = |source| Error::Read { path: path.to_path_buf(), source };
+        let read_error = IoError::reading(path);
         let mut file = File::open(path).map_err(read_error)?;
         let opened = Stamp::of(&file).map_err(read_error)?;
         // Read, not mapped: a file that becomes shorter meanwhile is an error like any other.
         let header = Header::read(&mut file, opened.length).map_err(|error| match error {
-            HeaderError::Read(source) => read_error(source),
+            HeaderError::Read(source) => read_error(source).into(),
             HeaderError::Damaged(source) => {
                 Error::Content { path: path.to_path_buf(), source: WeightsError::Damaged(source) }
             }
@@ -103,7 +104,7 @@ impl MappedFile {
     /// Another file that took its name is no change of this one. A new time of the last change counts as a change even if
     /// the content should be the same (`touch`): to know that, the whole file would have to be read twice.
     pub(super) fn check_unchanged(&self) -> Result<()> {
-        let now = Stamp::of(&self.file).map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        let now = Stamp::of(&self.file).map_err(IoError::reading(&self.path))?;
         if now == self.opened { Ok(()) } else { Err(Error::Changed { path: self.path.clone() }) }
     }
 }
@@ -119,7 +120,7 @@ fn name(file: &File, _path: &Path) -> Result<String> {
 #[cfg(not(target_os = "linux"))]
 fn name(_file: &File, path: &Path) -> Result<String> {
     let unreadable = || std::io::Error::new(ErrorKind::InvalidInput, "libtorch opens only files whose path is UTF-8");
-    path.to_str().map(str::to_owned).ok_or_else(|| Error::Read { path: path.to_path_buf(), source: unreadable() })
+    Ok(path.to_str().map(str::to_owned).ok_or_else(unreadable).map_err(IoError::reading(path))?)
 }
 
 impl Stamp {

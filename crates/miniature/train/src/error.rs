@@ -26,24 +26,9 @@ pub enum PretrainError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// A file could not be read.
-    #[error("cannot read `{path}`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file or folder could not be written; what was there before is untouched.
-    #[error("cannot write `{path}`")]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A file or folder could not be read or written.
+    #[error(transparent)]
+    Io(#[from] idembed_files::IoError),
     /// What an earlier stage makes is not there.
     #[error("cannot read `{path}`, which the stage `{stage}` makes")]
     Earlier {

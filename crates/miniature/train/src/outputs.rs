@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use idembed_files::IoError;
 use idembed_weights::{Parameters, TensorFile};
 use image::{DynamicImage, ImageFormat};
 
@@ -56,5 +57,5 @@ pub(crate) fn read_weights(parameters: &Parameters, path: &Path) -> Result<()> {
 }
 
 fn write_error(path: &Path, source: io::Error) -> PretrainError {
-    PretrainError::Write { path: path.to_path_buf(), source }
+    IoError::writing(path)(source).into()
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use idembed_diffusion::StableDiffusion;
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
+use idembed_files::IoError;
 use idembed_page::{Figure, Inlined, Page};
 use idembed_weights::Compute;
 use image::RgbImage;
@@ -24,7 +25,7 @@ use crate::judge::Judge;
 use crate::outputs::{WEIGHTS, png, write};
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
-use crate::{Check, PretrainError, Result, judge, recogniser, unet, vae};
+use crate::{Check, Result, judge, recogniser, unet, vae};
 pub use metric::{Metric, Target};
 pub(crate) use painter::Painter;
 
@@ -49,7 +50,7 @@ struct Settings {
 impl Settings {
     fn read(model: &Path) -> Result<Self> {
         let path = model.join("idembed.json");
-        let content = fs::read(&path).map_err(|source| PretrainError::Read { path: path.clone(), source })?;
+        let content = fs::read(&path).map_err(IoError::reading(&path))?;
         Ok(serde_json::from_slice(&content)?)
     }
 }
@@ -314,7 +315,7 @@ mod tests {
     #[test]
     fn a_model_says_how_it_is_used() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(Settings::read(folder.path()), Err(PretrainError::Read { .. })));
+        assert!(matches!(Settings::read(folder.path()), Err(crate::PretrainError::Io(IoError::Read { .. }))));
         fs::write(folder.path().join("idembed.json"), r#"{ "guidance": 3.5, "steps": 7, "batch": 1 }"#).unwrap();
         let Settings { guidance, steps } = Settings::read(folder.path()).unwrap();
         assert_eq!((guidance, steps), (3.5, 7));

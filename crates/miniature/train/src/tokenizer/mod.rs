@@ -9,10 +9,11 @@ mod merges;
 use std::path::Path;
 
 use idembed_clip::Tokenizer;
+use idembed_files::IoError;
 use serde_json::{Value, json};
 
+use crate::Result;
 use crate::outputs::make_folder;
-use crate::{PretrainError, Result};
 
 /// Tokens of a prompt with its frame, as in Stable Diffusion.
 pub const MAX_LENGTH: usize = 77;
@@ -58,7 +59,7 @@ pub fn make(folder: &Path) -> Result<()> {
     make_folder(folder)?;
     for (name, text) in FILES.into_iter().zip([merges, format!("{config:#}\n"), format!("{special:#}\n"), vocabulary]) {
         let path = folder.join(name);
-        idembed_files::write(&path, text.as_bytes()).map_err(|source| PretrainError::Write { path, source })?;
+        idembed_files::write(&path, text.as_bytes()).map_err(IoError::writing(&path))?;
     }
     Ok(())
 }
@@ -139,6 +140,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(matches!(ensure(&file.join("tokenizer")), Err(PretrainError::Write { .. })));
+        assert!(matches!(ensure(&file.join("tokenizer")), Err(crate::PretrainError::Io(IoError::Write { .. }))));
     }
 }
