@@ -15,6 +15,7 @@ mod recognition;
 mod schedulers;
 mod search;
 mod staged;
+mod text_encoders;
 mod tokenizer;
 mod tokens;
 mod training;

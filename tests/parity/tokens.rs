@@ -45,10 +45,10 @@ fn token_module() {
         let prefix = format!("module.{}", text(case, "name"));
         let body = ModuleConfig { heads: integer(case, "heads"), expansion: integer(case, "expansion") };
         let start = fixture.tensor(&format!("{prefix}.start"));
-        let mut module = TokenModule::new(start, integer(case, "rows"), Some(body), 0).unwrap();
-        let names: Vec<String> = module.parameters().iter().map(|(name, _)| name.clone()).collect();
-        for name in &names {
-            module.set_parameter(name, fixture.tensor(&format!("{prefix}.weights.{name}"))).unwrap();
+        let module = TokenModule::new(start, integer(case, "rows"), Some(body), 0).unwrap();
+        for (name, parameter) in module.parameters() {
+            let value = fixture.tensor(&format!("{prefix}.weights.{name}"));
+            tch::no_grad(|| parameter.shallow_clone().copy_(value));
         }
         let tokens = module.forward().unwrap();
         (&tokens * fixture.tensor(&format!("{prefix}.weighting"))).sum(Kind::Float).backward();

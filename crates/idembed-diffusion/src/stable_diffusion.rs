@@ -132,9 +132,10 @@ impl StableDiffusion {
 
     fn check_parts_fit(&self) -> Result<()> {
         let mismatch = |what: String| Err(Error::Layout { path: self.folder.clone(), what });
-        let (hidden, cross) = (self.text_encoders.widths().iter().sum::<i64>(), self.unet.config().cross_attention_dim);
-        if hidden != cross {
-            return mismatch(format!("the text states are {hidden} wide, but the U-Net expects {cross}"));
+        let (widths, cross) = (self.text_encoders.widths(), self.unet.config().cross_attention_dim);
+        if widths.iter().sum::<i64>() != cross {
+            let hidden = widths.iter().map(i64::to_string).collect::<Vec<_>>().join(" + ");
+            return mismatch(format!("the text encoder is {hidden} wide, but the U-Net expects {cross}"));
         }
         let (latent, unet) = (self.vae.config().latent_channels, self.unet.config().channels);
         if latent != unet {

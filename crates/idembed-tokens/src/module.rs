@@ -8,9 +8,13 @@
 //! they have ([`TokenModule::rate_factors`]), so that one step of Adam moves every activation by about the learning rate.
 //! One learning rate thus serves text encoders of any width and scale.
 
+use std::collections::BTreeMap;
+
 use idembed_diffusion::noise::with_seed;
-use idembed_layers::attention::fused_attention;
-use tch::{Device, Kind, Tensor};
+use idembed_layers::attention::{fused_attention, merge_heads, split_heads};
+use idembed_layers::{LayerNorm, Linear};
+use idembed_weights::{Init, Parameters, Scope, Weights};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::{Result, TokensError};
 
@@ -40,7 +44,8 @@ pub struct TokenModule {
     start: Tensor,
     scale: f64,
     rows: i64,
-    body: Option<ModuleConfig>,
+    offset: Tensor,
+    body: Option<Body>,
     parameters: Vec<(String, Tensor)>,
 }
 
@@ -62,18 +67,16 @@ impl TokenModule {
             let (got, expected) = (format!("one of size {scale}"), "a finite one that is not zero".to_owned());
             return Err(TokensError::Setting { what: "start embedding", got, expected });
         }
-        if let Some(config) = body
-            && (config.heads < 1 || hidden % config.heads != 0)
-        {
-            let (got, expected) = (config.heads.to_string(), format!("a divisor of the hidden size {hidden}"));
-            return Err(TokensError::Setting { what: "number of module heads", got, expected });
+        let leaves = Parameters::new(seed, start.device());
+        let weights = Weights::from_parameters(&leaves, Kind::Float);
+        let offset = weights.root().tensor("offset", &[hidden], Init::ZEROS)?;
+        let body = body.map(|config| Body::load(&weights.root(), hidden, rows, config)).transpose()?;
+        if let Some(body) = &body {
+            let mut values: BTreeMap<String, Tensor> = leaves.list().into_iter().collect();
+            values.extend(with_seed(seed, || body.first_values())?);
+            leaves.set(&values)?;
         }
-        let parameters = with_seed(seed, || Ok(initial_parameters(hidden, rows, body)))??;
-        let parameters = parameters
-            .into_iter()
-            .map(|(name, value)| Ok((name, value.f_to_device(start.device())?.f_set_requires_grad(true)?)))
-            .collect::<Result<_>>()?;
-        Ok(TokenModule { start, scale, rows, body, parameters })
+        Ok(TokenModule { start, scale, rows, offset, body, parameters: leaves.list() })
     }
 
     /// The trained tensors with their names, in a fixed order.
@@ -94,100 +97,101 @@ impl TokenModule {
         self.parameters.iter().map(factor).collect()
     }
 
-    /// Overwrites one trained tensor.
-    ///
-    /// # Errors
-    /// No parameter has this name and shape.
-    pub fn set_parameter(&mut self, name: &str, value: &Tensor) -> Result<()> {
-        let found = self.parameters.iter().find(|(own, own_value)| own == name && own_value.size() == value.size());
-        let Some((_, parameter)) = found else {
-            let expected = "the name and shape of a parameter".to_owned();
-            return Err(TokensError::Setting { what: "token module's tensor", got: name.to_owned(), expected });
-        };
-        tch::no_grad(|| parameter.shallow_clone().f_copy_(value))?;
-        Ok(())
-    }
-
     /// The vectors.
     ///
     /// # Shapes
     /// - returns: `[rows, hidden]`, f32
     pub fn forward(&self) -> Result<Tensor> {
-        let offset = self.parameter("offset")?;
-        let placeholder = self.start.f_add(&offset.f_mul_scalar(self.scale)?)?;
+        let placeholder = self.start.f_add(&self.offset.f_mul_scalar(self.scale)?)?;
         let tiled = placeholder.f_unsqueeze(0)?.f_expand([self.rows, self.start.size1()?], false)?;
-        let Some(config) = self.body else { return Ok(tiled) };
-
-        let x = tiled.f_div_scalar(self.scale)?.f_add(self.parameter("rows")?)?;
-        let x = x.f_add(&self.self_attention(&x, config.heads)?)?;
-        let x = x.f_add(&self.feed_forward(&x)?)?;
-        let delta = self.layer_norm(&x, "norm3")?.f_linear(self.parameter("to_tokens.weight")?, None::<&Tensor>)?;
+        let Some(body) = &self.body else { return Ok(tiled) };
+        let delta = body.forward(&tiled.f_div_scalar(self.scale)?)?;
         Ok(tiled.f_add(&delta.f_mul_scalar(self.scale)?)?)
-    }
-
-    fn self_attention(&self, x: &Tensor, heads: i64) -> Result<Tensor> {
-        let (rows, hidden) = x.size2()?;
-        let normed = self.layer_norm(x, "norm1")?;
-        let project = |name: &str| -> Result<Tensor> {
-            let projected = self.linear(&normed, name)?;
-            Ok(projected.f_view([1, rows, heads, hidden / heads])?.f_transpose(1, 2)?)
-        };
-        let attended = fused_attention(&project("to_q")?, &project("to_k")?, &project("to_v")?, false)?;
-        self.linear(&attended.f_transpose(1, 2)?.f_reshape([rows, hidden])?, "to_out")
-    }
-
-    fn feed_forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.linear(&self.linear(&self.layer_norm(x, "norm2")?, "fc1")?.f_gelu("none")?, "fc2")
-    }
-
-    fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let weight = self.parameter(&format!("{name}.weight"))?;
-        Ok(x.f_linear(weight, Some(self.parameter(&format!("{name}.bias"))?))?)
-    }
-
-    fn layer_norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
-        let weight = self.parameter(&format!("{name}.weight"))?;
-        let bias = self.parameter(&format!("{name}.bias"))?;
-        Ok(x.f_layer_norm(weight.size(), Some(weight), Some(bias), LAYER_NORM_EPS, true)?)
-    }
-
-    fn parameter(&self, name: &str) -> Result<&Tensor> {
-        let found = self.parameters.iter().find(|(own, _)| own == name).map(|(_, value)| value);
-        found.ok_or_else(|| {
-            let expected = "the name of a parameter".to_owned();
-            TokensError::Setting { what: "token module's tensor", got: name.to_owned(), expected }
-        })
     }
 }
 
-/// All parameters before training; the caller has seeded the generator.
-fn initial_parameters(hidden: i64, rows: i64, body: Option<ModuleConfig>) -> Result<Vec<(String, Tensor)>> {
-    let options = (Kind::Float, Device::Cpu);
-    let zeros = |shape: &[i64]| Tensor::f_zeros(shape, options);
-    let mut parameters = vec![("offset".to_owned(), zeros(&[hidden])?)];
-    let Some(config) = body else { return Ok(parameters) };
+/// What makes the rows differ.
+#[derive(Debug)]
+struct Body {
+    hidden: i64,
+    config: ModuleConfig,
+    rows: Tensor,
+    norm1: LayerNorm,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    norm3: LayerNorm,
+    to_tokens: Tensor,
+}
 
-    parameters.push(("rows".to_owned(), Tensor::f_randn([rows, hidden], options)?));
-    let inner = hidden * config.expansion;
-    let linears = [
-        ("to_q", hidden, hidden),
-        ("to_k", hidden, hidden),
-        ("to_v", hidden, hidden),
-        ("to_out", hidden, hidden),
-        ("fc1", hidden, inner),
-        ("fc2", inner, hidden),
-    ];
-    for (name, inputs, outputs) in linears {
-        let weight = Tensor::f_randn([outputs, inputs], options)?.f_mul_scalar(1.0 / (inputs as f64).sqrt())?;
-        parameters.push((format!("{name}.weight"), weight));
-        parameters.push((format!("{name}.bias"), zeros(&[outputs])?));
+impl Body {
+    fn load(root: &Scope<'_>, hidden: i64, rows: i64, config: ModuleConfig) -> Result<Self> {
+        if config.heads < 1 || hidden % config.heads != 0 {
+            let (got, expected) = (config.heads.to_string(), format!("a divisor of the hidden size {hidden}"));
+            return Err(TokensError::Setting { what: "number of module heads", got, expected });
+        }
+        let inner = hidden * config.expansion;
+        let linear = |name: &str, inputs: i64, outputs: i64| {
+            Linear::load_with_bias(&(root / name), inputs, outputs, Init::ZEROS)
+        };
+        let norm = |name: &str| LayerNorm::load(&(root / name), hidden, LAYER_NORM_EPS);
+        Ok(Body {
+            hidden,
+            config,
+            rows: root.tensor("rows", &[rows, hidden], Init::Normal(1.0))?,
+            norm1: norm("norm1")?,
+            to_q: linear("to_q", hidden, hidden)?,
+            to_k: linear("to_k", hidden, hidden)?,
+            to_v: linear("to_v", hidden, hidden)?,
+            to_out: linear("to_out", hidden, hidden)?,
+            norm2: norm("norm2")?,
+            fc1: linear("fc1", hidden, inner)?,
+            fc2: linear("fc2", inner, hidden)?,
+            norm3: norm("norm3")?,
+            to_tokens: root.tensor("to_tokens.weight", &[hidden, hidden], Init::ZEROS)?,
+        })
     }
-    for name in ["norm1", "norm2", "norm3"] {
-        parameters.push((format!("{name}.weight"), Tensor::f_ones([hidden], options)?));
-        parameters.push((format!("{name}.bias"), zeros(&[hidden])?));
+
+    /// What is random before training, drawn by libtorch's generator one after the other, so that a seed keeps its meaning;
+    /// the caller has seeded it. Matrices are normally distributed with the variance `1 / inputs`.
+    fn first_values(&self) -> idembed_diffusion::Result<Vec<(String, Tensor)>> {
+        let draw = |shape: &[i64]| Tensor::f_randn(shape, (Kind::Float, Device::Cpu));
+        let (hidden, inner) = (self.hidden, self.hidden * self.config.expansion);
+        let mut values = vec![("rows".to_owned(), draw(&self.rows.size())?)];
+        let matrices = [
+            ("to_q", hidden, hidden),
+            ("to_k", hidden, hidden),
+            ("to_v", hidden, hidden),
+            ("to_out", hidden, hidden),
+            ("fc1", hidden, inner),
+            ("fc2", inner, hidden),
+        ];
+        for (name, inputs, outputs) in matrices {
+            let weight = draw(&[outputs, inputs])?.f_mul_scalar(1.0 / (inputs as f64).sqrt())?;
+            values.push((format!("{name}.weight"), weight));
+        }
+        Ok(values)
     }
-    parameters.push(("to_tokens.weight".to_owned(), zeros(&[hidden, hidden])?));
-    Ok(parameters)
+
+    /// # Shapes
+    /// - `x`, returns: `[rows, hidden]`
+    fn forward(&self, x: &Tensor) -> std::result::Result<Tensor, TchError> {
+        let x = x.f_add(&self.rows)?;
+        let x = x.f_add(&self.self_attention(&self.norm1.forward(&x)?)?)?;
+        let x = x.f_add(&self.fc2.forward(&self.fc1.forward(&self.norm2.forward(&x)?)?.f_gelu("none")?)?)?;
+        self.norm3.forward(&x)?.f_linear(&self.to_tokens, None::<&Tensor>)
+    }
+
+    fn self_attention(&self, x: &Tensor) -> std::result::Result<Tensor, TchError> {
+        let project = |linear: &Linear| split_heads(&linear.forward(x)?.f_unsqueeze(0)?, self.config.heads);
+        let (query, key, value) = (project(&self.to_q)?, project(&self.to_k)?, project(&self.to_v)?);
+        let attended = merge_heads(&fused_attention(&query, &key, &value, false)?)?;
+        self.to_out.forward(&attended.f_squeeze_dim(0)?)
+    }
 }
 
 #[cfg(test)]
@@ -210,10 +214,28 @@ mod tests {
     #[test]
     fn the_seed_decides_the_weights() {
         let start = Tensor::from_slice(&[0.1f32, -0.2, 0.3, 0.4]);
-        let body = Some(ModuleConfig { heads: 1, expansion: 1 });
-        let rows = |seed| TokenModule::new(&start, 2, body, seed).unwrap().parameter("rows").unwrap().copy();
-        assert!(rows(5).equal(&rows(5)));
-        assert!(!rows(5).equal(&rows(6)));
+        let body = Some(ModuleConfig { heads: 1, expansion: 2 });
+        let first = |seed| -> BTreeMap<String, Tensor> {
+            let module = TokenModule::new(&start, 6, body, seed).unwrap();
+            module.parameters().iter().map(|(name, value)| (name.clone(), value.detach().copy())).collect()
+        };
+        let (one, same, other) = (first(5), first(5), first(6));
+        assert!(one.iter().all(|(name, value)| value.equal(&same[name])));
+        assert!(!one["rows"].equal(&other["rows"]));
+
+        // Runs are repeated by their seed, so that it must go on to mean these draws in this order.
+        let shapes = [[6, 4], [4, 4], [4, 4], [4, 4], [4, 4], [8, 4], [4, 8]];
+        let drawn = with_seed(5, || Ok(shapes.map(|shape| Tensor::randn(shape, (Kind::Float, Device::Cpu)))));
+        let [rows, matrices @ ..] = drawn.unwrap();
+        assert!(one["rows"].equal(&rows));
+        for (name, matrix) in ["to_q", "to_k", "to_v", "to_out", "fc1", "fc2"].into_iter().zip(matrices) {
+            let inputs = matrix.size()[1] as f64;
+            let difference = &one[&format!("{name}.weight")] - matrix / inputs.sqrt();
+            assert!(difference.abs().max().double_value(&[]) < 1e-6, "{name}");
+        }
+        let all = |value: f64| one.values().filter(|tensor| tensor.equal(&tensor.full_like(value))).count();
+        // The offset, the projection, and the biases; the normalisations' scales; what was drawn.
+        assert_eq!((all(0.0), all(1.0), one.len()), (2 + 9, 3, 14 + 7));
     }
 
     #[test]
