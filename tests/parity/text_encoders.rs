@@ -3,16 +3,14 @@
 use std::path::Path;
 
 use idembed_clip::{ClipTextModel, TextLayer, Tokenizer};
-use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
-use idembed_diffusion::device::Compute;
 use idembed_diffusion::text_encoders::{TextEncoder, TextEncoders};
 use idembed_diffusion::unet::UNet;
+use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, mini_model, read_safetensors};
-use idembed_tokens::contexts::{TrainingPrompt, condition};
-use idembed_tokens::identity::EncoderRows;
-use idembed_tokens::prompt::Prompt;
-use idembed_tokens::{Identities, Identity, LearnConfig, Method, TokensError, Trainer};
+use idembed_tokens::{
+    EncoderRows, Identities, Identity, LearnConfig, Method, Prompt, TokensError, Trainer, TrainingPrompt, condition,
+};
 use tch::{Device, Kind, Tensor};
 
 /// Relative to the largest expected value.
