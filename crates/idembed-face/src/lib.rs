@@ -1,7 +1,7 @@
 //! From a photo on disk to the faces in it, as pixels, coordinates, masks and embeddings.
 //!
 //! [`Photo::open`] turns a picture file, as phones, cameras and labs give them, into upright RGB. [`detect`] finds the faces
-//! and their landmarks, [`search`] does so in several views of a difficult picture, [`select`] chooses one,
+//! and their landmarks, [`search()`] does so in several views of a difficult picture, [`select`] chooses one,
 //! [`align`] brings it into a network's or a portrait's frame, [`mask`] and [`parsing`] tell its pixels from the others, and
 //! [`recognise`] turns it into an embedding. Every file that cannot be used is refused with a [`PhotoError`] that says why.
 //!
