@@ -66,7 +66,7 @@ pub enum StudioError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: SettingsError,
+        source: Box<SettingsError>,
     },
     /// A model could not be loaded.
     #[error("cannot load the model `{name}`")]

@@ -109,7 +109,7 @@ impl ModelSettings {
             settings.check()?;
             Ok(settings)
         };
-        read().map_err(|source| StudioError::Settings { path: path.clone(), source })
+        read().map_err(|source| StudioError::Settings { path: path.clone(), source: Box::new(source) })
     }
 
     fn check(&self) -> std::result::Result<(), SettingsError> {
