@@ -76,7 +76,7 @@ impl SchedulerConfigJson {
     /// Reads a `scheduler_config.json`.
     ///
     /// # Errors
-    /// [`Error::Read`] if there is no such file, [`Error::Json`] if it does not parse or a field has the wrong type.
+    /// [`Error::Io`] if it cannot be read, [`Error::Json`] if it does not parse or a field has the wrong type.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(IoError::reading(path))?;
         Self::parse(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
