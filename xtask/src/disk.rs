@@ -25,17 +25,19 @@ pub fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds the hint of a full disk to an error that was caused by one.
+/// Adds a hint to an error that was caused by a disk which takes no more.
 pub fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
-    let full = error
-        .chain()
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::StorageFull));
-    if full {
-        let message = format!("the disk that holds `{}` is full", folder.display());
-        return error
-            .context(Hinted::new(message, "free some space and run the same command again; it goes on where it can"));
-    }
-    error
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let (state, first) = match kind {
+        Some(io::ErrorKind::StorageFull) => ("is full", "free some space"),
+        Some(io::ErrorKind::QuotaExceeded) => ("gives you no more room", "free some space"),
+        Some(io::ErrorKind::FileTooLarge) => {
+            ("takes no file as large as that", "move the folder to a disk (or raise the limit) that does")
+        }
+        _ => return error,
+    };
+    let message = format!("the disk that holds `{}` {state}", folder.display());
+    error.context(Hinted::new(message, format!("{first} and run the same command again; it goes on where it can")))
 }
 
 fn free(folder: &Path) -> Result<u64> {
@@ -57,10 +59,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_disk_is_explained_as_one() {
-        let full = anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull)).context("cannot write");
-        assert_eq!(explain(full, Path::new("/x")).to_string(), "the disk that holds `/x` is full");
-        let other = anyhow::Error::from(io::Error::from(io::ErrorKind::PermissionDenied)).context("cannot write");
-        assert_eq!(explain(other, Path::new("/x")).to_string(), "cannot write");
+    fn only_a_disk_that_takes_no_more_is_explained_as_one() {
+        for (kind, explained) in [
+            (io::ErrorKind::StorageFull, "the disk that holds `/x` is full"),
+            (io::ErrorKind::QuotaExceeded, "the disk that holds `/x` gives you no more room"),
+            (io::ErrorKind::FileTooLarge, "the disk that holds `/x` takes no file as large as that"),
+            (io::ErrorKind::PermissionDenied, "cannot write"),
+        ] {
+            let error = anyhow::Error::from(io::Error::from(kind)).context("cannot write");
+            assert_eq!(explain(error, Path::new("/x")).to_string(), explained);
+        }
     }
 }

@@ -87,6 +87,8 @@ pub(crate) fn announce_panics() {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use idembed_tokens::TokensError;
 
     use super::*;
@@ -107,8 +109,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_has_a_hint() {
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        assert!(render(&anyhow::Error::new(full).context("cannot write `a`")).contains("hint: make room"));
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge] {
+            let full = std::io::Error::from(kind);
+            assert!(render(&anyhow::Error::new(full).context("cannot write `a`")).contains("hint: make room"));
+        }
         assert_eq!(render(&anyhow::anyhow!("plain")), "error: plain\n");
     }
 

@@ -1,6 +1,7 @@
 //! What helps against an error of the libraries, in the words of this program: its flags and commands.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use idembed_diffusion::Error as DiffusionError;
@@ -33,7 +34,12 @@ pub(crate) fn of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<SelectError>() {
         return Some(of_select(error));
     }
-    let full = cause.downcast_ref::<std::io::Error>()?.kind() == std::io::ErrorKind::StorageFull;
+    of_io(cause.downcast_ref::<std::io::Error>()?.kind())
+}
+
+/// For a disk that takes no more, whatever limits it.
+fn of_io(kind: ErrorKind) -> Option<String> {
+    let full = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge);
     full.then(|| "make room on the disk, or write to another place with --out".to_owned())
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Place {
     hub: String,
     github: String,
     environment: Vec<(&'static str, String)>,
+    /// The size in KiB that no file may pass.
+    limit: Option<u32>,
 }
 
 /// What the program left to see.
@@ -75,6 +77,7 @@ impl Place {
             hub: NOWHERE.to_owned(),
             github: NOWHERE.to_owned(),
             environment: Vec::new(),
+            limit: None,
         };
         std::fs::create_dir(place.path("models")).unwrap();
         place.write_manifest(models);
@@ -105,6 +108,11 @@ impl Place {
         self
     }
 
+    /// Lets no file grow beyond this many KiB, which ends a write in its middle as a full disk does.
+    pub(crate) fn limit(self, kibibytes: u32) -> Self {
+        Self { limit: Some(kibibytes), ..self }
+    }
+
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
@@ -123,8 +131,17 @@ impl Place {
         files
     }
 
+    fn program(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_xtask-download");
+        let Some(limit) = self.limit else { return Command::new(program) };
+        let mut shell = Command::new("sh");
+        // The shell counts in 512 bytes. Without the trap, the signal that comes with the error ends the program.
+        shell.args(["-c", &format!(r#"ulimit -f {} && trap "" XFSZ && exec "$0" "$@""#, 2 * limit), program]);
+        shell
+    }
+
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask-download"));
+        let mut command = self.program();
         for name in ["HF_TOKEN", "HF_HUB_CACHE", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "SSL_CERT_FILE"] {
             command.env_remove(name).env_remove(name.to_lowercase());
         }

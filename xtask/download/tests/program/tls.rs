@@ -1,64 +1,52 @@
 //! HTTPS with a certificate that the user vouches for, and without.
 
-use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::thread;
 
+use rcgen::CertifiedKey;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
 use crate::place::{Place, known, model};
 
-/// A web server of openssl, which serves the files below a folder.
-struct TlsServer {
-    process: Child,
-    port: u16,
-}
-
-impl TlsServer {
-    /// With a fresh certificate, `site/certificate.pem`, for this machine's address.
-    fn start(place: &Place) -> Option<Self> {
-        let site = place.path("site");
-        let folder = site.join("owner/model/resolve/main");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("w"), "weights").unwrap();
-        let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test \
-            -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
-            -keyout key.pem -out certificate.pem";
-        let made =
-            Command::new("openssl").args(request.split(' ').filter(|it| !it.is_empty())).current_dir(&site).output();
-        if !made.is_ok_and(|output| output.status.success()) {
-            println!("skipped: needs openssl");
-            return None;
+/// Starts a web server that answers everything with `body`; gives its address and its fresh certificate (PEM).
+fn serve(body: &'static str) -> (String, String) {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream =
+                BufReader::new(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream));
+            // A client that trusts nobody ends the handshake, and with it these lines.
+            let head = stream.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            if head.count() > 0 {
+                let length = body.len();
+                let stream = stream.get_mut();
+                write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+                    .unwrap();
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            }
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let serve = ["s_server", "-quiet", "-WWW", "-cert", "certificate.pem", "-key", "key.pem", "-accept"];
-        let mut command = Command::new("openssl");
-        command.args(serve).arg(format!("127.0.0.1:{port}")).current_dir(&site);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = Self { process: command.spawn().unwrap(), port };
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
-    }
-}
-
-impl Drop for TlsServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    });
+    (address, cert.pem())
 }
 
 #[test]
 fn a_certificate_counts_only_if_somebody_vouches_for_it() {
-    let place = Place::with(model(json!({ "w": known(b"weights") })));
-    let Some(server) = TlsServer::start(&place) else { return };
-    let place = place.hub(format!("https://127.0.0.1:{}", server.port));
+    let (address, certificate) = serve("weights");
+    let place = Place::with(model(json!({ "w": known(b"weights") }))).hub(address);
     place.fetch().is_error(&["cannot reach `https://127.0.0.1", "certificate"]);
-    let certificate = place.path("site/certificate.pem").display().to_string();
-    let place = place.env("SSL_CERT_FILE", certificate);
+    let file = place.path("certificate.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let place = place.env("SSL_CERT_FILE", file.display().to_string());
     place.fetch().is_done();
     assert_eq!(place.read("w"), b"weights");
     let place = place.env("SSL_CERT_FILE", "/no/such/file");
