@@ -6,8 +6,8 @@
 //!   maps and [`leakage`], [`HeatMap`] shows them.
 //! - [`Listeners`] puts several listeners at the hook of one pass.
 //!
-//! This crate never sees a photo, a face or a file: a mask reaches it as a tensor, pictures are tensors too. It does not
-//! know how prompts become text states, or what its loss trains.
+//! This crate never sees a photo, a face or a file: a mask reaches it as a tensor, a heat map leaves it as a picture in
+//! memory. It does not know how prompts become text states, or what its loss trains.
 //!
 //! ```
 //! use idembed_attention::{HeatMap, Mask, Scale, leakage};
@@ -16,7 +16,7 @@
 //! let map = Tensor::from_slice(&[0.75f32, 0.0, 0.25, 0.0]).view([2, 2]); // of one word
 //! let face = Mask::new(&Tensor::from_slice(&[1.0f32, 1.0, 0.0, 0.0]).view([1, 1, 2, 2]))?;
 //! assert_eq!(leakage(&map, &face)?, Some(0.25));
-//! assert_eq!(HeatMap::new(&map, Scale::PerMap)?.picture.size(), [3, 2, 2]);
+//! assert_eq!(HeatMap::new(&map, Scale::PerMap)?.picture.dimensions(), (2, 2));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
