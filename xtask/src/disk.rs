@@ -27,17 +27,22 @@ pub fn require(folder: &Path, needed: u64, purpose: &str) -> Result<()> {
 
 /// Adds a hint to an error that was caused by a disk which takes no more.
 pub fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
-    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    let (state, first) = match kind {
-        Some(io::ErrorKind::StorageFull) => ("is full", "free some space"),
-        Some(io::ErrorKind::QuotaExceeded) => ("gives you no more room", "free some space"),
-        Some(io::ErrorKind::FileTooLarge) => {
-            ("takes no file as large as that", "move the folder to a disk (or raise the limit) that does")
-        }
-        _ => return error,
-    };
+    let refusals = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let Some((state, first)) = refusals.filter_map(|refusal| refused(refusal.kind())).next() else { return error };
     let message = format!("the disk that holds `{}` {state}", folder.display());
     error.context(Hinted::new(message, format!("{first} and run the same command again; it goes on where it can")))
+}
+
+/// What is with a disk that takes no more, and what helps first; `None` for any other failure.
+fn refused(kind: io::ErrorKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        io::ErrorKind::StorageFull => Some(("is full", "free some space")),
+        io::ErrorKind::QuotaExceeded => Some(("gives you no more room", "free some space")),
+        io::ErrorKind::FileTooLarge => {
+            Some(("takes no file as large as that", "move the folder to a disk (or raise the limit) that does"))
+        }
+        _ => None,
+    }
 }
 
 fn free(folder: &Path) -> Result<u64> {
@@ -69,5 +74,12 @@ mod tests {
             let error = anyhow::Error::from(io::Error::from(kind)).context("cannot write");
             assert_eq!(explain(error, Path::new("/x")).to_string(), explained);
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_found_within_another_error_of_the_system() {
+        let full = anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull)).context("cannot flush");
+        let error = anyhow::Error::from(io::Error::other(full)).context("cannot write");
+        assert_eq!(explain(error, Path::new("/x")).to_string(), "the disk that holds `/x` is full");
     }
 }
