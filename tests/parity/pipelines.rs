@@ -110,6 +110,7 @@ fn draw(model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
         height: number("height"),
         seeds: &seeds,
         batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
+        unet: None,
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {

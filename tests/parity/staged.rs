@@ -50,6 +50,9 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
             v: rows[&format!("{name}.v")].shallow_clone(),
             sha256: model.text_encoders.first().model.fingerprint().unwrap(),
         }],
+        layers: 1,
+        words: 1,
+        unet: None,
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
         prediction_type: model.noise_schedule.prediction_type,
@@ -81,6 +84,7 @@ fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> V
         height: number("height"),
         seeds: &seeds,
         batch: seeds.len(),
+        unet: None,
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {

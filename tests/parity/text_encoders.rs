@@ -9,7 +9,8 @@ use idembed_diffusion::unet::UNet;
 use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, mini_model, read_safetensors};
 use idembed_tokens::{
-    EncoderRows, Identities, Identity, LearnConfig, Method, Prompt, TokensError, Trainer, TrainingPrompt, condition,
+    EncoderRows, Examples, Identities, Identity, Layout, LearnConfig, Method, Prompt, TokensError, Trainer,
+    TrainingPrompt, condition,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -69,6 +70,9 @@ fn identity(fixture: &Fixture, model: &StableDiffusion) -> Identity {
         class: "person".to_owned(),
         method: "sefi".to_owned(),
         encoders: encoders.collect(),
+        layers: 1,
+        words: 1,
+        unet: None,
         train_timesteps: 1000,
         base_model: "tiny".to_owned(),
         prediction_type: model.noise_schedule.prediction_type,
@@ -158,7 +162,7 @@ fn gradients_of_a_training_prompt() {
     let prompt = prompt_with_me(&fixture, &model);
     let embeds = model.text_encoders.embed(&prompt.ids).unwrap();
     // Two stages without a split of K and V give the two texts of the fixture; the noisier one comes first.
-    let training = TrainingPrompt::new(embeds, prompt.placeholders[0].positions[0], 2, 1000, false);
+    let training = TrainingPrompt::new(embeds, prompt.placeholders[0].positions[0], Layout::staged(2, false), 1000);
     let tokens = [0, 1].map(|index| {
         let rows = fixture.tensor(&format!("rows.{index}"));
         Tensor::cat(&[rows, &rows.zeros_like()], 0).set_requires_grad(true)
@@ -187,7 +191,7 @@ fn learning_reaches_both_encoders_and_goes_on_from_a_checkpoint() {
     let checkpoint = folder.path().join("me.ckpt");
     let image = Tensor::linspace(-1.0, 1.0, 3 * 16 * 16, (Kind::Float, Device::Cpu)).view([1, 3, 16, 16]);
     let config = LearnConfig { steps: 3, ..LearnConfig::new("me", "person", Method::Sefi) };
-    let begin = || Trainer::new(&model, &image, None, config.clone()).unwrap();
+    let begin = || Trainer::new(&model, &Examples::one(&image, None), config.clone()).unwrap();
     let mut trainer = begin();
     let starts = trainer.tokens().unwrap();
     assert_eq!(starts.iter().map(Tensor::size).collect::<Vec<_>>(), [[10, 16], [10, 24]]);

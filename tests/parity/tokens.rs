@@ -6,9 +6,9 @@ use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
-use idembed_tokens::objective::{AttentionTerm, Batch, TermTarget, losses};
+use idembed_tokens::objective::{AttentionTerm, Batch, NoiseWeights, TermTarget, losses};
 use idembed_tokens::{
-    Embedding, EncoderRows, Identities, Identity, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition,
+    Embedding, EncoderRows, Identities, Identity, Layout, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition,
 };
 use image::RgbImage;
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn token_module() {
         let prefix = format!("module.{}", text(case, "name"));
         let body = ModuleConfig { heads: integer(case, "heads"), expansion: integer(case, "expansion") };
         let start = fixture.tensor(&format!("{prefix}.start"));
-        let module = TokenModule::new(start, integer(case, "rows"), Some(body), 0).unwrap();
+        let module = TokenModule::new(start, integer(case, "rows"), body, 0).unwrap();
         for (name, parameter) in module.parameters() {
             let value = fixture.tensor(&format!("{prefix}.weights.{name}"));
             tch::no_grad(|| parameter.shallow_clone().copy_(value));
@@ -117,10 +117,10 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
     let position = prompt.placeholders[0].positions[0];
     let encoders = &model.text_encoders;
     let stages = integer(case, "stages") as usize;
-    let training =
-        TrainingPrompt::new(encoders.embed(&prompt.ids).unwrap(), position, stages, 1000, flag(case, "split_kv"));
+    let layout = Layout::staged(stages, flag(case, "split_kv"));
+    let training = TrainingPrompt::new(encoders.embed(&prompt.ids).unwrap(), position, layout, 1000);
     let class = encoders.first().tokenizer.token_ids(text(&fixture.cases, "class")).unwrap();
-    let reference = training.fixed_states(encoders, &[encoders.first().embed(&class).unwrap().reshape([-1])]).unwrap();
+    let reference = training.fixed_states(encoders, &[encoders.first().embed(&class).unwrap().squeeze_dim(0)]).unwrap();
 
     let downscales = model.unet.downscales();
     assert_eq!(downscales.len() as i64, integer(case, "layers"));
@@ -142,7 +142,8 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
     };
     let tokens = tensor("tokens").copy().set_requires_grad(true);
     let states = training.states(encoders, std::slice::from_ref(&tokens), &batch.timesteps).unwrap();
-    let losses = losses(model, &states, &batch, Some(&term), flag(case, "masked_noise"), None).unwrap();
+    let weights = NoiseWeights { masked: flag(case, "masked_noise"), min_snr: None };
+    let losses = losses(model, &states, &batch, Some(&term), weights, None).unwrap();
     for (name, loss) in [("noise", losses.noise), ("attention", losses.attention.unwrap())] {
         let gradient = &Tensor::run_backward(&[&loss], &[&tokens], true, false)[0];
         let value = loss.detach().reshape([1]);
@@ -162,6 +163,9 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
             v: v.copy(),
             sha256: model.text_encoders.first().model.fingerprint().unwrap(),
         }],
+        layers: 1,
+        words: 1,
+        unet: None,
         train_timesteps: 1000,
         base_model: "tiny".to_owned(),
         prediction_type: model.noise_schedule.prediction_type,
@@ -186,6 +190,7 @@ fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> RgbImag
         height: size[0].as_i64().unwrap(),
         seeds: &[integer(case, "seed") as u64],
         batch: 1,
+        unet: None,
     };
     let mut pictures = Vec::new();
     let drawn = request.run(model, &mut (), |_, picture| {

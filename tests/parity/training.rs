@@ -7,7 +7,7 @@ use idembed_attention::{LossOptions, Norm, Reduction, Target};
 use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_tokens::objective::{AttentionOptions, ObjectiveOptions};
-use idembed_tokens::{LearnConfig, Method, ModuleConfig, Trainer};
+use idembed_tokens::{Examples, LearnConfig, Method, ModuleConfig, TokenOptions, Trainer};
 use idembed_weights::TensorFile;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -30,11 +30,12 @@ fn config(case: &Value, name: &str) -> LearnConfig {
     let target = Target::Reference { norm: Norm::Squared, reduction };
     let loss = LossOptions { target, ..LossOptions::default() };
     LearnConfig {
-        stages: integer("stages") as usize,
+        tokens: TokenOptions { stages: integer("stages") as usize, ..Method::Sefi.spec().tokens },
         template: "a photo of the face of {}".to_owned(),
         objective: ObjectiveOptions {
             attention: Some(AttentionOptions { lambda: number("lambda"), loss }),
             masked_noise: false,
+            min_snr: None,
         },
         steps: case["steps"].as_array().unwrap().len(),
         batch: integer("batch") as usize,
@@ -53,7 +54,7 @@ fn config(case: &Value, name: &str) -> LearnConfig {
 fn begin<'a>(fixture: &Fixture, model: &'a StableDiffusion, case: &Value, checkpoint: &Path) -> Trainer<'a> {
     let prefix = format!("step.{}", case["name"].as_str().unwrap());
     let image = fixture.tensor(&format!("{prefix}.image"));
-    let mut trainer = Trainer::new(model, image, None, config(case, "me")).unwrap();
+    let mut trainer = Trainer::new(model, &Examples::one(image, None), config(case, "me")).unwrap();
     trainer.save(checkpoint).unwrap();
     let mut file = TensorFile::read(checkpoint, "checkpoint", u64::MAX).unwrap();
     for (name, tensor) in &mut file.tensors {

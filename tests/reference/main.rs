@@ -75,6 +75,9 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
             v: near(1),
             sha256: model.text_encoders.first().model.fingerprint().unwrap(),
         }],
+        layers: 1,
+        words: 1,
+        unet: None,
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
         prediction_type: model.noise_schedule.prediction_type,
@@ -98,6 +101,7 @@ fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, s
         height: 128,
         seeds: &[seed],
         batch: 1,
+        unet: None,
     };
     let mut drawn = None;
     let keep = |_, picture| {

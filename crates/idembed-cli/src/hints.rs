@@ -94,7 +94,13 @@ fn of_tokens(error: &TokensError) -> Option<String> {
         TokensError::OtherBase { .. } | TokensError::OtherTraining { .. } => {
             "give the model it was learned for with --model, or use --force to try it anyway".to_owned()
         }
-        TokensError::OtherHidden { .. } => "give the model it was learned for with --model".to_owned(),
+        TokensError::OtherUNet { .. } => "give the model it was learned for with --model, or --force".to_owned(),
+        TokensError::TwoChangeWeights { .. } => {
+            "draw them one at a time, or learn one of them with another --method".to_owned()
+        }
+        TokensError::OtherHidden { .. } | TokensError::OtherLayers { .. } => {
+            "give the model it was learned for with --model".to_owned()
+        }
         TokensError::OtherRun { .. } => "resume with the settings, model and photo of that run".to_owned(),
         TokensError::NotFinite { checkpoint, .. } => {
             let kept = checkpoint.as_ref().map(|path| format!("; the state before it is in `{}`", path.display()));

@@ -97,6 +97,10 @@ fn follow_learning(job: Job<Learned>, steps: usize) -> anyhow::Result<Learned> {
     let mut noise = RunningMean::default();
     for event in job.events() {
         match event {
+            Event::ClassPicture { done, of } => {
+                let progress = progress.get_or_insert_with(|| Progress::new("drawing the class", 0, of as u64));
+                progress.at(done as u64, "", "");
+            }
             Event::LearnBegins { done, of } => {
                 if done > 0 {
                     tracing::info!("going on after step {done} of {of}");

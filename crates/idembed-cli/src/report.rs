@@ -24,7 +24,7 @@ pub(crate) fn facts(page: Page, learned: &Learned) -> Page {
     facts.extend(learned.noise_loss().map(|loss| ("noise loss, last tenth", format!("{loss:.4}"))));
     facts.extend(learned.attention_loss().map(|loss| ("attention loss, last tenth", format!("{loss:.3}"))));
     facts.extend(learned.leakage().map(|share| ("leakage, last tenth", percent(share))));
-    let vectors = 2 * learned.identity.stages();
+    let vectors = learned.identity.vectors();
     facts.push(("vectors learned", format!("{vectors} x {}", learned.identity.hidden())));
     page.facts(&facts)
 }
@@ -34,9 +34,12 @@ pub(crate) fn facts(page: Page, learned: &Learned) -> Page {
 /// # Errors
 /// A picture without pixels.
 pub(crate) fn photo(page: Page, lesson: &Lesson, about_picture: &str, about_mask: &str) -> anyhow::Result<Page> {
-    let mut figures = vec![figure(&lesson.subject.picture, about_picture)?];
-    if let Some(mask) = &lesson.subject.mask {
-        figures.push(figure(mask, about_mask)?);
+    let mut figures = Vec::new();
+    for subject in &lesson.subjects {
+        figures.push(figure(&subject.picture, about_picture)?);
+        if let Some(mask) = &subject.mask {
+            figures.push(figure(mask, about_mask)?);
+        }
     }
     Ok(page.section("The photo").pictures(&figures))
 }

@@ -9,7 +9,7 @@ use tch::Tensor;
 /// An ordinary prompt gives the same tensor twice.
 ///
 /// # Shapes
-/// - `key`, `value`: `[batch, tokens, hidden]`
+/// - `key`, `value`: `[batch, tokens, hidden]`; of texts that differ from layer to layer `[layers, batch, tokens, hidden]`
 /// - `pooled`: `[batch, width]`
 #[derive(Debug)]
 pub struct TextStates {

@@ -1,9 +1,10 @@
 //! A whole model folder: tokenizer and text encoder, U-Net, autoencoder, noise schedule.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idembed_clip::{ClipTextModel, Encoding, TextLayer, Tokenizer};
-use idembed_weights::{Compute, json};
+use idembed_weights::{Compute, Delta, json};
 use serde::Deserialize;
 
 use crate::conditioning::{Conditioning, TextStates};
@@ -19,6 +20,9 @@ struct ModelIndexJson {
     #[serde(rename = "_class_name")]
     class_name: String,
 }
+
+/// The U-Net's folder below a model's.
+const UNET: &str = "unet";
 
 /// A loaded, frozen Stable Diffusion 1.x or 2.x.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl StableDiffusion {
         };
         let model = StableDiffusion {
             text_encoders: TextEncoders::new(text_encoder, Vec::new())?,
-            unet: UNet::load(&folder.join("unet"), compute)?,
+            unet: UNet::load(&folder.join(UNET), compute)?,
             vae: Vae::load(&folder.join("vae"), compute)?,
             noise_schedule: NoiseSchedule::from_config(&scheduler_config)?,
             scheduler_config,
@@ -81,6 +85,22 @@ impl StableDiffusion {
         const NATIVE_SIZE: i64 = 768;
         let shape = (self.unet.config().cross_attention_dim, self.native_size());
         self.scheduler_config.prediction_type.is_none() && shape == (WIDTH_OF_2, NATIVE_SIZE)
+    }
+
+    /// Its U-Net with something added to some of the weights; [`crate::TextToImage::unet`] draws with it.
+    ///
+    /// # Errors
+    /// There is no weight of that name and shape, or the files cannot be read any more.
+    pub fn changed_unet(&self, deltas: BTreeMap<String, Delta>) -> Result<UNet> {
+        UNet::load_changed(&self.folder.join(UNET), deltas, self.compute)
+    }
+
+    /// The names and shapes of its U-Net's weights.
+    ///
+    /// # Errors
+    /// The files cannot be read any more.
+    pub fn unet_weight_shapes(&self) -> Result<BTreeMap<String, Vec<i64>>> {
+        UNet::weight_shapes(&self.folder.join(UNET))
     }
 
     /// The text states of a plain prompt, a batch of 1, without gradient.

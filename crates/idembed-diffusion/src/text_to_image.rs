@@ -12,7 +12,7 @@ use crate::noise::seeded_noise;
 use crate::picture;
 use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
-use crate::unet::{ProjectedContext, UNetInput};
+use crate::unet::{ProjectedContext, UNet, UNetInput};
 use crate::{Error, Result};
 
 /// Everything that decides what a picture looks like, apart from the model.
@@ -36,6 +36,8 @@ pub struct TextToImage<'a> {
     pub seeds: &'a [u64],
     /// How many pictures are drawn at the same time.
     pub batch: usize,
+    /// The noise predictor, if not the model's own ([`StableDiffusion::changed_unet`]).
+    pub unet: Option<&'a UNet>,
 }
 
 /// One denoising step about to be taken.
@@ -107,6 +109,7 @@ impl TextToImage<'_> {
             let pictures = tch::no_grad(|| self.draw(sampler()?, model, callback, first, seeds));
             // Before anything else: other weights explain whatever went wrong.
             model.check_unchanged()?;
+            self.unet.map_or(Ok(()), UNet::check_unchanged)?;
             for (offset, picture) in pictures?.into_iter().enumerate() {
                 each(first + offset, picture)?;
             }
@@ -140,7 +143,8 @@ impl TextToImage<'_> {
     ) -> Result<Vec<RgbImage>> {
         let timesteps = scheduler.timesteps().to_vec();
         let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
-        let mut contexts = Contexts::new(self, model, seeds.len() as i64)?;
+        let unet = self.unet.unwrap_or(&model.unet);
+        let mut contexts = Contexts::new(self, unet, seeds.len() as i64)?;
         let mut latents = noise[0].f_mul_scalar(scheduler.init_noise_sigma())?;
 
         for (step, &timestep) in timesteps.iter().enumerate() {
@@ -157,7 +161,7 @@ impl TextToImage<'_> {
             let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
             let times = Tensor::f_full([input.size()[0]], timestep, (Kind::Float, model.compute.device))?;
             let input = UNetInput::new(&input, &times, contexts.at(timestep)?);
-            let noise_pred = model.unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
+            let noise_pred = unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
             let noise_pred = if guided { self.apply_cfg(&noise_pred)? } else { noise_pred };
             latents = scheduler.step(&noise_pred, step, &latents, noise.get(step + 1))?;
             if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
@@ -209,9 +213,9 @@ struct Contexts<'a> {
 }
 
 impl<'a> Contexts<'a> {
-    fn new(request: &'a TextToImage<'a>, model: &StableDiffusion, pictures: i64) -> Result<Self> {
+    fn new(request: &'a TextToImage<'a>, unet: &UNet, pictures: i64) -> Result<Self> {
         let project = |conditioning: &Conditioning| -> Result<Vec<ProjectedContext>> {
-            conditioning.pieces().iter().map(|piece| model.unet.project(&piece.states)).collect()
+            conditioning.pieces().iter().map(|piece| unet.project(&piece.states)).collect()
         };
         let negative = if request.is_guided() { project(request.negative)? } else { Vec::new() };
         Ok(Contexts { request, prompt: project(request.prompt)?, negative, joined: HashMap::new(), pictures })

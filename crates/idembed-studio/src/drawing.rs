@@ -190,8 +190,10 @@ impl Drawing {
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
         let tokenizer =
             Tokenizer::from_folder(&model.folder.join("tokenizer")).map_err(idembed_diffusion::Error::from)?;
-        let prompt = Prompt::parse(prompt, [&tokenizer])?;
-        by_name(&identities)?.check(&prompt)?;
+        let named = by_name(&identities)?;
+        let prompt = Prompt::parse_with(prompt, [&tokenizer], |name| named.words(name))?;
+        named.check(&prompt)?;
+        named.changed_unet(&prompt)?;
         let settings = DrawSettings::new(model, wish);
         let mut config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
         if let Some(prediction) = model.prediction {
@@ -360,11 +362,14 @@ fn run(
     mut each: impl FnMut(Drawn),
 ) -> Result<()> {
     let settings = &drawing.settings;
-    let prompt = condition(model, &drawing.prompt, &by_name(&drawing.identities)?, drawing.force)?;
+    let identities = by_name(&drawing.identities)?;
+    let prompt = condition(model, &drawing.prompt, &identities, drawing.force)?;
+    let changes = identities.changed_unet(&drawing.prompt)?;
+    let unet = changes.map(|changes| changes.apply(model)).transpose()?;
     let negative = model.condition(&drawing.negative)?;
     let of = settings.total_steps(drawing.seeds.len());
     let mut follower = Follower { context, begun: 0, of, watching };
-    let request = request(model, drawing, &prompt, &negative);
+    let request = TextToImage { unet: unet.as_ref(), ..request(model, drawing, &prompt, &negative) };
     let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
         let size = Size { width: picture.width(), height: picture.height() };
         let record = drawing.record(drawing.seeds[index], size, model, hash.get());
@@ -395,6 +400,7 @@ fn request<'a>(
         height: i64::from(size.height),
         seeds: &drawing.seeds,
         batch: settings.batch,
+        unet: None,
     }
 }
 

@@ -17,6 +17,13 @@ pub enum Event {
     },
     /// A picture is finished; the job does not keep it.
     Picture(Drawn),
+    /// A picture of the class was drawn, which some methods learn beside the photo.
+    ClassPicture {
+        /// Those that are there.
+        done: usize,
+        /// All of them.
+        of: usize,
+    },
     /// Learning begins, or goes on, after so many steps.
     LearnBegins {
         /// Steps that are done.

@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use idembed_diffusion::{StableDiffusion, picture};
-use idembed_tokens::{History, Identity, LearnConfig, LearnControl, Measured, Trainer, gradient_ratio};
+use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, picture};
+use idembed_tokens::{
+    Example, Examples, History, Identity, LearnConfig, LearnControl, Measured, Trainer, gradient_ratio,
+};
+use tch::Tensor;
 
 use crate::error::Result;
 use crate::event::Event;
 use crate::job::Context;
+use crate::model::Model;
 use crate::pixels;
 use crate::subject::Cut;
 
@@ -18,8 +23,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 /// What is to be learned.
 #[derive(Debug, Clone)]
 pub struct Lesson {
-    /// The part of the photo to learn from, at its final size.
-    pub subject: Cut,
+    /// The parts of photos to learn from, one at least, all at the same final size.
+    pub subjects: Vec<Cut>,
     /// The settings.
     pub config: LearnConfig,
     /// Where the state is kept while the run goes on; without it, a stop loses what was learned. Whoever has written the
@@ -39,7 +44,9 @@ pub struct Learned {
     pub history: History,
     /// What was measured at some steps of this run.
     pub measured: Vec<(usize, Measured)>,
-    /// Seconds for encoding the picture and the prompts.
+    /// How many numbers were trained.
+    pub parameters: usize,
+    /// Seconds for drawing class pictures, and encoding pictures and prompts.
     pub prepare_seconds: f64,
     /// Seconds for the steps.
     pub seconds: f64,
@@ -57,11 +64,18 @@ impl AsRef<Identity> for Learned {
 ///
 /// # Errors
 /// A wish to stop, numbers that overflow, a checkpoint that cannot be written or does not fit.
-pub(crate) fn learn(model: &StableDiffusion, lesson: &Lesson, context: &Context) -> Result<Learned> {
+pub(crate) fn learn(model: &StableDiffusion, own: &Model, lesson: &Lesson, context: &Context) -> Result<Learned> {
     let started = Instant::now();
-    let image = picture::to_tensor(&lesson.subject.picture)?;
-    let mask = lesson.subject.mask.as_ref().map(pixels::to_mask).transpose()?;
-    let mut trainer = Trainer::new(model, &image, mask.as_ref(), lesson.config.clone())?;
+    let pictures = lesson.subjects.iter().map(|subject| {
+        let mask = subject.mask.as_ref().map(pixels::to_mask).transpose()?;
+        Ok(Example { image: picture::to_tensor(&subject.picture)?, mask })
+    });
+    let examples = Examples {
+        pictures: pictures.collect::<Result<_>>()?,
+        class_pictures: class_pictures(model, own, lesson, context)?,
+        names: own.known_names()?,
+    };
+    let mut trainer = Trainer::new(model, &examples, lesson.config.clone())?;
     if let Some(path) = &lesson.resume {
         trainer.resume(path)?;
     }
@@ -84,10 +98,51 @@ pub(crate) fn learn(model: &StableDiffusion, lesson: &Lesson, context: &Context)
         identity,
         history: trainer.history().clone(),
         measured,
+        parameters: trainer.parameter_count(),
         prepare_seconds,
         seconds: started.elapsed().as_secs_f64(),
         steps_here: of - first,
     })
+}
+
+/// Pictures of the class word, drawn by the model itself as it likes to draw, where the method learns them beside the photo.
+fn class_pictures(model: &StableDiffusion, own: &Model, lesson: &Lesson, context: &Context) -> Result<Vec<Tensor>> {
+    let config = &lesson.config;
+    let Some(unet) = config.unet.filter(|unet| unet.prior_weight > 0.0) else { return Ok(Vec::new()) };
+    let (prompt, negative) = (model.condition(&format!("a photo of {}", config.class))?, model.condition("")?);
+    let Some((width, height)) = lesson.subjects.first().map(|subject| subject.picture.dimensions()) else {
+        return Ok(Vec::new());
+    };
+    let of = unet.class_pictures;
+    let seeds: Vec<u64> = (0..of as u64).map(|index| config.seed.wrapping_add(index)).collect();
+    let request = TextToImage {
+        prompt: &prompt,
+        negative: &negative,
+        guidance_scale: own.settings.guidance,
+        steps: own.settings.steps,
+        scheduler: own.settings.scheduler,
+        width: i64::from(width),
+        height: i64::from(height),
+        seeds: &seeds,
+        batch: own.settings.batch,
+        unet: None,
+    };
+    let mut pictures = Vec::with_capacity(of);
+    request.run(model, &mut Stoppable(context), |index, drawn| -> Result<()> {
+        pictures.push(picture::to_tensor(&drawn)?);
+        context.tell(Event::ClassPicture { done: index + 1, of });
+        Ok(())
+    })?;
+    Ok(pictures)
+}
+
+/// Ends a drawing when its job is cancelled.
+struct Stoppable<'a>(&'a Context);
+
+impl Callback for Stoppable<'_> {
+    fn on_step_begin(&mut self, _: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
+        if self.0.is_stopped() { Err(idembed_diffusion::Error::Stopped) } else { Ok(None) }
+    }
 }
 
 impl Learned {

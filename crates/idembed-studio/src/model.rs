@@ -8,7 +8,10 @@ use idembed_tokens::{LearnConfig, Method};
 
 use crate::error::Result;
 use crate::models;
-use crate::settings::ModelSettings;
+use crate::settings::{LearnSettings, ModelSettings};
+
+/// People of public life, whom Stable Diffusion read about.
+const FAMOUS: &str = include_str!("../names.txt");
 
 /// The class word of models that do not name another one.
 const DEFAULT_CLASS: &str = "person";
@@ -53,6 +56,23 @@ impl Model {
 
     /// The settings of a learning run that suit the model.
     pub fn learn_config(&self, name: &str, method: Method) -> LearnConfig {
-        LearnConfig::new(name, DEFAULT_CLASS, method).with(&self.settings.learn.wishes)
+        let LearnSettings { wishes, methods, .. } = &self.settings.learn;
+        let config = LearnConfig::new(name, DEFAULT_CLASS, method).with(wishes);
+        methods.get(&method).map_or(config.clone(), |own| config.with(own))
+    }
+
+    /// People whom it knows by name: those of its own list, or well-known ones.
+    ///
+    /// # Errors
+    /// Its own list cannot be read.
+    pub fn known_names(&self) -> Result<Vec<String>> {
+        let text = match &self.settings.names {
+            Some(file) => {
+                let path = self.folder.join(file);
+                std::fs::read_to_string(&path).map_err(IoError::reading(&path))?
+            }
+            None => FAMOUS.to_owned(),
+        };
+        Ok(text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 }

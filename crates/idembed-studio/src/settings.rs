@@ -2,6 +2,7 @@
 //!
 //! No number that suits one model is in the code; a folder without the file gets what suits most.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idembed_diffusion::schedulers::SchedulerKind;
@@ -28,6 +29,9 @@ pub struct ModelSettings {
     pub batch: usize,
     /// For learning.
     pub learn: LearnSettings,
+    /// A file below the model's folder with people whom it knows by name, a line for each; those that Stable Diffusion knows
+    /// if `None`.
+    pub names: Option<PathBuf>,
     /// For the demonstration, where the model brings a portrait.
     pub demo: Option<DemoSettings>,
 }
@@ -35,7 +39,7 @@ pub struct ModelSettings {
 impl Default for ModelSettings {
     fn default() -> ModelSettings {
         let (scheduler, learn) = (SchedulerKind::DpmPp2m, LearnSettings::default());
-        ModelSettings { guidance: 7.5, steps: 30, scheduler, batch: 1, learn, demo: None }
+        ModelSettings { guidance: 7.5, steps: 30, scheduler, batch: 1, learn, names: None, demo: None }
     }
 }
 
@@ -45,6 +49,8 @@ impl Default for ModelSettings {
 pub struct LearnSettings {
     /// What suits the model better than the general settings.
     pub wishes: LearnWishes,
+    /// What of a method's own recipe suits it better otherwise; these win over `wishes`.
+    pub methods: BTreeMap<Method, LearnWishes>,
     /// Prompts for the report, `{}` standing for the identity.
     pub prompts: Vec<String>,
 }
@@ -53,18 +59,23 @@ impl Default for LearnSettings {
     fn default() -> LearnSettings {
         let prompts =
             ["a photo of {}", "a photo of {} at the beach", "a photo of {} wearing sunglasses", "a sketch of {}"];
-        LearnSettings { wishes: LearnWishes::default(), prompts: prompts.map(str::to_owned).to_vec() }
+        LearnSettings {
+            wishes: LearnWishes::default(),
+            methods: BTreeMap::new(),
+            prompts: prompts.map(str::to_owned).to_vec(),
+        }
     }
 }
 
 impl TryFrom<Map<String, Value>> for LearnSettings {
     type Error = serde_json::Error;
 
-    /// The wishes and the prompts stand beside each other; no other key may.
+    /// The wishes, those of methods and the prompts stand beside each other; no other key may.
     fn try_from(mut keys: Map<String, Value>) -> std::result::Result<Self, serde_json::Error> {
         let prompts = keys.remove("prompts").map(serde_json::from_value).transpose()?;
+        let methods = keys.remove("methods").map(serde_json::from_value).transpose()?.unwrap_or_default();
         let wishes = serde_json::from_value(Value::Object(keys))?;
-        Ok(LearnSettings { wishes, prompts: prompts.unwrap_or_else(|| LearnSettings::default().prompts) })
+        Ok(LearnSettings { wishes, methods, prompts: prompts.unwrap_or_else(|| LearnSettings::default().prompts) })
     }
 }
 
@@ -116,6 +127,9 @@ impl ModelSettings {
         let scenes = self.demo.iter().flat_map(|demo| &demo.scenes).map(|scene| &scene.prompt);
         let mut prompts = self.learn.prompts.iter().chain(scenes);
         LearnConfig::new("me", "person", Method::default()).with(&self.learn.wishes).check()?;
+        for (method, wishes) in &self.learn.methods {
+            LearnConfig::new("me", "person", *method).with(&self.learn.wishes).with(wishes).check()?;
+        }
         let checks = [
             (self.guidance.is_finite() && self.guidance >= 0.0, "guidance must be 0 or more"),
             (self.steps >= 1 && self.batch >= 1, "steps and batch must be 1 or more"),
@@ -175,6 +189,8 @@ mod tests {
             (r#"{"scheduler": "plms"}"#, "plms"),
             (r#"{"learn": {"template": "a photo"}}"#, "one {}"),
             (r#"{"learn": {"stepz": 3}}"#, "stepz"),
+            (r#"{"learn": {"methods": {"xti": {"batch": 0}}}}"#, "batch is 0"),
+            (r#"{"learn": {"methods": {"best": {}}}}"#, "best"),
             (r#"{"learn": {"prompts": ["a photo"]}}"#, "must have one {}"),
             ("{", "EOF"),
         ];

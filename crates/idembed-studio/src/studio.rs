@@ -127,13 +127,14 @@ impl Studio {
         let config = self.inner.model.learn_config(name, how.method).with(&how.wishes);
         let size = how.size.unwrap_or(self.inner.facts.native_size);
         self.forecast_learning(&config, size)?;
-        let subject = subject.at(size)?;
-        self.start_learning(Lesson { subject, config, checkpoint: None, resume: None }).wait()
+        let subjects = vec![subject.at(size)?];
+        self.start_learning(Lesson { subjects, config, checkpoint: None, resume: None }).wait()
     }
 
     /// Begins to learn.
     pub fn start_learning(&self, lesson: Lesson) -> Job<Learned> {
-        self.inner.worker.submit(move |model, context| learning::learn(model, &lesson, context))
+        let inner = Arc::clone(&self.inner);
+        self.inner.worker.submit(move |model, context| learning::learn(model, &inner.model, &lesson, context))
     }
 
     /// How much memory a lesson takes.

@@ -12,8 +12,8 @@ use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_optimizer::{AdamW, AdamWConfig};
-use idembed_tokens::objective::{Batch, losses};
-use idembed_tokens::{Prompt, TokenModule, TrainingPrompt};
+use idembed_tokens::objective::{Batch, NoiseWeights, losses};
+use idembed_tokens::{Layout, Prompt, TrainingPrompt};
 use tch::{Kind, Tensor};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini");
@@ -49,21 +49,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let position = prompt.placeholders[0].positions[0];
     let start = encoders.first().embed(&encoders.first().tokenizer.token_ids("person")?)?.get(0).get(0);
     let train_timesteps = model.noise_schedule.train_timesteps;
-    let prompt = TrainingPrompt::new(encoders.embed(&prompt.ids)?, position, 1, train_timesteps, false);
+    let prompt = TrainingPrompt::new(encoders.embed(&prompt.ids)?, position, Layout::staged(1, false), train_timesteps);
 
-    let module = TokenModule::new(&start, 2, None, 0)?;
-    let parameters: Vec<&Tensor> = module.parameters().iter().map(|(_, tensor)| tensor).collect();
-    let mut optimizer = AdamW::new(AdamWConfig::default(), &parameters)?;
+    let vector = start.copy().set_requires_grad(true);
+    let rate = 0.05 * start.square().mean(Kind::Float).sqrt().double_value(&[]);
+    let mut optimizer = AdamW::new(AdamWConfig::default(), &[&vector])?;
     for step in 0..STEPS {
         let timesteps = vec![(train_timesteps * (2 * step + 1) / (2 * STEPS)) as i64];
         let noise = seeded_noise(step as u64, &latents.size(), 1)?.remove(0);
         let batch = Batch { latents: latents.shallow_clone(), noise, timesteps, mask: None };
 
-        let states = prompt.states(encoders, &[module.forward()?], &batch.timesteps)?;
+        let rows = Tensor::f_stack(&[&vector, &vector], 0)?;
+        let states = prompt.states(encoders, &[rows], &batch.timesteps)?;
         let mut shares = Shares { position, by_layer: Vec::new() };
-        let loss = losses(&model, &states, &batch, None, false, Some(&mut shares))?.noise;
-        let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
-        optimizer.update(&parameters, &gradients, &vec![0.05; parameters.len()])?;
+        let loss = losses(&model, &states, &batch, None, NoiseWeights::default(), Some(&mut shares))?.noise;
+        let gradients = Tensor::f_run_backward(&[&loss], &[&vector], false, false)?;
+        optimizer.update(&[&vector], &gradients, &[rate])?;
 
         println!(
             "timestep {:3}, noise loss {:.3}; attention to <me> by layer:",

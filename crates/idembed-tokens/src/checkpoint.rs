@@ -57,7 +57,7 @@ impl Trainer<'_> {
     /// Writes the whole state. An older file is replaced as a whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = TensorFile::default();
-        for ((name, parameter), moments) in self.modules.parameters().into_iter().zip(self.optimizer.moments()) {
+        for ((name, parameter), moments) in self.parameters().into_iter().zip(self.optimizer.moments()) {
             file.tensors.insert(format!("parameter.{name}"), parameter.shallow_clone());
             file.tensors.insert(format!("mean.{name}"), moments.mean.shallow_clone());
             file.tensors.insert(format!("square.{name}"), moments.square.shallow_clone());
@@ -87,7 +87,7 @@ impl Trainer<'_> {
         let file_error = |source| TokensError::File { path: path.to_path_buf(), what: WHAT, source };
         let mut parameters = Vec::new();
         let mut moments = Vec::new();
-        for (name, parameter) in self.modules.parameters() {
+        for (name, parameter) in self.parameters() {
             let tensor = |group: &str| take(&file, &format!("{group}.{name}"), parameter).map_err(file_error);
             parameters.push((parameter.shallow_clone(), tensor("parameter")?));
             moments.push(Moments { mean: tensor("mean")?, square: tensor("square")? });

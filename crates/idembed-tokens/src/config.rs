@@ -5,14 +5,20 @@ use idembed_optimizer::{AdamWConfig, Decay, LearningRate};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::method::{Learns, Method};
+use crate::method::{Method, MethodSpec};
 use crate::module::ModuleConfig;
 use crate::objective::{AttentionOptions, ObjectiveOptions};
 use crate::prompt::is_identity_name;
+use crate::start::Start;
+use crate::token_options::{StageRange, TokenOptions};
+use crate::unet_options::UNetOptions;
 use crate::{Result, TokensError};
 
 /// The template that the paper trains with; `{}` is the identity's place.
 pub const DEFAULT_TEMPLATE: &str = "a photo of the face of {}";
+
+/// A word that Stable Diffusion hardly knows: the one that the published examples of DreamBooth take.
+pub const DEFAULT_RARE_WORD: &str = "sks";
 
 /// Everything that decides what is learned from a picture, apart from the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,13 +33,18 @@ pub struct LearnConfig {
     pub class: String,
     /// The method.
     pub method: Method,
-    /// Number of stages.
-    pub stages: usize,
+    /// Which vectors stand for the identity.
+    #[serde(flatten)]
+    pub tokens: TokenOptions,
     /// The training prompt, with one `{}`.
     pub template: String,
     /// The losses and their weights.
     #[serde(flatten)]
     pub objective: ObjectiveOptions,
+    /// What is trained of the U-Net, if anything.
+    pub unet: Option<UNetOptions>,
+    /// A word that the model hardly knows, for methods that start at one.
+    pub rare_word: String,
     /// Training steps.
     pub steps: usize,
     /// Samples (timestep and noise) per step.
@@ -64,20 +75,19 @@ pub struct LearnConfig {
 impl LearnConfig {
     /// The defaults of a method.
     pub fn new(name: &str, class: &str, method: Method) -> Self {
-        let stages = match method.spec().learns {
-            Learns::Vector => 1,
-            Learns::Tokens { stages } => stages,
-        };
+        let MethodSpec { tokens, recipe, unet, .. } = method.spec();
         LearnConfig {
             name: name.to_owned(),
             class: class.to_owned(),
             method,
-            stages,
+            tokens,
             template: DEFAULT_TEMPLATE.to_owned(),
             objective: ObjectiveOptions::of(method),
-            steps: 200,
-            batch: 2,
-            learning_rate: 0.05,
+            unet,
+            rare_word: DEFAULT_RARE_WORD.to_owned(),
+            steps: recipe.steps,
+            batch: recipe.batch,
+            learning_rate: recipe.learning_rate,
             warm_up: 10,
             decay: Decay::Constant,
             weight_decay: 0.0,
@@ -122,15 +132,13 @@ impl LearnConfig {
     /// # Errors
     /// The first setting that is out of range.
     pub fn check(&self) -> Result<()> {
-        let staged = matches!(self.method.spec().learns, Learns::Tokens { .. });
+        self.tokens.check()?;
         let lambda = self.objective.attention.as_ref().map(|attention| attention.lambda);
         self.template_parts()?;
         let finite = |value: f64| value.is_finite() && value >= 0.0;
         let checks = [
             (is_identity_name(&self.name), "name", self.name.clone(), "letters, digits, - and _"),
             (!self.class.trim().is_empty(), "class", format!("`{}`", self.class), "a word"),
-            (self.stages >= 1, "stages", self.stages.to_string(), "1 or more"),
-            (staged || self.stages == 1, "stages", self.stages.to_string(), "1 for this method"),
             (self.steps >= 1, "steps", self.steps.to_string(), "1 or more"),
             (self.batch >= 1, "batch", self.batch.to_string(), "1 or more"),
             (
@@ -145,12 +153,24 @@ impl LearnConfig {
                 self.lambda().to_string(),
                 "above 0",
             ),
+            (
+                self.objective.min_snr.is_none_or(|cut| finite(cut) && cut > 0.0),
+                "min-SNR",
+                format!("{:?}", self.objective.min_snr),
+                "a number above 0",
+            ),
             (finite(self.weight_decay), "weight decay", self.weight_decay.to_string(), "0 or more"),
             (
                 finite(self.clip_norm) && self.clip_norm > 0.0,
                 "clip norm",
                 self.clip_norm.to_string(),
                 "a number above 0",
+            ),
+            (
+                self.unet.is_none_or(|unet| finite(unet.learning_rate) && finite(unet.prior_weight)),
+                "U-Net's learning rate and prior weight",
+                self.unet.map_or_else(String::new, |unet| format!("{} and {}", unet.learning_rate, unet.prior_weight)),
+                "numbers of 0 or more",
             ),
             (self.module.expansion >= 1, "module expansion", self.module.expansion.to_string(), "1 or more"),
         ];
@@ -197,6 +217,22 @@ pub struct LearnWishes {
     pub template: Option<String>,
     /// Number of stages.
     pub stages: Option<usize>,
+    /// The stages that are learned.
+    pub learned_stages: Option<StageRange>,
+    /// Whether keys and values have vectors of their own.
+    pub split_kv: Option<bool>,
+    /// Where the vectors start.
+    pub start: Option<Start>,
+    /// Keeps every vector as long as the class word's.
+    pub fixed_norm: Option<bool>,
+    /// A word that the model hardly knows, for methods that start at one.
+    pub rare_word: Option<String>,
+    /// Learning rate of the U-Net's weights, for methods that train some.
+    pub unet_lr: Option<f64>,
+    /// Weight of the class pictures' noise loss, for methods that train some of the U-Net's weights.
+    pub prior_weight: Option<f64>,
+    /// Number of class pictures, likewise.
+    pub class_pictures: Option<usize>,
     /// Training steps.
     pub steps: Option<usize>,
     /// Samples per step.
@@ -209,6 +245,8 @@ pub struct LearnWishes {
     pub mirror: Option<bool>,
     /// Counts the noise loss only inside the mask.
     pub masked_noise: Option<bool>,
+    /// Weighs timesteps by their signal-to-noise ratio, cut off at this.
+    pub min_snr: Option<f64>,
     /// Weight of the attention loss; 0 for none.
     pub lambda: Option<f64>,
     /// Form of the attention loss.
@@ -226,13 +264,28 @@ impl LearnConfig {
         }
         set(&mut self.class, &wishes.class);
         set(&mut self.template, &wishes.template);
-        set(&mut self.stages, &wishes.stages);
+        set(&mut self.tokens.stages, &wishes.stages);
+        if wishes.learned_stages.is_some() {
+            self.tokens.learned_stages = wishes.learned_stages;
+        }
+        set(&mut self.tokens.split_kv, &wishes.split_kv);
+        set(&mut self.tokens.start, &wishes.start);
+        set(&mut self.tokens.fixed_norm, &wishes.fixed_norm);
+        set(&mut self.rare_word, &wishes.rare_word);
+        if let Some(unet) = &mut self.unet {
+            set(&mut unet.learning_rate, &wishes.unet_lr);
+            set(&mut unet.prior_weight, &wishes.prior_weight);
+            set(&mut unet.class_pictures, &wishes.class_pictures);
+        }
         set(&mut self.steps, &wishes.steps);
         set(&mut self.batch, &wishes.batch);
         set(&mut self.learning_rate, &wishes.lr);
         set(&mut self.seed, &wishes.seed);
         set(&mut self.mirror, &wishes.mirror);
         set(&mut self.objective.masked_noise, &wishes.masked_noise);
+        if wishes.min_snr.is_some() {
+            self.objective.min_snr = wishes.min_snr;
+        }
         if let Some(lambda) = wishes.lambda {
             let loss = self.objective.attention.take().map(|attention| attention.loss);
             self.objective.attention = AttentionOptions::weighted(lambda);
@@ -279,7 +332,7 @@ mod tests {
         assert!(refused(|config| config.template = "a photo".to_owned()).contains("one {}"));
         assert!(refused(|config| config.template = "{} and {}".to_owned()).contains("one {}"));
         assert!(refused(|config| config.name = "a b".to_owned()).contains("letters"));
-        assert!(refused(|config| config.method = Method::TextualInversion).contains("1 for this method"));
+        assert!(refused(|config| config.tokens.stages = 0).contains("stages is 0, expected 1 or more"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use idembed_diffusion::text_encoders::{TextEncoders, TokenEmbeds};
 use tch::Tensor;
 
 use crate::identities::Identities;
+use crate::layout::Layout;
 use crate::prompt::Prompt;
 use crate::{Identity, Result, TokensError};
 
@@ -39,12 +40,22 @@ pub fn place_rows(embeds: &Tensor, placements: &[(i64, Tensor)]) -> Result<Tenso
     Ok(Tensor::f_cat(&parts, 1)?)
 }
 
-/// One text that the encoders have to read: for each identity, the row that stands for it.
+/// One text that the encoders have to read: for each identity, the rows that stand for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Reading {
-    /// For each identity, the stage and whether it is the V row.
-    rows: Vec<(usize, bool)>,
+    cells: Vec<Cell>,
 }
+
+/// The place of rows among those of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cell {
+    stage: usize,
+    layer: usize,
+    value: bool,
+}
+
+/// The number of the reading for keys or values, in each layer or in all.
+type Readings = Vec<usize>;
 
 /// The conditioning of a prompt with identities, without gradient.
 ///
@@ -61,6 +72,7 @@ pub fn condition(
     identities: &Identities<'_>,
     force: bool,
 ) -> Result<Conditioning> {
+    identities.check(prompt)?;
     let used = prompt.placeholders.iter().map(|placeholder| {
         let identity = identities.get(&placeholder.name)?;
         identity.check_base(model, force)?;
@@ -69,31 +81,46 @@ pub fn condition(
     let used: Vec<(&Identity, &[i64])> = used.collect::<Result<_>>()?;
 
     let changes = stage_changes(used.iter().map(|(identity, _)| (identity.stages(), identity.train_timesteps)));
+    let layers = used.iter().map(|(identity, _)| identity.layers).max().unwrap_or(1);
     let mut readings: Vec<Reading> = Vec::new();
-    let mut reading_at = |timestep: f64, value: bool| -> Result<usize> {
-        let rows = used.iter().map(|(identity, _)| canonical_row(identity, timestep, value));
-        let reading = Reading { rows: rows.collect::<Result<_>>()? };
+    let mut reading_at = |timestep: f64, layer: usize, value: bool| -> Result<usize> {
+        let cells = used.iter().map(|(identity, _)| canonical_cell(identity, timestep, layer, value));
+        let reading = Reading { cells: cells.collect::<Result<_>>()? };
         Ok(readings.iter().position(|known| *known == reading).unwrap_or_else(|| {
             readings.push(reading);
             readings.len() - 1
         }))
     };
-    // The keys' and the values' reading between one change and the next.
-    let mut between = |from: f64, to: Option<&f64>| -> Result<[usize; 2]> {
+    // The keys' and the values' readings between one change and the next.
+    let mut between = |from: f64, to: Option<&f64>| -> Result<[Readings; 2]> {
         let inside = to.map_or(from + 0.5, |to| (from + to) / 2.0);
-        Ok([reading_at(inside, false)?, reading_at(inside, true)?])
+        let mut of_half = |value| (0..layers).map(|layer| reading_at(inside, layer, value)).collect::<Result<_>>();
+        Ok([of_half(false)?, of_half(true)?])
     };
     let cleanest = between(0.0, changes.first())?;
     let noisier = changes.iter().enumerate().map(|(index, &from)| Ok((from, between(from, changes.get(index + 1))?)));
-    let noisier: Vec<(f64, [usize; 2])> = noisier.collect::<Result<_>>()?;
+    let noisier: Vec<(f64, [Readings; 2])> = noisier.collect::<Result<_>>()?;
 
     let encoded = tch::no_grad(|| encode_readings(model, prompt, &used, &readings))?;
-    let states = |[key, value]: [usize; 2]| TextStates::split(encoded[key].clone(), encoded[value].clone());
+    let states = |[keys, values]: &[Readings; 2]| -> Result<TextStates> {
+        Ok(TextStates::split(of_layers(&encoded, keys)?, of_layers(&encoded, values)?))
+    };
     if encoded.len() == 1 {
-        return Ok(Conditioning::constant(states(cleanest)));
+        return Ok(Conditioning::constant(states(&cleanest)?));
     }
-    let noisier = noisier.into_iter().map(|(from_timestep, pair)| Piece { from_timestep, states: states(pair) });
-    Ok(Conditioning::staged(states(cleanest), noisier))
+    let noisier =
+        noisier.iter().map(|(from_timestep, pair)| Ok(Piece { from_timestep: *from_timestep, states: states(pair)? }));
+    Ok(Conditioning::staged(states(&cleanest)?, noisier.collect::<Result<Vec<_>>>()?))
+}
+
+/// The states of a text for each layer, or of one text for all of them.
+fn of_layers(encoded: &[EncodedText], readings: &[usize]) -> Result<EncodedText> {
+    let first = encoded[readings[0]].clone();
+    if readings.iter().all(|reading| *reading == readings[0]) {
+        return Ok(first);
+    }
+    let states: Vec<&Tensor> = readings.iter().map(|&reading| &encoded[reading].states).collect();
+    Ok(EncodedText { states: Tensor::f_stack(&states, 0)?, ..first })
 }
 
 /// Every timestep at which some identity changes its stage, ascending.
@@ -110,12 +137,13 @@ fn stage_changes(identities: impl Iterator<Item = (usize, usize)>) -> Vec<f64> {
     changes
 }
 
-/// The first row of an identity that equals the one it has at a timestep, in all encoders; K rows before V rows.
-fn canonical_row(identity: &Identity, timestep: f64, value: bool) -> Result<(usize, bool)> {
-    let own = (stage_of(timestep, identity.stages(), identity.train_timesteps), value);
-    let same = |candidate: (usize, bool)| -> Result<bool> {
-        for rows in &identity.encoders {
-            if !rows.row(candidate.0, candidate.1)?.f_equal(&rows.row(own.0, own.1)?)? {
+/// The first place in an identity whose rows equal those it has at a timestep in a layer, for all encoders; K rows before V rows.
+fn canonical_cell(identity: &Identity, timestep: f64, layer: usize, value: bool) -> Result<Cell> {
+    let stage = stage_of(timestep, identity.stages(), identity.train_timesteps);
+    let own = Cell { stage, layer: layer.min(identity.layers - 1), value };
+    let same = |candidate: Cell| -> Result<bool> {
+        for encoder in 0..identity.encoders.len() {
+            if !cell_rows(identity, encoder, candidate)?.f_equal(&cell_rows(identity, encoder, own)?)? {
                 return Ok(false);
             }
         }
@@ -123,12 +151,19 @@ fn canonical_row(identity: &Identity, timestep: f64, value: bool) -> Result<(usi
     };
     for value in [false, true] {
         for stage in 0..identity.stages() {
-            if same((stage, value))? {
-                return Ok((stage, value));
+            for layer in 0..identity.layers {
+                if same(Cell { stage, layer, value })? {
+                    return Ok(Cell { stage, layer, value });
+                }
             }
         }
     }
     Ok(own)
+}
+
+/// The rows of a place, `[words, hidden]`.
+fn cell_rows(identity: &Identity, encoder: usize, cell: Cell) -> Result<Tensor> {
+    identity.encoders[encoder].rows(identity.places(cell.stage, cell.layer), cell.value)
 }
 
 /// What the text encoders make of every reading, each a batch of 1.
@@ -144,13 +179,12 @@ fn encode_readings(
         let placed = place_in_all(&prompt, |encoder, embeds| {
             let mut placements = Vec::new();
             for (index, (identity, positions)) in used.iter().enumerate() {
-                let rows = chunk.iter().map(|reading| {
-                    let (stage, value) = reading.rows[index];
-                    identity.encoders[encoder].row(stage, value)
-                });
+                let rows = chunk.iter().map(|reading| cell_rows(identity, encoder, reading.cells[index]));
                 let rows: Vec<Tensor> = rows.collect::<Result<_>>()?;
                 let rows = Tensor::f_stack(&rows, 0)?.f_to_device(embeds.device())?;
-                placements.extend(positions.iter().map(|&position| (position, rows.shallow_clone())));
+                for &position in *positions {
+                    placements.extend(words_at(position, &rows)?);
+                }
             }
             Ok(placements)
         })?;
@@ -173,28 +207,36 @@ fn place_in_all(
     Ok(TokenEmbeds { embeds: placed.collect::<Result<_>>()?, ends: prompt.ends.clone() })
 }
 
+/// The rows of each word at its own position.
+///
+/// # Shapes
+/// - `rows`: `[batch, words, hidden]`
+fn words_at(first: i64, rows: &Tensor) -> Result<Vec<(i64, Tensor)>> {
+    let (_, words, _) = rows.size3()?;
+    (0..words).map(|word| Ok((first + word, rows.f_select(1, word)?))).collect()
+}
+
 /// The training prompt, ready to take the tokens being learned.
 #[derive(Debug)]
 pub struct TrainingPrompt {
     embeds: TokenEmbeds,
     position: i64,
-    stages: usize,
+    layout: Layout,
     train_timesteps: usize,
-    split_kv: bool,
 }
 
 impl TrainingPrompt {
-    /// A prompt with one placeholder at `position`, for tokens in `stages` stages.
+    /// A prompt with one placeholder that begins at `position`.
     ///
     /// # Shapes
     /// - `embeds`: a batch of 1
-    pub fn new(embeds: TokenEmbeds, position: i64, stages: usize, train_timesteps: usize, split_kv: bool) -> Self {
-        TrainingPrompt { embeds, position, stages, train_timesteps, split_kv }
+    pub fn new(embeds: TokenEmbeds, position: i64, layout: Layout, train_timesteps: usize) -> Self {
+        TrainingPrompt { embeds, position, layout, train_timesteps }
     }
 
-    /// The token position of the placeholder.
-    pub fn position(&self) -> i64 {
-        self.position
+    /// The token positions of the placeholder.
+    pub fn positions(&self) -> Vec<i64> {
+        (self.position..).take(self.layout.words).collect()
     }
 
     /// The text states of every sample of a batch; gradients flow to the tokens.
@@ -202,61 +244,81 @@ impl TrainingPrompt {
     /// Only the stages that occur in the batch are encoded, each once, K and V in one call of each encoder.
     ///
     /// # Shapes
-    /// - `tokens`: for each text encoder `[2 * stages, hidden]`, K rows and then V rows
+    /// - `tokens`: for each text encoder the whole table of the [`Layout`], `[rows, hidden]`
     /// - `timesteps`: one for each sample
-    /// - returns: K and V states, each `[batch, tokens, sum of hidden]`
+    /// - returns: K and V states, each `[batch, tokens, sum of hidden]`, or with rows for each layer
+    ///   `[layers, batch, tokens, sum of hidden]`
     ///
     /// # Errors
     /// Tokens for another number of encoders, or of another shape.
     pub fn states(&self, encoders: &TextEncoders, tokens: &[Tensor], timesteps: &[i64]) -> Result<TextStates> {
+        let Layout { stages, layers, words, .. } = self.layout;
         // The stages that occur, and for each sample the place of its stage among them.
         let mut distinct: Vec<usize> = Vec::new();
         let places = timesteps.iter().map(|&timestep| {
-            let stage = stage_of(timestep as f64, self.stages, self.train_timesteps);
-            let place = distinct.iter().position(|&known| known == stage).unwrap_or_else(|| {
+            let stage = stage_of(timestep as f64, stages, self.train_timesteps);
+            distinct.iter().position(|&known| known == stage).unwrap_or_else(|| {
                 distinct.push(stage);
                 distinct.len() - 1
-            });
-            place as i64
+            })
         });
-        let places: Vec<i64> = places.collect();
-        let mut rows: Vec<i64> = distinct.iter().map(|&stage| stage as i64).collect();
-        if self.split_kv {
-            rows.extend(distinct.iter().map(|&stage| (self.stages + stage) as i64));
-        }
-        let rows = Tensor::f_from_slice(&rows)?;
-        let rows = tokens.iter().map(|tokens| Ok(tokens.f_index_select(0, &rows.f_to_device(tokens.device())?)?));
+        let places: Vec<usize> = places.collect();
+        let halves = [false, true].into_iter().take(self.layout.halves());
+        let rows = halves.flat_map(|value| {
+            let cells = distinct.iter().flat_map(move |&stage| (0..layers).map(move |layer| (stage, layer)));
+            cells.flat_map(move |(stage, layer)| {
+                let first = self.layout.place(value, stage, layer);
+                (first..first + words).map(|row| row as i64)
+            })
+        });
+        let rows = Tensor::f_from_slice(&rows.collect::<Vec<_>>())?;
+        let rows = tokens.iter().map(|tokens| {
+            let rows = tokens.f_index_select(0, &rows.f_to_device(tokens.device())?)?;
+            Ok(rows.f_view([-1, words as i64, tokens.size()[1]])?)
+        });
         let encoded = self.encode(encoders, &rows.collect::<Result<Vec<_>>>()?)?;
 
-        let key = encoded.rows(&places)?;
-        if !self.split_kv {
+        let of_half = |half: usize| -> Result<EncodedText> {
+            let text = |place: usize, layer: usize| ((half * distinct.len() + place) * layers + layer) as i64;
+            let texts = (0..layers).flat_map(|layer| places.iter().map(move |&place| text(place, layer)));
+            let states = encoded.rows(&texts.collect::<Vec<_>>())?;
+            if layers == 1 {
+                return Ok(states);
+            }
+            let (_, tokens, hidden) = states.states.size3()?;
+            let by_layer = states.states.f_view([layers as i64, places.len() as i64, tokens, hidden])?;
+            Ok(EncodedText { states: by_layer, ..states })
+        };
+        let key = of_half(0)?;
+        if !self.layout.split_kv {
             return Ok(key.into());
         }
-        let places: Vec<i64> = places.iter().map(|place| place + distinct.len() as i64).collect();
-        Ok(TextStates::split(key, encoded.rows(&places)?))
+        Ok(TextStates::split(key, of_half(1)?))
     }
 
-    /// The text states of the prompt with one fixed vector at the placeholder, without gradient.
+    /// The text states of the prompt with fixed vectors at the placeholder, without gradient.
     ///
     /// # Shapes
-    /// - `vectors`: for each text encoder `[hidden]`
+    /// - `vectors`: for each text encoder `[1 or words, hidden]`; one stands for all words
     /// - returns: `[1, tokens, sum of hidden]`
     ///
     /// # Errors
     /// As [`TrainingPrompt::states`].
     pub fn fixed_states(&self, encoders: &TextEncoders, vectors: &[Tensor]) -> Result<Tensor> {
-        let rows = vectors.iter().map(|vector| Ok(vector.f_unsqueeze(0)?)).collect::<Result<Vec<_>>>()?;
+        let words = self.layout.words as i64;
+        let rows = vectors.iter().map(|vectors| Ok(vectors.f_expand([words, -1], false)?.f_unsqueeze(0)?));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
         Ok(tch::no_grad(|| self.encode(encoders, &rows))?.states)
     }
 
-    /// The texts with rows `[batch, hidden]` for each text encoder at the placeholder.
+    /// The texts with rows `[batch, words, hidden]` for each text encoder at the placeholder.
     fn encode(&self, encoders: &TextEncoders, rows: &[Tensor]) -> Result<EncodedText> {
         let (got, expected) = (rows.len(), self.embeds.embeds.len());
         if got != expected {
             let expected = format!("one for each of {expected} text encoders");
             return Err(TokensError::Shape { what: "list of tokens", got: vec![got as i64], expected });
         }
-        let placed = place_in_all(&self.embeds, |encoder, _| Ok(vec![(self.position, rows[encoder].shallow_clone())]))?;
+        let placed = place_in_all(&self.embeds, |encoder, _| words_at(self.position, &rows[encoder]))?;
         Ok(encoders.encode(&placed)?)
     }
 }

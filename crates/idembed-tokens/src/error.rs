@@ -132,6 +132,34 @@ pub enum TokensError {
         /// The width of the model's token embeddings.
         expected: i64,
     },
+    /// An identity has vectors for each layer, and the model has another number of layers.
+    #[error("identity `{name}` has vectors for {got} cross-attention layers, this model has {expected}")]
+    OtherLayers {
+        /// The identity's name.
+        name: String,
+        /// The number of layers it has vectors for.
+        got: usize,
+        /// The model's number of cross-attention layers.
+        expected: usize,
+    },
+    /// An identity changes the weights of another U-Net.
+    #[error("identity `{name}` changes weights of the U-Net {got}, this model has {expected}")]
+    OtherUNet {
+        /// The identity's name.
+        name: String,
+        /// The fingerprint in the identity file.
+        got: String,
+        /// The fingerprint of the model at hand.
+        expected: String,
+    },
+    /// Two identities of one prompt change weights of the U-Net.
+    #[error("<{first}> and <{second}> both change weights of the U-Net, and only one of them can in a picture")]
+    TwoChangeWeights {
+        /// The name of the one.
+        first: String,
+        /// The name of the other.
+        second: String,
+    },
     /// A checkpoint belongs to another run.
     #[error("the checkpoint was made with {what} {got}, this run has {expected}")]
     OtherRun {

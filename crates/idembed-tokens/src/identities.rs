@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::prompt::Prompt;
-use crate::{Identity, Result, TokensError};
+use crate::prompt::{Placeholder, Prompt};
+use crate::{Identity, Result, TokensError, UNetChanges};
 
 /// Identities by the names that a prompt calls them, which need not be those they were learned under.
 #[derive(Debug, Clone, Default)]
@@ -42,9 +42,38 @@ impl<'a> Identities<'a> {
         })
     }
 
-    /// Fails if the prompt names an identity that is not here.
+    /// How many tokens the identity of a name takes: what [`Prompt::parse_with`] wants to know. 1 if there is none.
+    pub fn words(&self, name: &str) -> usize {
+        self.by_name.get(name).map_or(1, |identity| identity.words)
+    }
+
+    /// Fails if the prompt names an identity that is not here, or was read for one of another number of tokens.
     pub fn check(&self, prompt: &Prompt) -> Result<()> {
-        prompt.placeholders.iter().try_for_each(|placeholder| self.get(&placeholder.name).map(|_| ()))
+        prompt.placeholders.iter().try_for_each(|placeholder| {
+            let words = self.get(&placeholder.name)?.words;
+            if words == placeholder.words {
+                return Ok(());
+            }
+            let expected = format!("{words}, as the identity <{}> has", placeholder.name);
+            let got = placeholder.words.to_string();
+            Err(TokensError::Setting { what: "number of tokens at a placeholder", got, expected })
+        })
+    }
+
+    /// What the identities that the prompt names change in the U-Net.
+    ///
+    /// # Errors
+    /// Two of them change something, or the prompt names one that is not here.
+    pub fn changed_unet(&self, prompt: &Prompt) -> Result<Option<&'a UNetChanges>> {
+        let mut found: Option<(&str, &UNetChanges)> = None;
+        for Placeholder { name, .. } in &prompt.placeholders {
+            let Some(changes) = &self.get(name)?.unet else { continue };
+            if let Some((first, _)) = found {
+                return Err(TokensError::TwoChangeWeights { first: first.to_owned(), second: name.clone() });
+            }
+            found = Some((name, changes));
+        }
+        Ok(found.map(|(_, changes)| changes))
     }
 
     /// The names that the prompt does not say.

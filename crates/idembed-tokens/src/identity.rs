@@ -3,6 +3,11 @@
 //! Tensors `k.0` and `v.0`, f32 `[stages, hidden]`: the rows to put at the placeholder's position at the input of the first
 //! text encoder, row 0 for the noisiest stage; `k.1` and `v.1` for a second one, and so on. Metadata say what they were
 //! learned from. No photo and no path is in it. Version 1 knew one text encoder and called its tensors `k` and `v`.
+//!
+//! Version 3 also holds identities that take several words, have rows for each cross-attention layer, or change weights of the
+//! U-Net: `k.0` is `[stages * layers * words, hidden]`, by stage, by layer, by word, with `layers` and `words` among the
+//! metadata; `unet.NAME`, f16, is added to the U-Net's tensor `NAME`, of the U-Net with the fingerprint `unet_sha256`. An
+//! identity without any of that is written as version 2.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,20 +21,29 @@ use tch::{Kind, Tensor};
 
 use crate::error::FileError;
 use crate::prompt::is_identity_name;
+use crate::unet_changes::UNetChanges;
 use crate::{Result, TokensError};
 
-/// The format that this program writes.
+/// The format of identities of one word, the same in all layers, without weights.
 pub(crate) const FORMAT: &str = "idembed-identity/2";
+
+/// The format of all others.
+const FORMAT_3: &str = "idembed-identity/3";
 
 /// An older format, for one text encoder, that is read as well.
 const FORMAT_1: &str = "idembed-identity/1";
 
-/// The largest file that is read: far above any real identity.
-const SIZE_LIMIT: u64 = 64 << 20;
+/// The largest file that is read: above an identity that changes all weights of the largest U-Net.
+const SIZE_LIMIT: u64 = 8 << 30;
+
+/// Before the names of changed weights.
+const UNET_PREFIX: &str = "unet.";
 
 const WHAT: &str = "identity file";
 
 const ATTENTION_REDUCTION: &str = "attention_reduction";
+
+const UNET_SHA256: &str = "unet_sha256";
 
 const NONE: &str = "none";
 
@@ -44,6 +58,12 @@ pub struct Identity {
     pub method: String,
     /// The vectors for each text encoder of the model, at least one, all with the same number of stages.
     pub encoders: Vec<EncoderRows>,
+    /// Cross-attention layers with rows of their own; 1 if all layers read the same.
+    pub layers: usize,
+    /// Tokens that it takes in a prompt.
+    pub words: usize,
+    /// What it changes in the U-Net, if anything.
+    pub unet: Option<UNetChanges>,
     /// Number of training timesteps that the stages divide.
     pub train_timesteps: usize,
     /// The name of the model it was learned for.
@@ -65,7 +85,8 @@ pub struct Identity {
 /// An identity's vectors for one text encoder.
 #[derive(Debug)]
 pub struct EncoderRows {
-    /// Vectors for the keys, `[stages, hidden]`, f32 on the CPU, row 0 for the noisiest stage.
+    /// Vectors for the keys, `[stages * layers * words, hidden]`, f32 on the CPU: by stage, the noisiest first, by layer, by
+    /// word.
     pub k: Tensor,
     /// Vectors for the values, likewise.
     pub v: Tensor,
@@ -74,10 +95,10 @@ pub struct EncoderRows {
 }
 
 impl EncoderRows {
-    /// The vector of a stage, `[hidden]`, for the values or for the keys.
-    pub(crate) fn row(&self, stage: usize, value: bool) -> Result<Tensor> {
-        let rows = if value { &self.v } else { &self.k };
-        Ok(rows.f_select(0, stage as i64)?)
+    /// Some rows, for the values or for the keys.
+    pub(crate) fn rows(&self, rows: std::ops::Range<usize>, value: bool) -> Result<Tensor> {
+        let half = if value { &self.v } else { &self.k };
+        Ok(half.f_narrow(0, rows.start as i64, rows.len() as i64)?)
     }
 
     /// Width of the vectors.
@@ -99,6 +120,7 @@ impl Clone for Identity {
             class: self.class.clone(),
             method: self.method.clone(),
             encoders: self.encoders.clone(),
+            unet: self.unet.clone(),
             base_model: self.base_model.clone(),
             created_by: self.created_by.clone(),
             ..*self
@@ -116,7 +138,23 @@ impl Identity {
     /// Number of stages.
     pub fn stages(&self) -> usize {
         let rows = self.encoders.first().map(|rows| rows.k.size());
-        rows.and_then(|size| size.first().copied()).map_or(0, |stages| stages as usize)
+        rows.and_then(|size| size.first().copied()).map_or(0, |rows| rows as usize / (self.layers * self.words))
+    }
+
+    /// The places of the rows of a stage and layer, one for each word.
+    pub(crate) fn places(&self, stage: usize, layer: usize) -> std::ops::Range<usize> {
+        let first = (stage * self.layers + layer) * self.words;
+        first..first + self.words
+    }
+
+    /// Whether an older version of the format can hold it.
+    fn is_plain(&self) -> bool {
+        self.layers == 1 && self.words == 1 && self.unet.is_none()
+    }
+
+    /// Number of vectors for each text encoder, keys and values together.
+    pub fn vectors(&self) -> usize {
+        2 * self.stages() * self.layers * self.words
     }
 
     /// Width of the vectors, those of all text encoders side by side.
@@ -148,15 +186,17 @@ impl Identity {
         let tensors = self.encoders.iter().enumerate().flat_map(|(index, rows)| {
             [(format!("k.{index}"), rows.k.shallow_clone()), (format!("v.{index}"), rows.v.shallow_clone())]
         });
-        let metadata = self.metadata().map(|(key, value)| (key.to_owned(), value));
-        TensorFile { tensors: tensors.collect(), metadata: metadata.into() }
+        let changes = self.unet.iter().flat_map(|unet| &unet.deltas);
+        let changes = changes.map(|(name, delta)| (format!("{UNET_PREFIX}{name}"), delta.shallow_clone()));
+        let metadata = self.metadata().into_iter().map(|(key, value)| (key.to_owned(), value));
+        TensorFile { tensors: tensors.chain(changes).collect(), metadata: metadata.collect() }
     }
 
     /// The metadata of the file. What differs from text encoder to text encoder is listed with commas.
-    pub fn metadata(&self) -> [(&'static str, String); 16] {
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
         let listed = |value: fn(&EncoderRows) -> String| self.encoders.iter().map(value).collect::<Vec<_>>().join(",");
-        [
-            ("format", FORMAT.to_owned()),
+        let mut metadata = vec![
+            ("format", if self.is_plain() { FORMAT } else { FORMAT_3 }.to_owned()),
             ("name", self.name.clone()),
             ("class", self.class.clone()),
             ("method", self.method.clone()),
@@ -172,7 +212,13 @@ impl Identity {
             ("steps", self.steps.to_string()),
             ("seed", self.seed.to_string()),
             ("created_by", self.created_by.clone()),
-        ]
+        ];
+        if !self.is_plain() {
+            metadata.push(("layers", self.layers.to_string()));
+            metadata.push(("words", self.words.to_string()));
+        }
+        metadata.extend(self.unet.as_ref().map(|unet| (UNET_SHA256, unet.sha256.clone())));
+        metadata
     }
 
     /// Whether the identity can be used with this model.
@@ -198,6 +244,16 @@ impl Identity {
                 return Err(TokensError::OtherBase { name: name(), got: rows.sha256.clone(), expected });
             }
         }
+        let layers = model.unet.sites().len();
+        if self.layers != 1 && self.layers != layers {
+            return Err(TokensError::OtherLayers { name: name(), got: self.layers, expected: layers });
+        }
+        if let Some(unet) = &self.unet {
+            let expected = model.unet.fingerprint()?;
+            if unet.sha256 != expected && !force {
+                return Err(TokensError::OtherUNet { name: name(), got: unet.sha256.clone(), expected });
+            }
+        }
         let schedule = &model.noise_schedule;
         let facts = [
             ("prediction type", self.prediction_type.to_string(), schedule.prediction_type.to_string()),
@@ -215,10 +271,17 @@ impl Identity {
         let fields = Fields(&file.metadata);
         let format = fields.text("format")?;
         let (encoders, numbered) = match format.as_str() {
-            FORMAT => (fields.parse("encoders", "a whole number from 1", |&encoders: &usize| encoders >= 1)?, true),
+            FORMAT | FORMAT_3 => {
+                (fields.parse("encoders", "a whole number from 1", |&encoders: &usize| encoders >= 1)?, true)
+            }
             FORMAT_1 => (1, false),
-            _ => return Err(FileError::Format { got: format, expected: FORMAT }),
+            _ => return Err(FileError::Format { got: format, expected: FORMAT_3 }),
         };
+        let count = |key| match format.as_str() {
+            FORMAT_3 => fields.parse(key, "a whole number from 1 to 1000", |count| (1..=1000).contains(count)),
+            _ => Ok(1),
+        };
+        let (layers, words): (usize, usize) = (count("layers")?, count("words")?);
         let stages: i64 = fields.parse("stages", "a whole number from 1", |&stages| stages >= 1)?;
         let widths: Vec<i64> = fields.list("hidden", encoders, "a whole number from 1", |&hidden| hidden >= 1)?;
         let fingerprints: Vec<String> = fields.list("text_encoder_sha256", encoders, "a fingerprint", |_| true)?;
@@ -228,8 +291,9 @@ impl Identity {
             if rows.kind() != Kind::Float {
                 return Err(FileError::Dtype { name, got: format!("{:?}", rows.kind()), expected: "F32" });
             }
-            if rows.size() != [stages, hidden] {
-                let expected = format!("[{stages}, {hidden}] (stages and hidden of the metadata)");
+            let count = stages.saturating_mul((layers * words) as i64);
+            if rows.size() != [count, hidden] {
+                let expected = format!("[{count}, {hidden}] (stages and hidden of the metadata)");
                 return Err(FileError::Shape { name, got: rows.size(), expected });
             }
             if rows.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
@@ -241,6 +305,15 @@ impl Identity {
             Ok(EncoderRows { k: rows("k", index, hidden)?, v: rows("v", index, hidden)?, sha256 })
         });
         let encoders = encoders.collect::<std::result::Result<_, FileError>>()?;
+        let changed = file.tensors.iter();
+        let changed = changed.filter_map(|(name, delta)| Some((name.strip_prefix(UNET_PREFIX)?, delta)));
+        let deltas: BTreeMap<String, Tensor> =
+            changed.map(|(name, delta)| (name.to_owned(), delta.shallow_clone())).collect();
+        let unet = match deltas.is_empty() {
+            true => None,
+            false => Some(UNetChanges { sha256: fields.text(UNET_SHA256)?, deltas }),
+        };
+        unet.as_ref().map_or(Ok(()), UNetChanges::check)?;
         let name = fields.text("name")?;
         if !is_identity_name(&name) {
             let expected = "letters, digits, - and _".to_owned();
@@ -252,6 +325,9 @@ impl Identity {
             class: fields.text("class")?,
             method: fields.text("method")?,
             encoders,
+            layers,
+            words,
+            unet,
             train_timesteps: fields.parse("train_timesteps", "a whole number from 1", |&steps| steps >= 1)?,
             base_model: fields.text("base_model")?,
             prediction_type: fields.parse("prediction_type", "epsilon or v_prediction", |_| true)?,
@@ -322,6 +398,9 @@ pub(crate) fn example() -> Identity {
             v: Tensor::from_slice(&[6.0f32, 5.0, 4.0, 3.0, 2.0, 1.0]).view([2, 3]),
             sha256: "00ff".to_owned(),
         }],
+        layers: 1,
+        words: 1,
+        unet: None,
         train_timesteps: 1000,
         base_model: "mini".to_owned(),
         prediction_type: PredictionType::Epsilon,
@@ -405,12 +484,56 @@ mod tests {
     }
 
     #[test]
+    fn words_layers_and_weights_need_version_3() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        let rows = || Tensor::arange(24, (Kind::Float, tch::Device::Cpu)).view([8, 3]);
+        let delta = Tensor::from_slice(&[0.5f32, -0.25]).to_kind(Kind::Half);
+        let whole = Identity {
+            encoders: vec![EncoderRows { k: rows(), v: rows().neg(), sha256: "00ff".to_owned() }],
+            layers: 2,
+            words: 2,
+            unet: Some(UNetChanges { sha256: "abcd".to_owned(), deltas: [("conv.bias".to_owned(), delta)].into() }),
+            ..example()
+        };
+        whole.write(&path).unwrap();
+        let read = Identity::read(&path).unwrap();
+        assert_eq!((read.stages(), read.metadata()), (2, whole.metadata()));
+        assert!(same_rows(&read, &whole));
+        assert_eq!(read.metadata()[0].1, FORMAT_3);
+        let (unet, expected) = (read.unet.unwrap(), whole.unet.unwrap());
+        assert!(unet.sha256 == "abcd" && unet.deltas["conv.bias"].equal(&expected.deltas["conv.bias"]));
+
+        let refused = |change: &dyn Fn(&mut TensorFile)| {
+            let mut file = TensorFile::read(&path, WHAT, SIZE_LIMIT).unwrap();
+            change(&mut file);
+            let other = folder.path().join("other.safetensors");
+            file.write(&other).unwrap();
+            match Identity::read(&other) {
+                Err(TokensError::File { source, .. }) => source,
+                other => panic!("expected a refusal, got {other:?}"),
+            }
+        };
+        let set = |key: &'static str, value: &'static str| {
+            refused(&|file| drop(file.metadata.insert(key.to_owned(), value.to_owned())))
+        };
+        assert!(matches!(set("layers", "3"), FileError::Shape { .. }));
+        assert!(matches!(set("words", "0"), FileError::Value { key: "words", .. }));
+        assert!(matches!(refused(&|file| drop(file.metadata.remove("words"))), FileError::MissingKey("words")));
+        assert!(matches!(refused(&|file| drop(file.metadata.remove(UNET_SHA256))), FileError::MissingKey(UNET_SHA256)));
+        let put =
+            |value: Tensor| refused(&|file| drop(file.tensors.insert("unet.x".to_owned(), value.shallow_clone())));
+        assert!(matches!(put(Tensor::from_slice(&[1.0f32])), FileError::Dtype { .. }));
+        assert!(matches!(put(Tensor::from_slice(&[f32::NAN]).to_kind(Kind::Half)), FileError::NotFinite(_)));
+    }
+
+    #[test]
     fn version_1_is_one_text_encoder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("me.safetensors");
         let EncoderRows { k, v, sha256 } = example().encoders.remove(0);
         let mut metadata: BTreeMap<String, String> =
-            example().metadata().map(|(key, value)| (key.to_owned(), value)).into();
+            example().metadata().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         metadata.remove("encoders").unwrap();
         metadata.extend(
             [("format", FORMAT_1.to_owned()), ("text_encoder_sha256", sha256)]
@@ -441,7 +564,7 @@ mod tests {
         let set = |key: &'static str, value: &'static str| {
             refused(move |file| drop(file.metadata.insert(key.to_owned(), value.to_owned())))
         };
-        assert!(matches!(set("format", "idembed-identity/3"), FileError::Format { .. }));
+        assert!(matches!(set("format", "idembed-identity/4"), FileError::Format { .. }));
         assert!(matches!(set("encoders", "0"), FileError::Value { key: "encoders", .. }));
         assert!(matches!(set("stages", "3"), FileError::Shape { .. }));
         assert!(matches!(set("stages", "0"), FileError::Value { key: "stages", .. }));

@@ -7,12 +7,12 @@
 //! ```
 //! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
 //! use idembed_diffusion::{Compute, StableDiffusion};
-//! use idembed_tokens::{Identities, LearnConfig, Method, Prompt, Trainer, condition};
+//! use idembed_tokens::{Examples, Identities, LearnConfig, Method, Prompt, Trainer, condition};
 //!
 //! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
 //! let picture = tch::Tensor::rand([1, 3, 128, 128], tch::kind::FLOAT_CPU) * 2 - 1; // of a face, one would hope
 //! let config = LearnConfig { steps: 2, ..LearnConfig::new("me", "person", Method::Sefi) };
-//! let mut trainer = Trainer::new(&model, &picture, None, config)?;
+//! let mut trainer = Trainer::new(&model, &Examples::one(&picture, None), config)?;
 //! while !trainer.is_done() {
 //!     println!("noise loss {}", trainer.step()?.noise_loss);
 //! }
@@ -22,35 +22,50 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod basis;
 mod config;
 mod contexts;
-mod encoder_modules;
 mod error;
+mod examples;
 mod export;
 mod identities;
 mod identity;
+mod layout;
 mod learn;
+mod learned_rows;
 mod method;
 mod module;
 mod prompt;
 mod prompt_syntax;
 mod report;
+mod start;
+mod token_options;
 mod trainer;
-mod training_picture;
+mod training_pictures;
+mod unet_changes;
+mod unet_options;
+mod unet_training;
+mod vectors;
 
 pub mod checkpoint;
 pub mod objective;
 
-pub use config::{DEFAULT_TEMPLATE, LearnConfig, LearnWishes};
+pub use config::{DEFAULT_RARE_WORD, DEFAULT_TEMPLATE, LearnConfig, LearnWishes};
 pub use contexts::{TrainingPrompt, condition, place_rows};
 pub use error::{FileError, Result, TokensError};
+pub use examples::{Example, Examples};
 pub use export::Embedding;
 pub use identities::Identities;
 pub use identity::{EncoderRows, Identity};
+pub use layout::Layout;
 pub use learn::{LearnControl, learn};
-pub use method::{DEFAULT_LAMBDA, Learns, Method, MethodSpec};
+pub use method::{DEFAULT_LAMBDA, Method, MethodSpec, Recipe};
 pub use module::{ModuleConfig, TokenModule};
 pub use prompt::{Placeholder, Prompt, PromptWarning, is_identity_name};
 pub use prompt_syntax::{Meaning, OtherSyntax, other_syntax};
 pub use report::{History, Measured, SENSIBLE_RATIOS, StepReport, gradient_ratio};
+pub use start::Start;
+pub use token_options::{Rows, StageRange, TokenOptions};
 pub use trainer::Trainer;
+pub use unet_changes::UNetChanges;
+pub use unet_options::{UNetOptions, UNetPart};

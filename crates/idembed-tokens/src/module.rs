@@ -16,6 +16,7 @@ use idembed_layers::{LayerNorm, Linear};
 use idembed_weights::{Init, Parameters, Scope, Weights};
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::vectors::size_of_start;
 use crate::{Result, TokensError};
 
 /// Added to the variance in layer normalisation.
@@ -36,7 +37,7 @@ impl Default for ModuleConfig {
     }
 }
 
-/// What is trained: a token module, or one vector alone.
+/// A token module.
 ///
 /// Parameters are f32 leaves of the graph and are named; the start embedding is fixed.
 #[derive(Debug)]
@@ -45,37 +46,29 @@ pub struct TokenModule {
     scale: f64,
     rows: i64,
     offset: Tensor,
-    body: Option<Body>,
+    body: Body,
     parameters: Vec<(String, Tensor)>,
 }
 
 impl TokenModule {
     /// A module that gives `rows` vectors, all equal to `start` until it is trained.
     ///
-    /// Without a `body` only the vector itself is trained, and all rows are that vector.
-    ///
     /// # Shapes
     /// - `start`: `[hidden]`, the start word's input embedding
     ///
     /// # Errors
     /// `start` is zero or not finite, or its size is not a multiple of the number of heads.
-    pub fn new(start: &Tensor, rows: i64, body: Option<ModuleConfig>, seed: u64) -> Result<Self> {
+    pub fn new(start: &Tensor, rows: i64, config: ModuleConfig, seed: u64) -> Result<Self> {
         let start = start.f_detach()?.f_to_kind(Kind::Float)?;
         let hidden = start.size1()?;
-        let scale = start.f_square()?.f_mean(Kind::Float)?.f_sqrt()?.f_double_value(&[])?;
-        if !scale.is_finite() || scale == 0.0 {
-            let (got, expected) = (format!("one of size {scale}"), "a finite one that is not zero".to_owned());
-            return Err(TokensError::Setting { what: "start embedding", got, expected });
-        }
+        let scale = size_of_start(&start)?;
         let leaves = Parameters::new(seed, start.device());
         let weights = Weights::from_parameters(&leaves, Kind::Float);
         let offset = weights.root().tensor("offset", &[hidden], Init::ZEROS)?;
-        let body = body.map(|config| Body::load(&weights.root(), hidden, rows, config)).transpose()?;
-        if let Some(body) = &body {
-            let mut values: BTreeMap<String, Tensor> = leaves.list().into_iter().collect();
-            values.extend(with_seed(seed, || body.first_values())?);
-            leaves.set(&values)?;
-        }
+        let body = Body::load(&weights.root(), hidden, rows, config)?;
+        let mut values: BTreeMap<String, Tensor> = leaves.list().into_iter().collect();
+        values.extend(with_seed(seed, || body.first_values())?);
+        leaves.set(&values)?;
         Ok(TokenModule { start, scale, rows, offset, body, parameters: leaves.list() })
     }
 
@@ -104,8 +97,7 @@ impl TokenModule {
     pub fn forward(&self) -> Result<Tensor> {
         let placeholder = self.start.f_add(&self.offset.f_mul_scalar(self.scale)?)?;
         let tiled = placeholder.f_unsqueeze(0)?.f_expand([self.rows, self.start.size1()?], false)?;
-        let Some(body) = &self.body else { return Ok(tiled) };
-        let delta = body.forward(&tiled.f_div_scalar(self.scale)?)?;
+        let delta = self.body.forward(&tiled.f_div_scalar(self.scale)?)?;
         Ok(tiled.f_add(&delta.f_mul_scalar(self.scale)?)?)
     }
 }
@@ -202,21 +194,19 @@ mod tests {
     #[test]
     fn starts_exactly_at_the_start_word() {
         let start = Tensor::from_slice(&[0.1f32, -0.2, 0.3, 0.4, 0.5, -0.6]);
-        for body in [None, Some(ModuleConfig { heads: 3, expansion: 2 })] {
-            let module = TokenModule::new(&start, 10, body, 1).unwrap();
-            let tokens = module.forward().unwrap();
-            assert_eq!(tokens.size(), [10, 6]);
-            assert!(tokens.equal(&start.expand([10, 6], false)));
-            assert!(tokens.requires_grad());
-        }
+        let module = TokenModule::new(&start, 10, ModuleConfig { heads: 3, expansion: 2 }, 1).unwrap();
+        let tokens = module.forward().unwrap();
+        assert_eq!(tokens.size(), [10, 6]);
+        assert!(tokens.equal(&start.expand([10, 6], false)));
+        assert!(tokens.requires_grad());
     }
 
     #[test]
     fn the_seed_decides_the_weights() {
         let start = Tensor::from_slice(&[0.1f32, -0.2, 0.3, 0.4]);
-        let body = Some(ModuleConfig { heads: 1, expansion: 2 });
+        let config = ModuleConfig { heads: 1, expansion: 2 };
         let first = |seed| -> BTreeMap<String, Tensor> {
-            let module = TokenModule::new(&start, 6, body, seed).unwrap();
+            let module = TokenModule::new(&start, 6, config, seed).unwrap();
             module.parameters().iter().map(|(name, value)| (name.clone(), value.detach().copy())).collect()
         };
         let (one, same, other) = (first(5), first(5), first(6));
@@ -241,7 +231,7 @@ mod tests {
     #[test]
     fn refuses_what_cannot_work() {
         let start = Tensor::from_slice(&[0.1f32, -0.2, 0.3, 0.4]);
-        assert!(TokenModule::new(&start, 2, Some(ModuleConfig { heads: 3, expansion: 1 }), 0).is_err());
-        assert!(TokenModule::new(&start.zeros_like(), 2, None, 0).is_err());
+        assert!(TokenModule::new(&start, 2, ModuleConfig { heads: 3, expansion: 1 }, 0).is_err());
+        assert!(TokenModule::new(&start.zeros_like(), 2, ModuleConfig { heads: 1, expansion: 1 }, 0).is_err());
     }
 }

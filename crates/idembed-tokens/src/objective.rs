@@ -6,7 +6,8 @@ use idembed_attention::{
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
-use idembed_diffusion::unet::UNetInput;
+use idembed_diffusion::schedulers::{NoiseSchedule, PredictionType};
+use idembed_diffusion::unet::{UNet, UNetInput};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -21,6 +22,9 @@ pub struct ObjectiveOptions {
     pub attention: Option<AttentionOptions>,
     /// Counts the noise loss only where the mask is.
     pub masked_noise: bool,
+    /// Weighs timesteps by their signal-to-noise ratio, cut off at this (min-SNR, arXiv 2303.09556; 5 there). All weigh the
+    /// same if `None`.
+    pub min_snr: Option<f64>,
 }
 
 /// The attention loss in an objective.
@@ -44,7 +48,12 @@ impl AttentionOptions {
 impl ObjectiveOptions {
     /// The objective that a method was published with.
     pub fn of(method: Method) -> Self {
-        ObjectiveOptions { attention: AttentionOptions::weighted(method.spec().lambda), masked_noise: false }
+        let spec = method.spec();
+        ObjectiveOptions {
+            attention: AttentionOptions::weighted(spec.lambda),
+            masked_noise: spec.masked_noise,
+            min_snr: None,
+        }
     }
 
     /// Whether a mask is needed.
@@ -91,9 +100,40 @@ pub enum TermTarget {
     },
     /// The batch's mask.
     Mask {
-        /// Token position of the learned word.
-        position: i64,
+        /// Token positions of the learned words.
+        positions: Vec<i64>,
     },
+}
+
+/// What predicts noise, and the schedule it was trained with.
+#[derive(Debug, Clone, Copy)]
+pub struct Predictor<'a> {
+    /// The U-Net.
+    pub unet: &'a UNet,
+    /// The noise schedule.
+    pub schedule: &'a NoiseSchedule,
+}
+
+impl<'a> From<&'a StableDiffusion> for Predictor<'a> {
+    fn from(model: &'a StableDiffusion) -> Self {
+        Predictor { unet: &model.unet, schedule: &model.noise_schedule }
+    }
+}
+
+/// Which parts of a noise loss count how much.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoiseWeights {
+    /// Only where the batch's mask is.
+    pub masked: bool,
+    /// By the timesteps ([`ObjectiveOptions::min_snr`]).
+    pub min_snr: Option<f64>,
+}
+
+impl ObjectiveOptions {
+    /// Those of the noise loss.
+    pub fn noise_weights(&self) -> NoiseWeights {
+        NoiseWeights { masked: self.masked_noise, min_snr: self.min_snr }
+    }
 }
 
 /// The losses of one batch, with their gradients.
@@ -110,15 +150,16 @@ pub struct Losses {
 ///
 /// # Errors
 /// Shapes that do not fit, a mask that is needed and missing, or whatever the watcher reports.
-pub fn losses(
-    model: &StableDiffusion,
+pub fn losses<'a>(
+    predictor: impl Into<Predictor<'a>>,
     states: &TextStates,
     batch: &Batch,
     attention: Option<&AttentionTerm>,
-    masked_noise: bool,
+    weights: NoiseWeights,
     watcher: Option<&mut dyn AttentionHook>,
 ) -> Result<Losses> {
-    let target = model.noise_schedule.training_target(&batch.latents, &batch.noise, &batch.timesteps)?;
+    let predictor = predictor.into();
+    let target = predictor.schedule.training_target(&batch.latents, &batch.noise, &batch.timesteps)?;
     let (mask, positions);
     let mut loss = match attention {
         None => None,
@@ -127,9 +168,9 @@ pub fn losses(
                 TermTarget::Reference { keys, norm, reduction } => {
                     TargetMaps::Reference { keys, norm: *norm, reduction: *reduction }
                 }
-                TermTarget::Mask { position } => {
+                TermTarget::Mask { positions: words } => {
                     mask = Mask::new(needed_mask(batch)?)?;
-                    positions = [vec![*position]];
+                    positions = [words.clone()];
                     TargetMaps::Mask { mask: &mask, positions: &positions }
                 }
             };
@@ -143,38 +184,70 @@ pub fn losses(
     if let Some(watcher) = watcher {
         listeners = listeners.with(watcher);
     }
-    let noise_pred = predict_noise(model, states, batch, Some(&mut listeners))?;
-    let mask = if masked_noise { Some(needed_mask(batch)?) } else { None };
-    let noise = noise_loss(&noise_pred, &target, mask)?;
+    let noise_pred = predict_noise(predictor, states, batch, Some(&mut listeners))?;
+    let mask = if weights.masked { Some(needed_mask(batch)?) } else { None };
+    let of_samples = weights.min_snr.map(|cut| min_snr_weights(predictor.schedule, &batch.timesteps, cut));
+    let noise = noise_loss(&noise_pred, &target, mask, of_samples.as_deref())?;
     Ok(Losses { noise, attention: loss.as_ref().map(FaceWiseLoss::finish).transpose()? })
 }
 
 /// The U-Net's output for a noised batch, in f32.
 fn predict_noise(
-    model: &StableDiffusion,
+    Predictor { unet, schedule }: Predictor<'_>,
     states: &TextStates,
     batch: &Batch,
     hook: Option<&mut dyn AttentionHook>,
 ) -> Result<Tensor> {
-    let noised = model.noise_schedule.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
+    let noised = schedule.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
     let timesteps = Tensor::f_from_slice(&batch.timesteps)?.f_to_kind(Kind::Float)?;
-    let context = model.unet.project(states)?;
-    let noise_pred = model.unet.forward(UNetInput::new(&noised, &timesteps, &context), hook)?;
+    let context = unet.project(states)?;
+    let noise_pred = unet.forward(UNetInput::new(&noised, &timesteps, &context), hook)?;
     Ok(noise_pred.f_to_kind(Kind::Float)?)
 }
 
-/// Mean squared error of a prediction, counted only where a mask is, if there is one.
+/// Mean squared error of a prediction, counted only where a mask is, if there is one, and each sample as its weight says.
 ///
 /// # Shapes
 /// - `noise_pred`, `target`: `[batch, channels, height, width]`, f32
 /// - `mask`: `[1 or batch, 1, H, W]` at any size, reduced to the latents' by area
+/// - `weights`: one for each sample
 /// - returns: scalar
-pub fn noise_loss(noise_pred: &Tensor, target: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-    let Some(mask) = mask else { return Ok(noise_pred.f_mse_loss(target, tch::Reduction::Mean)?) };
+pub fn noise_loss(
+    noise_pred: &Tensor,
+    target: &Tensor,
+    mask: Option<&Tensor>,
+    weights: Option<&[f64]>,
+) -> Result<Tensor> {
+    if mask.is_none() && weights.is_none() {
+        return Ok(noise_pred.f_mse_loss(target, tch::Reduction::Mean)?);
+    }
     let (_, _, height, width) = noise_pred.size4()?;
+    let mut squared = noise_pred.f_sub(target)?.f_square()?;
+    if let Some(weights) = weights {
+        let weights = Tensor::f_from_slice(weights)?.f_to_kind(Kind::Float)?.f_to_device(squared.device())?;
+        squared = squared.f_mul(&weights.f_view([-1, 1, 1, 1])?)?;
+    }
+    let Some(mask) = mask else { return Ok(squared.f_mean(Kind::Float)?) };
     let mask = mask.f_to_kind(Kind::Float)?.f_adaptive_avg_pool2d([height, width])?.f_expand_as(noise_pred)?;
-    let squared = noise_pred.f_sub(target)?.f_square()?;
     Ok(squared.f_mul(&mask)?.f_sum(Kind::Float)?.f_div(&mask.f_sum(Kind::Float)?)?)
+}
+
+/// What each sample's noise loss is multiplied with: `min(snr, cut) / snr`, and `min(snr, cut) / (snr + 1)` where the velocity
+/// is predicted.
+///
+/// # Source
+/// arXiv 2303.09556, and diffusers' `compute_snr` with the training scripts' use of it.
+fn min_snr_weights(schedule: &NoiseSchedule, timesteps: &[i64], cut: f64) -> Vec<f64> {
+    let weight = |timestep: &i64| {
+        let alpha = schedule.alphas_cumprod[*timestep as usize];
+        let snr = alpha / (1.0 - alpha);
+        let divisor = match schedule.prediction_type {
+            PredictionType::Epsilon => snr,
+            PredictionType::VPrediction => snr + 1.0,
+        };
+        snr.min(cut) / divisor
+    };
+    timesteps.iter().map(weight).collect()
 }
 
 fn needed_mask(batch: &Batch) -> Result<&Tensor> {
@@ -196,9 +269,11 @@ mod tests {
         let target = Tensor::zeros([2, 4, 2, 2], options);
         let noise_pred = Tensor::from_slice(&[1.0f32, 2.0, 1.0, 2.0]).view([1, 1, 2, 2]).expand([2, 4, 2, 2], false);
         let mask = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 1.0]).view([1, 1, 2, 2]);
-        let loss = |mask: Option<&Tensor>| noise_loss(&noise_pred, &target, mask).unwrap().double_value(&[]);
+        let loss = |mask: Option<&Tensor>| noise_loss(&noise_pred, &target, mask, None).unwrap().double_value(&[]);
         assert_eq!((loss(None), loss(Some(&mask))), (2.5, 4.0));
         let large = mask.repeat_interleave_self_int(4, 2, None).repeat_interleave_self_int(4, 3, None);
         assert_eq!(loss(Some(&large)), 4.0);
+        let weighed = |mask| noise_loss(&noise_pred, &target, mask, Some(&[1.0, 0.5])).unwrap().double_value(&[]);
+        assert_eq!((weighed(None), weighed(Some(&mask))), (2.5 * 0.75, 4.0 * 0.75));
     }
 }

@@ -1,4 +1,4 @@
-//! Prompts with `<NAME>` placeholders, each standing for one identity and taking one token.
+//! Prompts with `<NAME>` placeholders, each standing for one identity and taking as many tokens as that has.
 
 use std::fmt;
 
@@ -23,13 +23,18 @@ pub struct Prompt {
     tokens: Vec<Token>,
 }
 
+/// How many tokens the identity of a name takes.
+type WordCounts<'a> = &'a dyn Fn(&str) -> usize;
+
 /// One identity of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placeholder {
     /// The name inside `<...>`.
     pub name: String,
-    /// Where it stands in each of [`Prompt::ids`], ascending, at least once.
+    /// Where it begins in each of [`Prompt::ids`], ascending, at least once.
     pub positions: Vec<i64>,
+    /// How many tokens it takes each time.
+    pub words: usize,
 }
 
 /// Something odd about a prompt that does not keep it from working.
@@ -60,8 +65,8 @@ impl fmt::Display for PromptWarning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     Id(i64),
-    /// An identity, by its name.
-    Placeholder(String),
+    /// An identity, by its name, and which of its words this is.
+    Placeholder(String, usize),
 }
 
 /// A stretch of a prompt.
@@ -78,7 +83,7 @@ pub fn is_identity_name(text: &str) -> bool {
 }
 
 impl Prompt {
-    /// Reads a prompt in which identities stand as `<NAME>`, any number of times.
+    /// Reads a prompt in which identities stand as `<NAME>`, any number of times, and take one token each.
     ///
     /// Whatever could be a name in angle brackets is one; `a < b` and `<3` are plain text. `tokenizers` are those of the
     /// model's text encoders, in their order.
@@ -87,17 +92,29 @@ impl Prompt {
     /// A placeholder lies beyond the end of a prompt that is too long, the tokenizers give different positions, or there is
     /// none.
     pub fn parse<'a>(text: &str, tokenizers: impl IntoIterator<Item = &'a Tokenizer>) -> Result<Self> {
+        Self::parse_with(text, tokenizers, |_| 1)
+    }
+
+    /// As [`Prompt::parse`], with identities of any number of tokens: `words` says it for a name.
+    ///
+    /// # Errors
+    /// As [`Prompt::parse`].
+    pub fn parse_with<'a>(
+        text: &str,
+        tokenizers: impl IntoIterator<Item = &'a Tokenizer>,
+        words: impl Fn(&str) -> usize,
+    ) -> Result<Self> {
         let mut tokenizers = tokenizers.into_iter();
         let first = tokenizers.next().ok_or_else(|| TokensError::Setting {
             what: "number of tokenizers",
             got: "0".to_owned(),
             expected: "1 or more".to_owned(),
         })?;
-        let mut tokens = tokenize(text, first)?;
+        let mut tokens = tokenize(text, first, &words)?;
         let Encoding { ids, text_tokens, cut } = assemble(&tokens, first);
         let mut ids = vec![ids];
         for other in tokenizers {
-            let others = tokenize(text, other)?;
+            let others = tokenize(text, other, &words)?;
             let encoding = assemble(&others, other);
             if !same_positions(&tokens, &others) || encoding.text_tokens != text_tokens {
                 return Err(TokensError::OtherPositions { prompt: text.to_owned() });
@@ -106,14 +123,19 @@ impl Prompt {
         }
         let mut placeholders: Vec<Placeholder> = Vec::new();
         for (index, token) in tokens.iter().enumerate() {
-            let Token::Placeholder(name) = token else { continue };
+            let Token::Placeholder(name, word) = token else { continue };
             if index >= text_tokens {
                 return Err(TokensError::PlaceholderCutOff { name: name.clone(), limit: text_tokens });
+            }
+            if *word > 0 {
+                continue;
             }
             let position = index as i64 + 1;
             match placeholders.iter_mut().find(|known| known.name == *name) {
                 Some(known) => known.positions.push(position),
-                None => placeholders.push(Placeholder { name: name.clone(), positions: vec![position] }),
+                None => {
+                    placeholders.push(Placeholder { name: name.clone(), positions: vec![position], words: words(name) })
+                }
             }
         }
         tokens.truncate(text_tokens);
@@ -138,7 +160,10 @@ impl Prompt {
     /// # Errors
     /// The prompt (as far as it was not cut off) does not contain it.
     pub fn word_positions(&self, word: &str, tokenizer: &Tokenizer) -> Result<Vec<i64>> {
-        let wanted = tokenize(word, tokenizer)?;
+        let words = |name: &str| {
+            self.placeholders.iter().find(|placeholder| placeholder.name == name).map_or(1, |known| known.words)
+        };
+        let wanted = tokenize(word, tokenizer, &words)?;
         let found = occurrences(&self.tokens, &wanted);
         if found.is_empty() {
             return Err(TokensError::WordNotInPrompt { word: word.to_owned(), prompt: self.text.clone() });
@@ -148,12 +173,14 @@ impl Prompt {
     }
 }
 
-fn tokenize(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Token>> {
+fn tokenize(text: &str, tokenizer: &Tokenizer, words: WordCounts<'_>) -> Result<Vec<Token>> {
     let mut tokens = Vec::new();
     for piece in split(text) {
         match piece {
             Piece::Text(text) => tokens.extend(tokenizer.token_ids(text)?.into_iter().map(Token::Id)),
-            Piece::Placeholder(name) => tokens.push(Token::Placeholder(name.to_owned())),
+            Piece::Placeholder(name) => {
+                tokens.extend((0..words(name)).map(|word| Token::Placeholder(name.to_owned(), word)));
+            }
         }
     }
     Ok(tokens)
@@ -163,7 +190,7 @@ fn tokenize(text: &str, tokenizer: &Tokenizer) -> Result<Vec<Token>> {
 fn assemble(tokens: &[Token], tokenizer: &Tokenizer) -> Encoding {
     let id = |token: &Token| match token {
         Token::Id(id) => *id,
-        Token::Placeholder(_) => tokenizer.bos(),
+        Token::Placeholder(..) => tokenizer.bos(),
     };
     tokenizer.assemble(&tokens.iter().map(id).collect::<Vec<i64>>())
 }
@@ -241,12 +268,30 @@ mod tests {
     fn finds_identities_at_any_position() {
         let tokenizer = tokenizer();
         let prompt = Prompt::parse("<me> and <you> and <me>", [&tokenizer]).unwrap();
-        let placeholder = |name: &str, positions| Placeholder { name: name.to_owned(), positions };
+        let placeholder = |name: &str, positions| Placeholder { name: name.to_owned(), positions, words: 1 };
         assert_eq!(prompt.placeholders, [placeholder("me", vec![1, 5]), placeholder("you", vec![3])]);
         assert!(prompt.names("you") && !prompt.names("cat") && prompt.warnings.is_empty());
         assert_eq!(prompt.ids[0].len(), 77);
         let plain = tokenizer.encode("x and y and x").unwrap();
         assert_eq!(prompt.ids[0][6..], plain.ids[6..]);
+    }
+
+    #[test]
+    fn identities_take_as_many_tokens_as_they_have_words() {
+        let tokenizer = tokenizer();
+        let words = |name: &str| if name == "me" { 2 } else { 1 };
+        let prompt = Prompt::parse_with("<me> and <you> and <me>", [&tokenizer], words).unwrap();
+        let found: Vec<_> = prompt.placeholders.iter().map(|found| (&found.positions[..], found.words)).collect();
+        assert_eq!(found, [(&[1, 6][..], 2), (&[4][..], 1)]);
+        assert_eq!(prompt.word_positions("<me>", &tokenizer).unwrap(), [1, 2, 6, 7]);
+        assert_eq!(prompt.word_positions("and <you>", &tokenizer).unwrap(), [3, 4]);
+        // The last word would lie beyond the end.
+        let long = "photo ".repeat(74);
+        let fits = Prompt::parse_with(&format!("{long}<you>"), [&tokenizer], words);
+        let tokens = tokenizer.token_ids(&long).unwrap().len();
+        assert_eq!(fits.is_ok(), tokens < 75);
+        let error = Prompt::parse_with(&format!("{long}<me>"), [&tokenizer], words).unwrap_err();
+        assert!(matches!(error, TokensError::PlaceholderCutOff { limit: 75, .. }));
     }
 
     #[test]

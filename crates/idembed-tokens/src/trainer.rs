@@ -6,19 +6,22 @@
 use idembed_attention::{AttentionMaps, LayerChoice, MapRecorder, Mask, ReferenceKeys, Selection, Target, Word};
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::hook::AttentionHook;
-use idembed_diffusion::text_encoders::TextEncoder;
+use idembed_diffusion::unet::UNet;
 use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::LearnConfig;
 use crate::contexts::TrainingPrompt;
-use crate::encoder_modules::EncoderModules;
+use crate::examples::Examples;
 use crate::identity::{EncoderRows, Identity};
-use crate::method::Learns;
-use crate::objective::{AttentionOptions, AttentionTerm, Batch, Losses, TermTarget, losses};
+use crate::learned_rows::{Ground, LearnedRows};
+use crate::objective::{AttentionOptions, AttentionTerm, Batch, Predictor, TermTarget, losses};
 use crate::prompt::Prompt;
 use crate::report::{History, Measured, StepReport};
-use crate::training_picture::{Timing, TrainingPicture};
+use crate::start::{NameVectors, start_vectors, word_vectors};
+use crate::token_options::Rows;
+use crate::training_pictures::{Timing, TrainingPictures};
+use crate::unet_training::UNetTraining;
 use crate::{Result, TokensError};
 
 /// f16 cannot hold the small gradients deep in the networks; they are computed this many times too large at first, and
@@ -32,12 +35,13 @@ const SMALLEST_SCALE: f64 = 1.0 / 1024.0;
 pub struct Trainer<'a> {
     model: &'a StableDiffusion,
     pub(crate) config: LearnConfig,
-    picture: TrainingPicture,
+    pictures: TrainingPictures,
     prompt: TrainingPrompt,
     attention: Option<AttentionTerm>,
     text_encoder_sha256: Vec<String>,
     unet_sha256: String,
-    pub(crate) modules: EncoderModules,
+    rows: LearnedRows,
+    unet: Option<UNetTraining>,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
     /// What the losses are multiplied with before their gradients are computed.
@@ -46,53 +50,64 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Prepares a run: encodes the picture once (the mean of its latents), and the reference prompt.
+    /// Prepares a run: encodes the pictures once (the means of their latents), and the reference prompt.
     ///
-    /// # Shapes
-    /// - `image`: `[1, 3, H, W]` in -1..1, sides divisible by [`StableDiffusion::pixels_per_latent`]
-    /// - `mask`: `[1, 1, H, W]` in 0..1, 1 on the face
+    /// The sides of the pictures must be divisible by [`StableDiffusion::pixels_per_latent`].
     ///
     /// # Errors
-    /// Settings out of range, a picture that does not fit, a mask that is needed and missing, or a template that is too
-    /// long.
-    pub fn new(model: &'a StableDiffusion, image: &Tensor, mask: Option<&Tensor>, config: LearnConfig) -> Result<Self> {
+    /// Settings out of range, pictures that do not fit, a mask, names or class pictures that are needed and missing, or a
+    /// template that is too long.
+    pub fn new(model: &'a StableDiffusion, examples: &Examples, config: LearnConfig) -> Result<Self> {
         config.check()?;
+        let tokens = config.tokens;
         let schedule = &model.noise_schedule;
-        if config.stages > schedule.train_timesteps {
+        if tokens.stages > schedule.train_timesteps {
             let expected = format!("at most {}, the model's timesteps", schedule.train_timesteps);
-            return Err(TokensError::Setting { what: "stages", got: config.stages.to_string(), expected });
+            return Err(TokensError::Setting { what: "stages", got: tokens.stages.to_string(), expected });
         }
-        if mask.is_none() && config.objective.needs_mask() {
+        let pictures = TrainingPictures::encode(model, &examples.pictures, config.mirror)?;
+        if !pictures.are_masked() && config.objective.needs_mask() {
             let expected = "a mask of the face, because the objective needs it".to_owned();
             return Err(TokensError::Setting { what: "mask", got: "missing".to_owned(), expected });
         }
-        let picture = TrainingPicture::encode(model, image, mask, config.mirror)?;
 
-        let starts = start_embeddings(model, &config.class)?;
+        let layout = tokens.layout(model.unet.sites().len());
         let (before, after) = config.template_parts()?;
-        let name = config.name.as_str();
-        let prompt = Prompt::parse(&format!("{before}<{name}>{after}"), model.text_encoders.tokenizers())?;
-        let position = prompt.word_positions(&format!("<{name}>"), &model.text_encoders.first().tokenizer)?[0];
+        let text = format!("{before}<{}>{after}", config.name);
+        let prompt = Prompt::parse_with(&text, model.text_encoders.tokenizers(), |_| layout.words)?;
+        let position = prompt.placeholders[0].positions[0];
         let embeds = model.text_encoders.embed(&prompt.ids)?;
-        let (split_kv, body) = match config.method.spec().learns {
-            Learns::Vector => (false, None),
-            Learns::Tokens { .. } => (true, Some(config.module)),
-        };
-        let prompt = TrainingPrompt::new(embeds, position, config.stages, schedule.train_timesteps, split_kv);
+        let prompt = TrainingPrompt::new(embeds, position, layout.clone(), schedule.train_timesteps);
+        let class = word_vectors(model, "class", &config.class)?;
         let attention = config.objective.attention.as_ref();
-        let attention = attention.map(|options| attention_term(model, options, &prompt, &starts)).transpose()?;
+        let attention = attention.map(|options| attention_term(model, options, &prompt, &class)).transpose()?;
 
-        let modules = EncoderModules::new(&starts, 2 * config.stages as i64, body, config.seed)?;
-        let optimizer = AdamW::new(config.optimizer(), &modules.tensors())?;
+        let needs_names = tokens.start.is_of_names() || tokens.rows == Rows::Basis;
+        let names = if needs_names { Some(NameVectors::of(model, &examples.names)?) } else { None };
+        let words = layout.learned_words();
+        let starts = start_vectors(model, tokens.start, words, &class, &config.rare_word, names.as_ref())?;
+        let mut bases = match (&names, tokens.rows) {
+            (Some(names), Rows::Basis) => names.of_words(words)?.into_iter(),
+            _ => Vec::new().into_iter(),
+        };
+        let grounds = class.into_iter().zip(starts);
+        let grounds = grounds.map(|(class, start)| Ground { class, start, names: bases.next() }).collect();
+        let rows = LearnedRows::new(grounds, &layout, tokens.rows, tokens.fixed_norm, config.module, config.seed)?;
+        let class_prompt = config.template.replace("{}", &config.class);
+        let unet =
+            config.unet.map(|options| UNetTraining::new(model, options, &examples.class_pictures, &class_prompt));
+        let unet = unet.transpose()?;
+        let optimizer = AdamW::new(config.optimizer(), &tensors(&rows, unet.as_ref()))?;
         Ok(Trainer {
             text_encoder_sha256: model.text_encoders.fingerprints()?,
             unet_sha256: model.unet.fingerprint()?,
             model,
             config,
-            picture,
+            pictures,
             prompt,
             attention,
-            modules,
+            rows,
+            unet,
             optimizer,
             step: 0,
             loss_scale: if model.compute.kind == Kind::Half { FIRST_HALF_SCALE } else { 1.0 },
@@ -127,7 +142,7 @@ impl<'a> Trainer<'a> {
             ("text encoder", self.text_encoder_sha256.join(",")),
             ("U-Net", self.unet_sha256.clone()),
             ("prediction type", self.model.noise_schedule.prediction_type.to_string()),
-            ("picture", self.picture.sha256().to_owned()),
+            ("picture", self.pictures.sha256().to_owned()),
             ("device and dtype", self.model.compute.to_string()),
         ];
         fields.extend(facts.map(|(name, value)| (name.to_owned(), value)));
@@ -143,8 +158,9 @@ impl<'a> Trainer<'a> {
     /// model was changed; the step is then not done, and the state is that before it.
     pub fn step(&mut self) -> Result<StepReport> {
         let train_timesteps = self.model.noise_schedule.train_timesteps;
-        let timing = Timing { stages: self.config.stages, train_timesteps };
-        let batch = self.picture.draw(self.config.seed, self.step, self.config.batch, timing)?;
+        let tokens = self.config.tokens;
+        let timing = Timing { stages: tokens.stages, learned: tokens.learned(), train_timesteps };
+        let batch = self.pictures.draw(self.config.seed, self.step, self.config.batch, &timing)?;
         let computed = loop {
             let computed = self.compute(&batch)?;
             if computed.norm.is_finite() || self.loss_scale <= SMALLEST_SCALE || self.model.compute.kind != Kind::Half {
@@ -157,9 +173,14 @@ impl<'a> Trainer<'a> {
         self.finite("the gradient", computed.norm)?;
 
         let learning_rate = self.config.learning_rate().at(self.step);
-        let rates: Vec<f64> = self.modules.rate_factors().iter().map(|factor| factor * learning_rate).collect();
+        let mut rates: Vec<f64> = self.rows.rate_factors().iter().map(|factor| factor * learning_rate).collect();
+        if let Some(unet) = &self.unet {
+            // Warm-up and decay are the same for both.
+            let rate = unet.learning_rate() * learning_rate / self.config.learning_rate;
+            rates.extend(unet.parameters().map(|_| rate));
+        }
         self.check_model()?;
-        self.optimizer.update(&self.modules.tensors(), &computed.gradients, &rates)?;
+        self.optimizer.update(&tensors(&self.rows, self.unet.as_ref()), &computed.gradients, &rates)?;
         self.step += 1;
         let Computed { noise_loss, attention_loss, measured, .. } = computed;
         self.history.noise.push(noise_loss as f32);
@@ -172,24 +193,40 @@ impl<'a> Trainer<'a> {
     fn compute(&self, batch: &Batch) -> Result<Computed> {
         let measures = self.config.log_every > 0 && self.step.is_multiple_of(self.config.log_every);
         let mut recorder = if measures && batch.mask.is_some() { Some(self.recorder()?) } else { None };
-        let made = self.modules.forward()?;
+        let made = self.rows.forward()?;
         let leaf = |made: &Tensor| made.f_detach()?.f_set_requires_grad(true);
         let tokens = made.iter().map(leaf).collect::<std::result::Result<Vec<_>, _>>()?;
         let states = self.prompt.states(&self.model.text_encoders, &tokens, &batch.timesteps)?;
         let watcher = recorder.as_mut().map(|recorder| recorder as &mut dyn AttentionHook);
-        let masked_noise = self.config.objective.masked_noise;
-        let losses = losses(self.model, &states, batch, self.attention.as_ref(), masked_noise, watcher)?;
+        let changed = self.unet.as_ref().map(|unet| unet.build(self.model)).transpose()?;
+        let unet = changed.as_ref().unwrap_or(&self.model.unet);
+        let predictor = Predictor { unet, schedule: &self.model.noise_schedule };
+        let weights = self.config.objective.noise_weights();
+        let losses = losses(predictor, &states, batch, self.attention.as_ref(), weights, watcher)?;
         let noise_loss = self.finite("the noise loss", losses.noise.f_double_value(&[])?)?;
         let attention_loss = match &losses.attention {
             Some(loss) => Some(self.finite("the attention loss", loss.f_double_value(&[])?)?),
             None => None,
         };
+        let prior = self.prior_loss(unet)?;
 
-        let (of_tokens, of_attention) = self.token_gradients(&losses, &tokens, measures)?;
-        // The modules' graphs end in `made`: these products' gradients with respect to `made` are those of the tokens.
-        let products = made.iter().zip(&of_tokens).map(|(made, gradient)| made.f_mul(gradient)?.f_sum(Kind::Float));
-        let products = products.collect::<std::result::Result<Vec<_>, _>>()?;
-        let mut gradients = Tensor::f_run_backward(&products, &self.modules.tensors(), false, false)?;
+        let attention = losses.attention.as_ref().map(|loss| loss.f_mul_scalar(self.config.lambda())).transpose()?;
+        let of_attention = match &attention {
+            Some(attention) if measures => {
+                Some(self.scaled_gradients(attention, &tokens.iter().collect::<Vec<_>>(), true)?)
+            }
+            _ => None,
+        };
+        let mut total = losses.noise;
+        for term in attention.iter().chain(&prior) {
+            total = total.f_add(term)?;
+        }
+        let weights: Vec<Tensor> =
+            self.unet.iter().flat_map(UNetTraining::parameters).map(|(_, delta)| delta.shallow_clone()).collect();
+        let of_tokens = self.scaled_gradients(&total, &tokens.iter().chain(&weights).collect::<Vec<_>>(), false)?;
+        let (of_tokens, of_weights) = split_off(of_tokens, tokens.len());
+        let mut gradients = self.row_gradients(&made, &of_tokens)?;
+        gradients.extend(of_weights);
         let norm = clip_by_global_norm(&mut gradients, self.config.clip_norm)?;
 
         let measured = if measures && norm.is_finite() {
@@ -215,30 +252,64 @@ impl<'a> Trainer<'a> {
         Ok(Computed { noise_loss, attention_loss, gradients, norm, measured })
     }
 
-    /// What watches the identity's word in all layers.
+    /// The weighted noise loss of class pictures, where the method has one.
+    fn prior_loss(&self, unet: &UNet) -> Result<Option<Tensor>> {
+        let Some(training) = &self.unet else { return Ok(None) };
+        let LearnConfig { seed, batch, objective, .. } = &self.config;
+        let loss = training.prior_loss(self.model, unet, *seed, self.step, *batch, objective.min_snr)?;
+        if let Some(loss) = &loss {
+            self.finite("the class pictures' noise loss", loss.f_double_value(&[])?)?;
+        }
+        Ok(loss)
+    }
+
+    /// The gradients of what makes the rows, given those of the rows.
+    fn row_gradients(&self, made: &[Tensor], of_tokens: &[Tensor]) -> Result<Vec<Tensor>> {
+        let parameters = self.rows.parameters();
+        if parameters.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The graph of the rows ends in `made`: these products' gradients with respect to `made` are those of the tokens.
+        let products = made.iter().zip(of_tokens).map(|(made, gradient)| made.f_mul(gradient)?.f_sum(Kind::Float));
+        let products = products.collect::<std::result::Result<Vec<_>, _>>()?;
+        let parameters: Vec<&Tensor> = parameters.into_iter().map(|(_, tensor)| tensor).collect();
+        Ok(Tensor::f_run_backward(&products, &parameters, false, false)?)
+    }
+
+    /// What watches the identity's words in all layers.
     fn recorder(&self) -> Result<MapRecorder> {
-        let word = Word::new(self.config.name.as_str(), vec![self.prompt.position()]);
+        let word = Word::new(self.config.name.as_str(), self.prompt.positions());
         Ok(MapRecorder::new(vec![word], LayerChoice::All.resolve(&self.model.unet.downscales())?)?)
+    }
+
+    /// What is trained, with names for a checkpoint, in a fixed order.
+    pub(crate) fn parameters(&self) -> Vec<(String, &Tensor)> {
+        self.rows.parameters().into_iter().chain(self.unet.iter().flat_map(UNetTraining::parameters)).collect()
+    }
+
+    /// How many numbers are trained.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|(_, tensor)| tensor.numel()).sum()
     }
 
     /// The tokens as they are now.
     ///
     /// # Shapes
-    /// - returns: for each text encoder `[2 * stages, hidden]`, f32, without gradient: K rows, then V rows, row 0 for the
-    ///   noisiest stage
+    /// - returns: for each text encoder `[rows, hidden]`, f32, without gradient, as [`crate::Layout`] says
     pub fn tokens(&self) -> Result<Vec<Tensor>> {
-        let tokens = tch::no_grad(|| self.modules.forward())?;
+        let tokens = tch::no_grad(|| self.rows.forward())?;
         Ok(tokens.iter().map(Tensor::f_detach).collect::<std::result::Result<_, _>>()?)
     }
 
     /// What was learned so far, as an identity.
     pub fn identity(&self) -> Result<Identity> {
-        let stages = self.config.stages as i64;
+        let layout = self.config.tokens.layout(self.model.unet.sites().len());
+        let half = layout.rows() as i64 / 2;
         let tokens = self.tokens()?;
         let encoders = tokens.iter().zip(&self.text_encoder_sha256).map(|(tokens, sha256)| {
             let tokens = tokens.f_to_device(Device::Cpu)?;
-            let half = |first: i64| tokens.f_narrow(0, first, stages)?.f_contiguous();
-            Ok(EncoderRows { k: half(0)?, v: half(stages)?, sha256: sha256.clone() })
+            let from = |first: i64| tokens.f_narrow(0, first, half)?.f_contiguous();
+            Ok(EncoderRows { k: from(0)?, v: from(half)?, sha256: sha256.clone() })
         });
         let folder = self.model.folder.canonicalize().unwrap_or_else(|_| self.model.folder.clone());
         let base_model = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -247,6 +318,9 @@ impl<'a> Trainer<'a> {
             class: self.config.class.clone(),
             method: self.config.method.to_string(),
             encoders: encoders.collect::<Result<_>>()?,
+            layers: layout.layers,
+            words: layout.words,
+            unet: self.unet.as_ref().map(|unet| unet.changes(self.model)).transpose()?,
             train_timesteps: self.model.noise_schedule.train_timesteps,
             base_model,
             prediction_type: self.model.noise_schedule.prediction_type,
@@ -261,25 +335,12 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Gradients with respect to the tokens: of the whole objective, and of its attention term alone if wanted.
-    ///
-    /// The first does not depend on whether the second is wanted, so that measuring changes nothing.
-    fn token_gradients(
-        &self,
-        losses: &Losses,
-        tokens: &[Tensor],
-        separate: bool,
-    ) -> Result<(Vec<Tensor>, Option<Vec<Tensor>>)> {
-        let scale = self.loss_scale;
-        let gradient = |loss: &Tensor, keep_graph: bool| -> Result<Vec<Tensor>> {
-            let scaled = loss.f_mul_scalar(scale)?;
-            let gradients = Tensor::f_run_backward(&[&scaled], tokens, keep_graph, false)?;
-            Ok(gradients.iter().map(|gradient| gradient.f_div_scalar(scale)).collect::<std::result::Result<_, _>>()?)
-        };
-        let Some(attention) = &losses.attention else { return Ok((gradient(&losses.noise, false)?, None)) };
-        let weighted = attention.f_mul_scalar(self.config.lambda())?;
-        let alone = if separate { Some(gradient(&weighted, true)?) } else { None };
-        Ok((gradient(&losses.noise.f_add(&weighted)?, false)?, alone))
+    /// The gradients of a loss, computed so that f16 networks can hold them.
+    fn scaled_gradients(&self, loss: &Tensor, of: &[&Tensor], keep_graph: bool) -> Result<Vec<Tensor>> {
+        let scaled = loss.f_mul_scalar(self.loss_scale)?;
+        let gradients = Tensor::f_run_backward(&[&scaled], of, keep_graph, false)?;
+        let unscaled = gradients.iter().map(|gradient| gradient.f_div_scalar(self.loss_scale));
+        Ok(unscaled.collect::<std::result::Result<_, _>>()?)
     }
 
     /// Fails if the step that is being computed may have seen other weights: so nothing that is kept has.
@@ -301,33 +362,32 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The class word's input embedding for each text encoder, `[hidden]`, f32: the mean over its tokens.
-fn start_embeddings(model: &StableDiffusion, class: &str) -> Result<Vec<Tensor>> {
-    let start = |encoder: &TextEncoder| {
-        let ids = encoder.tokenizer.token_ids(class)?;
-        if ids.is_empty() {
-            let expected = "a word that the tokenizer knows".to_owned();
-            return Err(TokensError::Setting { what: "class", got: format!("`{class}`"), expected });
-        }
-        Ok(encoder.embed(&ids)?.f_squeeze_dim(0)?.f_mean_dim(0i64, false, Kind::Float)?)
-    };
-    model.text_encoders.iter().map(start).collect()
+/// Everything that is trained, in the order of [`Trainer::parameters`].
+fn tensors<'a>(rows: &'a LearnedRows, unet: Option<&'a UNetTraining>) -> Vec<&'a Tensor> {
+    let rows = rows.parameters().into_iter();
+    rows.chain(unet.into_iter().flat_map(UNetTraining::parameters)).map(|(_, tensor)| tensor).collect()
+}
+
+/// The first `count` tensors, and the rest.
+fn split_off(mut tensors: Vec<Tensor>, count: usize) -> (Vec<Tensor>, Vec<Tensor>) {
+    let rest = tensors.split_off(count);
+    (tensors, rest)
 }
 
 fn attention_term(
     model: &StableDiffusion,
     options: &AttentionOptions,
     prompt: &TrainingPrompt,
-    starts: &[Tensor],
+    class: &[Tensor],
 ) -> Result<AttentionTerm> {
     let loss = &options.loss;
     let target = match loss.target {
         Target::Reference { norm, reduction } => {
-            let states = prompt.fixed_states(&model.text_encoders, starts)?;
+            let states = prompt.fixed_states(&model.text_encoders, class)?;
             let keys = ReferenceKeys::new(tch::no_grad(|| model.unet.project_keys(&states))?)?;
             TermTarget::Reference { keys, norm, reduction }
         }
-        Target::Mask => TermTarget::Mask { position: prompt.position() },
+        Target::Mask => TermTarget::Mask { positions: prompt.positions() },
     };
     let layers = loss.layers.resolve(&model.unet.downscales())?;
     Ok(AttentionTerm { target, layers, detach_query: loss.detach_query })

@@ -13,7 +13,8 @@ use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::objective::AttentionOptions;
 use idembed_tokens::{
-    Embedding, Identities, Identity, LearnConfig, LearnControl, Method, Prompt, TokensError, Trainer, condition, learn,
+    Embedding, Examples, Identities, Identity, LearnConfig, LearnControl, Method, Prompt, TokenOptions, TokensError,
+    Trainer, condition, learn,
 };
 use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
@@ -42,6 +43,12 @@ fn config(method: Method, steps: usize) -> LearnConfig {
     LearnConfig { steps, batch: 2, warm_up: 3, mirror: true, log_every: 3, ..LearnConfig::new("me", "person", method) }
 }
 
+/// What any method may need.
+fn everything() -> Examples {
+    let names = ["banus vimak", "sodex nigel", "fifun mufar", "nuzol puger"].map(str::to_owned).to_vec();
+    Examples { class_pictures: vec![picture(8), picture(9)], names, ..Examples::one(&picture(1), Some(&mask())) }
+}
+
 /// The tokens for the only text encoder.
 fn tokens(trainer: &Trainer<'_>) -> Tensor {
     let mut tokens = trainer.tokens().unwrap();
@@ -60,13 +67,13 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
     let checkpoint = folder.path().join("me.ckpt");
     for method in Method::iter() {
         let config = config(method, 7);
-        let mut whole = Trainer::new(&model, &picture(1), Some(&mask()), config.clone()).unwrap();
+        let mut whole = Trainer::new(&model, &everything(), config.clone()).unwrap();
         while !whole.is_done() {
             whole.step().unwrap();
         }
 
         let stop = never();
-        let mut first = Trainer::new(&model, &picture(1), Some(&mask()), config.clone()).unwrap();
+        let mut first = Trainer::new(&model, &everything(), config.clone()).unwrap();
         let control = LearnControl {
             checkpoint: Some(checkpoint.clone()),
             checkpoint_every: Duration::from_secs(3600),
@@ -76,13 +83,14 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
         assert!(matches!(stopped, Err(TokensError::Stopped { step: 4, steps: 7, .. })));
         assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 4);
 
-        let mut second = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
+        let mut second = Trainer::new(&model, &everything(), config).unwrap();
         second.resume(&checkpoint).unwrap();
         let control = LearnControl { stop: &never(), ..control };
         let identity = learn(&mut second, &control, &mut |_| ()).unwrap();
         let expected = whole.identity().unwrap();
         let (rows, expected_rows) = (&identity.encoders[0], &expected.encoders[0]);
         assert!(rows.k.equal(&expected_rows.k) && rows.v.equal(&expected_rows.v), "{method}");
+        assert_eq!(identity.sha256().unwrap(), expected.sha256().unwrap(), "{method}");
         assert_eq!(second.history(), whole.history());
         assert_eq!(identity.metadata(), expected.metadata());
     }
@@ -93,7 +101,7 @@ fn measuring_changes_nothing() {
     let model = mini();
     let run = |log_every: usize| {
         let config = LearnConfig { log_every, ..config(Method::Sefi, 3) };
-        let mut trainer = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
+        let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), Some(&mask())), config).unwrap();
         let reports: Vec<_> = (0..3).map(|_| trainer.step().unwrap()).collect();
         (tokens(&trainer), reports)
     };
@@ -122,7 +130,7 @@ fn every_objective_trains() {
                 (attention.loss.target, attention.loss.detach_query) = (target, detach_query);
                 Some(attention)
             });
-            let mut trainer = Trainer::new(&model, &picture(2), Some(&mask()), config).unwrap();
+            let mut trainer = Trainer::new(&model, &Examples::one(&picture(2), Some(&mask())), config).unwrap();
             let before = tokens(&trainer);
             let reports = [trainer.step().unwrap(), trainer.step().unwrap()];
             assert!(!tokens(&trainer).equal(&before));
@@ -135,12 +143,12 @@ fn every_objective_trains() {
 fn half_precision_networks_train_tokens_in_f32() {
     let reference = {
         let model = mini();
-        let mut trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
+        let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config(Method::Sefi, 1)).unwrap();
         trainer.step().unwrap()
     };
     for kind in [Kind::BFloat16, Kind::Half] {
         let model = StableDiffusion::load(&mini_folder(), Compute { device: Device::Cpu, kind }).unwrap();
-        let mut trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 2)).unwrap();
+        let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config(Method::Sefi, 2)).unwrap();
         let report = trainer.step().unwrap();
         trainer.step().unwrap();
         assert_eq!(tokens(&trainer).kind(), Kind::Float);
@@ -155,7 +163,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     let model = mini();
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("me.ckpt");
-    let trainer = |image: &Tensor, config| Trainer::new(&model, image, None, config).unwrap();
+    let trainer = |image: &Tensor, config| Trainer::new(&model, &Examples::one(image, None), config).unwrap();
     trainer(&picture(1), config(Method::Sefi, 5)).save(&checkpoint).unwrap();
 
     let mut longer = trainer(&picture(1), config(Method::Sefi, 6));
@@ -182,7 +190,7 @@ fn a_run_that_breaks_down_keeps_its_last_good_state() {
     let checkpoint = folder.path().join("me.ckpt");
     // The second step's tokens are beyond what f32 can hold.
     let config = LearnConfig { learning_rate: 1e38, warm_up: 0, ..config(Method::TextualInversion, 4) };
-    let mut trainer = Trainer::new(&model, &picture(1), None, config.clone()).unwrap();
+    let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config.clone()).unwrap();
     let control =
         LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every: Duration::ZERO, stop: &never() };
     let error = learn(&mut trainer, &control, &mut |_| ()).unwrap_err();
@@ -194,7 +202,7 @@ fn a_run_that_breaks_down_keeps_its_last_good_state() {
 fn what_cannot_be_learned_is_refused() {
     let model = mini();
     let refused = |image: &Tensor, mask: Option<&Tensor>, config: LearnConfig| {
-        Trainer::new(&model, image, mask, config).unwrap_err().to_string()
+        Trainer::new(&model, &Examples::one(image, mask), config).unwrap_err().to_string()
     };
     let good = config(Method::Sefi, 1);
     assert!(refused(&picture(1).squeeze(), None, good.clone()).contains("picture has shape [3, 64, 64]"));
@@ -203,7 +211,14 @@ fn what_cannot_be_learned_is_refused() {
     let mut masked = good.clone();
     masked.objective.masked_noise = true;
     assert!(refused(&picture(1), None, masked).contains("mask is missing"));
-    assert!(refused(&picture(1), None, LearnConfig { stages: 2000, ..good.clone() }).contains("at most 1000"));
+    assert!(
+        refused(
+            &picture(1),
+            None,
+            LearnConfig { tokens: TokenOptions { stages: 2000, ..good.tokens }, ..good.clone() }
+        )
+        .contains("at most 1000")
+    );
     assert!(refused(&picture(1), None, LearnConfig { class: " ".to_owned(), ..good.clone() }).contains("class"));
     assert!(refused(&(picture(1) * f64::NAN), None, good).contains("not finite"));
 }
@@ -212,7 +227,7 @@ fn what_cannot_be_learned_is_refused() {
 fn a_class_of_several_tokens_starts_at_their_mean() {
     let model = mini();
     let config = LearnConfig { class: "red car".to_owned(), ..config(Method::Sefi, 1) };
-    let tokens = tokens(&Trainer::new(&model, &picture(1), None, config).unwrap());
+    let tokens = tokens(&Trainer::new(&model, &Examples::one(&picture(1), None), config).unwrap());
     let ids = model.text_encoders.first().tokenizer.token_ids("red car").unwrap();
     assert!(ids.len() > 1);
     let table = model.text_encoders.first().model.embed_tokens(&Tensor::from_slice(&ids)).unwrap();
@@ -223,7 +238,7 @@ fn a_class_of_several_tokens_starts_at_their_mean() {
 #[test]
 fn an_untrained_identity_is_the_class_word() {
     let model = mini();
-    let trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
+    let trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config(Method::Sefi, 1)).unwrap();
     let identity = trainer.identity().unwrap();
     identity.check_base(&model, false).unwrap();
     let text = "<me> and a cup and <me>";
@@ -242,7 +257,7 @@ fn an_untrained_identity_is_the_class_word() {
 #[test]
 fn a_prompt_takes_only_identities_that_are_there_and_fit() {
     let model = mini();
-    let trainer = Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap();
+    let trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config(Method::Sefi, 1)).unwrap();
     let mine = trainer.identity().unwrap();
     let prompt = Prompt::parse("<me> and <you>", model.text_encoders.tokenizers()).unwrap();
     let with = |you: &Identity, force| {
@@ -277,21 +292,24 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
 /// The noise loss of a trainer's tokens on the same noised latents at every tenth of the timesteps.
 fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
     let identity = trainer.identity().unwrap();
+    let template = &trainer.config().template;
     let prompt =
-        Prompt::parse(&config(Method::Sefi, 1).template.replace("{}", "<me>"), model.text_encoders.tokenizers())
+        Prompt::parse_with(&template.replace("{}", "<me>"), model.text_encoders.tokenizers(), |_| identity.words)
             .unwrap();
     let me = Identities::named([("me", &identity)]).unwrap();
     let conditioning = condition(model, &prompt, &me, false).unwrap();
     let latents = model.vae.encode(&picture(1)).unwrap().mean;
     let shape = latents.size();
+    let changed = identity.unet.as_ref().map(|changes| changes.apply(model).unwrap());
+    let unet = changed.as_ref().unwrap_or(&model.unet);
     let losses = (0..10).map(|part| {
         let timestep = 50 + 100 * part;
         let noise = seeded_noise(40 + part as u64, &shape, 1).unwrap().remove(0);
         let noised = model.noise_schedule.add_noise(&latents, &noise, &[timestep]).unwrap();
         let states = &conditioning.pieces()[conditioning.piece_at(timestep as f64)].states;
-        let context = model.unet.project(states).unwrap();
+        let context = unet.project(states).unwrap();
         let times = Tensor::from_slice(&[timestep as f32]);
-        let predicted = tch::no_grad(|| model.unet.forward(UNetInput::new(&noised, &times, &context), None)).unwrap();
+        let predicted = tch::no_grad(|| unet.forward(UNetInput::new(&noised, &times, &context), None)).unwrap();
         predicted.mse_loss(&noise, tch::Reduction::Mean).double_value(&[])
     });
     losses.sum::<f64>() / 10.0
@@ -301,8 +319,13 @@ fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
 fn learning_lowers_the_noise_loss() {
     let model = mini();
     for method in Method::iter() {
-        let config = LearnConfig { batch: 4, mirror: false, log_every: 0, ..config(method, 40) };
-        let mut trainer = Trainer::new(&model, &picture(1), None, config).unwrap();
+        // Published rates are for far more steps.
+        let mut config =
+            LearnConfig { batch: 4, mirror: false, log_every: 0, learning_rate: 0.05, ..config(method, 40) };
+        if let Some(unet) = &mut config.unet {
+            unet.learning_rate = 2e-4;
+        }
+        let mut trainer = Trainer::new(&model, &everything(), config).unwrap();
         let before = noise_loss_of(&model, &trainer);
         while !trainer.is_done() {
             trainer.step().unwrap();
@@ -319,7 +342,7 @@ fn the_attention_loss_holds_the_attention() {
         let mut config = LearnConfig { batch: 4, log_every: 0, ..config(Method::Sefi, 30) };
         // A weight of next to nothing measures the loss and leaves the learning alone.
         config.objective.attention = AttentionOptions::weighted(lambda);
-        let mut trainer = Trainer::new(&model, &picture(1), Some(&mask()), config).unwrap();
+        let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), Some(&mask())), config).unwrap();
         let losses: Vec<f64> = (0..30).map(|_| trainer.step().unwrap().attention_loss.unwrap()).collect();
         losses[20..].iter().sum::<f64>() / 10.0
     };
@@ -335,7 +358,7 @@ fn the_attention_loss_means_the_same_at_any_size() {
     let loss = |side: i64| {
         let image = picture(1).upsample_bilinear2d([side, side], false, None, None);
         let config = LearnConfig { log_every: 0, batch: 4, mirror: false, ..config(Method::Sefi, 12) };
-        let mut trainer = Trainer::new(&model, &image, None, config).unwrap();
+        let mut trainer = Trainer::new(&model, &Examples::one(&image, None), config).unwrap();
         let losses: Vec<f64> = (0..12).map(|_| trainer.step().unwrap().attention_loss.unwrap()).collect();
         losses[6..].iter().sum::<f64>() / 6.0
     };
@@ -352,7 +375,7 @@ fn an_overflow_in_f16_halves_the_loss_scale() {
     let trainer = |lambda| {
         let mut config = LearnConfig { log_every: 1, warm_up: 0, ..config(Method::Sefi, 2) };
         config.objective.attention = AttentionOptions::weighted(lambda);
-        Trainer::new(&model, &picture(1), None, config).unwrap()
+        Trainer::new(&model, &Examples::one(&picture(1), None), config).unwrap()
     };
     let scale_after = |trainer: &Trainer<'_>| {
         trainer.save(&checkpoint).unwrap();
@@ -382,8 +405,10 @@ fn two_identities_get_their_own_stages() {
     let hidden = model.text_encoders.first().model.hidden_size();
     let mut rows = seeded_noise(3, &[3, hidden], 4).unwrap().into_iter().map(|rows| rows * 0.02);
     let mut identity = |stages: i64| {
-        let mut identity =
-            Trainer::new(&model, &picture(1), None, config(Method::Sefi, 1)).unwrap().identity().unwrap();
+        let mut identity = Trainer::new(&model, &Examples::one(&picture(1), None), config(Method::Sefi, 1))
+            .unwrap()
+            .identity()
+            .unwrap();
         identity.encoders[0].k = rows.next().unwrap().narrow(0, 0, stages);
         identity.encoders[0].v = rows.next().unwrap().narrow(0, 0, stages);
         identity

@@ -50,6 +50,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
         height: 40,
         seeds: &[1],
         batch: 1,
+        unet: None,
     };
     change(&mut request);
     request.run(model, &mut (), |_, picture| {

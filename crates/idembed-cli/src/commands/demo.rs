@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let load_seconds = started.elapsed().as_secs_f64();
     let identity_file = args.out.join(format!("{}.identity.safetensors", plan.demo.name));
     let subject = plan.subject.at(studio.facts().native_size)?;
-    let lesson = Lesson { subject, config: plan.config.clone(), checkpoint: None, resume: None };
+    let lesson = Lesson { subjects: vec![subject], config: plan.config.clone(), checkpoint: None, resume: None };
     let (learned, _) = jobs::learn(&studio, lesson.clone())?;
     learned.identity.write(&identity_file)?;
 
@@ -217,8 +217,8 @@ impl Story<'_> {
             "The top row is what the word `{class}` gives, the second row the same prompts and seeds with {word}, \
              the third row where in the picture the word {word} acts."
         );
-        let (mut first, mut second, mut third) =
-            (vec![Cell::empty()], vec![cell(&self.lesson.subject.picture)], vec![Cell::empty()]);
+        let photos = self.lesson.subjects.iter().map(|subject| cell(&subject.picture));
+        let (mut first, mut second, mut third) = (vec![Cell::empty()], Vec::from_iter(photos), vec![Cell::empty()]);
         for drawn in self.drawn {
             first.push(cell(&drawn.class));
             second.push(cell(&drawn.identity));

@@ -110,11 +110,16 @@ fn identity_facts(path: &Path, identity: &Identity) -> anyhow::Result<Facts> {
     for (name, value) in identity.metadata() {
         let number = value.parse().ok().map(|number: serde_json::Number| Value::Number(number));
         // A name or a class may look like a number and is none.
-        let is_number =
-            matches!(name, "encoders" | "stages" | "train_timesteps" | "hidden" | "lambda" | "steps" | "seed");
+        let is_number = matches!(
+            name,
+            "encoders" | "stages" | "layers" | "words" | "train_timesteps" | "hidden" | "lambda" | "steps" | "seed"
+        );
         fields.push((name.to_owned(), number.filter(|_| is_number).unwrap_or(Value::String(value))));
     }
-    fields.push(("vectors".to_owned(), json!(2 * identity.stages())));
+    fields.push(("vectors".to_owned(), json!(identity.vectors())));
+    if let Some(unet) = &identity.unet {
+        fields.push(("changed_weights".to_owned(), json!(unet.count())));
+    }
     fields.push(("bytes".to_owned(), json!(std::fs::metadata(path)?.len())));
     fields.push(("sha256".to_owned(), json!(sha256_of(path)?)));
     Ok(Facts { kind: "identity", fields })

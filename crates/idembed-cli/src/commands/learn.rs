@@ -123,7 +123,12 @@ impl Plan {
         if let Some((width, height)) = subject.enlarged_from {
             tracing::warn!("the part to learn is {width} x {height} pixels and is enlarged to {size}");
         }
-        Ok(Lesson { subject, config: self.config.clone(), checkpoint: Some(self.checkpoint.clone()), resume })
+        Ok(Lesson {
+            subjects: vec![subject],
+            config: self.config.clone(),
+            checkpoint: Some(self.checkpoint.clone()),
+            resume,
+        })
     }
 }
 
@@ -177,7 +182,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "prediction": learned.identity.prediction_type.to_string(),
             "method": config.method.to_string(),
             "class": config.class,
-            "stages": config.stages,
+            "stages": config.tokens.stages,
+            "parameters": learned.parameters,
             "lambda": config.lambda(),
             "gradient_ratio": learned.gradient_ratio(),
             "steps": learned.identity.steps,

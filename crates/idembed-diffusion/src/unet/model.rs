@@ -1,9 +1,10 @@
 //! The whole U-Net.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use idembed_layers::{Conv2d, ConvShape, GroupNorm};
-use idembed_weights::{Compute, Weights, channels_last};
+use idembed_weights::{Compute, Delta, Files, Overlay, Source, Weights, channels_last};
 use tch::Tensor;
 
 use super::blocks::{SiteCounter, UpBlock};
@@ -14,6 +15,9 @@ use super::transformer::{CrossAttention, CrossContext, KeyValue};
 use crate::conditioning::TextStates;
 use crate::hook::AttentionHook;
 use crate::{Error, Result};
+
+/// What its weight files are called, before their endings.
+const WEIGHTS: &str = "diffusion_pytorch_model";
 
 /// A noise predictor, frozen or being trained.
 #[derive(Debug)]
@@ -92,7 +96,29 @@ impl UNet {
     /// Unreadable files, weights that do not match the configuration, or a U-Net of another family.
     pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
         let config = UNetConfig::read(&folder.join("config.json"))?;
-        Self::from_weights(config, Weights::open(folder, "diffusion_pytorch_model", compute)?)
+        Self::from_weights(config, Weights::open(folder, WEIGHTS, compute)?)
+    }
+
+    /// As [`UNet::load`], with something added to some of the weights. The others are those of the file, where they lie.
+    ///
+    /// # Errors
+    /// As [`UNet::load`]; or there is no weight of that name and shape.
+    pub fn load_changed(folder: &Path, deltas: BTreeMap<String, Delta>, compute: Compute) -> Result<Self> {
+        let config = UNetConfig::read(&folder.join("config.json"))?;
+        let files = Files::find(folder, WEIGHTS)?;
+        let path = files.path().map(Path::to_path_buf).unwrap_or_default();
+        let changed = Overlay::new(Box::new(files), deltas);
+        let changed = changed.map_err(|source| idembed_weights::Error::Content { path, source })?;
+        Self::from_weights(config, Weights::new(Box::new(changed), compute)?)
+    }
+
+    /// The names and shapes of its weights.
+    ///
+    /// # Errors
+    /// As [`UNet::load`].
+    pub fn weight_shapes(folder: &Path) -> Result<BTreeMap<String, Vec<i64>>> {
+        let files = Files::find(folder, WEIGHTS)?;
+        Ok(files.names().into_iter().filter_map(|name| Some((name.clone(), files.shape(&name)?))).collect())
     }
 
     /// Builds the U-Net of a configuration on weights from anywhere.
@@ -158,11 +184,13 @@ impl UNet {
     /// Keys and values of all cross-attention layers. Gradients flow to the text states.
     ///
     /// # Shapes
-    /// - `states.key`, `states.value`: `[batch, tokens, cross_attention_dim]`
+    /// - `states.key`, `states.value`: `[batch, tokens, cross_attention_dim]`, or with states of its own for each layer
+    ///   `[layers, batch, tokens, cross_attention_dim]`
     pub fn project(&self, states: &TextStates) -> Result<ProjectedContext> {
-        let (key, value) =
-            (self.checked_states("key states", &states.key)?, self.checked_states("value states", &states.value)?);
-        let layers = self.cross_attentions().map(|layer| layer.project(&key, &value)).collect::<Result<_>>()?;
+        let keys = self.states_of_layers("key states", &states.key)?;
+        let values = self.states_of_layers("value states", &states.value)?;
+        let layers = self.cross_attentions().zip(keys.iter().zip(&values));
+        let layers = layers.map(|(layer, (key, value))| layer.project(key, value)).collect::<Result<_>>()?;
         let Compute { device, kind } = self.compute;
         let pooled = states.pooled.as_ref().map(|pooled| pooled.f_to_device(device)?.f_to_kind(kind)).transpose()?;
         Ok(ProjectedContext { layers, pooled })
@@ -206,6 +234,20 @@ impl UNet {
 
     fn cross_attentions(&self) -> impl Iterator<Item = &CrossAttention> {
         all_cross_attentions(&self.down_path, &self.up_blocks).map(|(layer, _)| layer)
+    }
+
+    /// What each cross-attention layer reads.
+    fn states_of_layers(&self, what: &'static str, states: &Tensor) -> Result<Vec<Tensor>> {
+        let (got, count) = (states.size(), self.sites.len());
+        if got.len() != 4 {
+            let states = self.checked_states(what, states)?;
+            return Ok((0..count).map(|_| states.shallow_clone()).collect());
+        }
+        if got[0] != count as i64 {
+            let expected = format!("[{count}, batch, tokens, {}]", self.config.cross_attention_dim);
+            return Err(Error::Shape { what, got, expected });
+        }
+        states.f_unbind(0)?.iter().map(|states| self.checked_states(what, states)).collect()
     }
 
     fn checked_states(&self, what: &'static str, states: &Tensor) -> Result<Tensor> {

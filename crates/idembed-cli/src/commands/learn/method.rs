@@ -2,7 +2,7 @@
 
 use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
 use idembed_studio::Model;
-use idembed_tokens::{LearnConfig, LearnWishes, Method};
+use idembed_tokens::{LearnConfig, LearnWishes, Method, StageRange, Start};
 
 use super::subject::SubjectArgs;
 use crate::args::{above_zero, not_negative, positive};
@@ -12,7 +12,9 @@ use crate::failure::wrong_usage;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The method")]
 pub(super) struct MethodArgs {
-    /// sefi (stage tokens with the attention loss) or textual-inversion (one token)
+    /// sefi (stage tokens with the attention loss), textual-inversion (one token), xti (one for each layer), prospect
+    /// (ten stages), celeb-basis (in the space of known names), persona-magic (middle stages), dreambooth (all weights of the
+    /// U-Net) or custom-diffusion (a token, and the weights that read it)
     #[arg(long, value_name = "METHOD", default_value_t = Method::Sefi)]
     method: Method,
     /// Training steps [default: the model's]
@@ -33,10 +35,39 @@ pub(super) struct MethodArgs {
     /// The training prompt, with {} for the identity [default: the model's]
     #[arg(long, value_name = "PROMPT")]
     template: Option<String>,
-    /// Number of stages, each with vectors of its own [default: 5 for sefi]
+    /// Number of stages, each with vectors of its own [default: the method's, 5 for sefi]
     #[arg(long, value_name = "N", value_parser = positive)]
     stages: Option<usize>,
-    /// Weight of the attention loss [default: 0.003 for sefi, 0 for textual-inversion]
+    /// The stages to learn, as in 2-3, counted from 1, the noisiest; the class word stands before them, and what the last of
+    /// them has after them [default: the method's, all for sefi]
+    #[arg(long, value_name = "FIRST-LAST")]
+    learned_stages: Option<StageRange>,
+    /// The same vectors for keys and values
+    #[arg(long)]
+    shared_kv: bool,
+    /// Where the vectors start: class (the class word), class-output (what the text encoder makes of it), names (the mean of
+    /// known names), names-output, or rare (a rare word) [default: the method's, class for sefi]
+    #[arg(long, value_name = "WHERE")]
+    start: Option<Start>,
+    /// Keep every vector as long as the class word's
+    #[arg(long)]
+    fixed_norm: bool,
+    /// The rare word, for methods that start at one [default: sks]
+    #[arg(long, value_name = "WORD")]
+    rare_word: Option<String>,
+    /// Learning rate of the U-Net's weights, for methods that train some [default: the method's]
+    #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
+    unet_lr: Option<f64>,
+    /// Weight of the noise loss of class pictures, for the same methods [default: 1]
+    #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
+    prior_weight: Option<f64>,
+    /// How many class pictures are drawn for that [default: the method's, 200]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    class_pictures: Option<usize>,
+    /// Weigh timesteps by their signal-to-noise ratio, cut off at F: min-SNR, usually 5 [default: all weigh the same]
+    #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
+    min_snr: Option<f64>,
+    /// Weight of the attention loss [default: 0.003 for sefi, 0 for the other methods]
     #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
     lambda: Option<f64>,
     /// What the attention is pulled to: reference (the class word's), mask (the face), none [default: reference]
@@ -96,12 +127,21 @@ impl MethodArgs {
             class: self.class.clone(),
             template: self.template.clone(),
             stages: self.stages,
+            learned_stages: self.learned_stages,
+            split_kv: self.shared_kv.then_some(false),
+            start: self.start,
+            fixed_norm: self.fixed_norm.then_some(true),
+            rare_word: self.rare_word.clone(),
+            unet_lr: self.unet_lr,
+            prior_weight: self.prior_weight,
+            class_pictures: self.class_pictures,
+            min_snr: self.min_snr,
             steps: self.steps,
             batch: self.batch,
             lr: self.lr,
             seed: Some(self.seed),
             mirror: Some(subject.mirror),
-            masked_noise: Some(self.masked_noise),
+            masked_noise: self.masked_noise.then_some(true),
             lambda: if self.attention_target == Some(TargetName::None) { Some(0.0) } else { self.lambda },
             attention: Some(LossOptions { target, layers, detach_query: self.detach_query }),
         }

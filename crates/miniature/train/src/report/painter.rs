@@ -42,6 +42,7 @@ impl<'a> Painter<'a> {
             height: side,
             seeds: &[seed],
             batch: 1,
+            unet: None,
         };
         let mut drawn = None;
         let run = request.run(self.model, &mut Stopper(self.stop), |_, picture| {

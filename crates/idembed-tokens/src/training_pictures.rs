@@ -1,4 +1,6 @@
-//! The one picture that is learned from, encoded once, and what every step draws from it.
+//! The pictures that are learned from, encoded once, and what every step draws from them.
+
+use std::ops::Range;
 
 use idembed_attention::Mask;
 use idembed_diffusion::StableDiffusion;
@@ -6,88 +8,123 @@ use idembed_diffusion::noise::with_seed;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
+use crate::examples::Example;
 use crate::objective::Batch;
 use crate::{Result, TokensError};
 
-/// A picture as latents.
+/// Pictures as latents.
 #[derive(Debug)]
-pub(crate) struct TrainingPicture {
-    /// `[1 or 2, channels, height, width]`, f32: the picture and, if asked for, its mirror image.
+pub(crate) struct TrainingPictures {
+    /// Number of pictures, their mirror images not counted.
+    count: i64,
+    /// `[count, or twice as many, channels, height, width]`, f32: the pictures and then, if asked for, their mirror images.
     latents: Tensor,
     /// `[as latents, 1, H, W]`, f32.
     masks: Option<Tensor>,
     sha256: String,
 }
 
-impl TrainingPicture {
-    /// Encodes a picture: the mean of its latents.
+impl TrainingPictures {
+    /// Encodes pictures: the means of their latents. Masks count where all pictures have one.
     ///
-    /// # Shapes
-    /// - `image`: `[1, 3, H, W]` in -1..1
-    /// - `mask`: `[1, 1, H, W]` in 0..1
-    pub(crate) fn encode(model: &StableDiffusion, image: &Tensor, mask: Option<&Tensor>, mirror: bool) -> Result<Self> {
-        check_shapes(image, mask)?;
-        let image = image.f_to_kind(Kind::Float)?;
-        let masks = mask.map(|mask| -> Result<Tensor> {
-            let mask = mask.f_to_kind(Kind::Float)?.f_to_device(model.compute.device)?;
-            // Checks the values.
-            Mask::new(&mask)?;
-            with_mirrored(&mask, mirror)
-        });
-        let latents = tch::no_grad(|| -> Result<Tensor> {
-            let images = with_mirrored(&image, mirror)?;
-            // One at a time: the autoencoder needs far more memory than what it gives.
-            let encoded = (0..images.size()[0]).map(|row| Ok(model.vae.encode(&images.f_narrow(0, row, 1)?)?.mean));
-            let encoded: Vec<Tensor> = encoded.collect::<Result<_>>()?;
-            Ok(Tensor::f_cat(&encoded, 0)?.f_to_kind(Kind::Float)?)
+    /// # Errors
+    /// No picture, pictures of different sizes, or masks that do not fit.
+    pub(crate) fn encode(model: &StableDiffusion, pictures: &[Example], mirror: bool) -> Result<Self> {
+        let first = pictures.first().ok_or_else(|| TokensError::Setting {
+            what: "number of pictures",
+            got: "0".to_owned(),
+            expected: "1 or more".to_owned(),
         })?;
-        if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-            return Err(idembed_diffusion::Error::NotFinite { what: "the picture's latents".to_owned() }.into());
+        let size = first.image.size();
+        let mut hashed = Vec::new();
+        let (mut images, mut masks) = (Vec::new(), Vec::new());
+        for Example { image, mask } in pictures {
+            check_shapes(image, mask.as_ref(), &size)?;
+            images.push(image.f_to_kind(Kind::Float)?);
+            hashed.extend([Some(image), mask.as_ref()]);
+            if let Some(mask) = mask {
+                let mask = mask.f_to_kind(Kind::Float)?.f_to_device(model.compute.device)?;
+                // Checks the values.
+                Mask::new(&mask)?;
+                masks.push(mask);
+            }
         }
-        Ok(TrainingPicture { latents, masks: masks.transpose()?, sha256: fingerprint(&[Some(&image), mask])? })
+        let masks = match masks.len() == pictures.len() {
+            true => Some(with_mirrored(&Tensor::f_cat(&masks, 0)?, mirror)?),
+            false => None,
+        };
+        let latents = encode_latents(model, &with_mirrored(&Tensor::f_cat(&images, 0)?, mirror)?)?;
+        Ok(TrainingPictures { count: pictures.len() as i64, latents, masks, sha256: fingerprint(&hashed)? })
     }
 
-    /// SHA-256 of picture and mask.
+    /// Whether all pictures have a mask.
+    pub(crate) fn are_masked(&self) -> bool {
+        self.masks.is_some()
+    }
+
+    /// SHA-256 of pictures and masks.
     pub(crate) fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Everything random of one step: timesteps, noise, and which samples are mirrored.
+    /// Everything random of one step: timesteps, noise, which picture each sample shows, and whether mirrored.
     ///
-    /// Each timestep is drawn from within a stage, and the stages take turns ([`stages_of_step`]).
-    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, timing: Timing) -> Result<Batch> {
+    /// Each timestep is drawn from within a stage, and the stages that are learned take turns ([`stages_of_step`]).
+    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, timing: &Timing) -> Result<Batch> {
         let count = samples as i64;
         let mut shape = self.latents.size();
         shape[0] = count;
         let cpu = |kind| (kind, Device::Cpu);
-        let (shares, noise, mirrored) = with_seed(step_seed(seed, step as u64), || {
+        let (shares, noise, mirrored, which) = with_seed(step_seed(seed, step as u64), || {
             let shares = Tensor::f_rand([count], cpu(Kind::Double))?;
             let noise = Tensor::f_randn(&shape, cpu(Kind::Float))?;
-            Ok((shares, noise, Tensor::f_randint(2, [count], cpu(Kind::Int64))?))
+            let mirrored = Tensor::f_randint(2, [count], cpu(Kind::Int64))?;
+            Ok((shares, noise, mirrored, Tensor::f_randint(self.count, [count], cpu(Kind::Int64))?))
         })?;
-        let stages = stages_of_step(seed, step, samples, timing.stages)?;
+        let learned = stages_of_step(seed, step, samples, timing.learned.len())?;
         let shares = Vec::<f64>::try_from(&shares)?;
-        let timesteps = stages.into_iter().zip(shares).map(|(stage, share)| timing.timestep_within(stage, share));
+        let timesteps = learned.into_iter().zip(shares);
+        let timesteps = timesteps.map(|(stage, share)| timing.timestep_within(timing.learned.start + stage, share));
         let device = self.latents.device();
-        let mirrored = mirrored.f_to_device(device)?;
-        let pick = |both: &Tensor| -> Result<Tensor> {
-            let which = if both.size()[0] == 2 { mirrored.shallow_clone() } else { mirrored.f_zeros_like()? };
-            Ok(both.f_index_select(0, &which)?)
-        };
+        let has_mirrored = self.latents.size()[0] > self.count;
+        let rows = if has_mirrored { which.f_add(&mirrored.f_mul_scalar(self.count)?)? } else { which };
+        let rows = rows.f_to_device(device)?;
         Ok(Batch {
-            latents: pick(&self.latents)?,
+            latents: self.latents.f_index_select(0, &rows)?,
             noise: noise.f_to_device(device)?,
             timesteps: timesteps.collect(),
-            mask: self.masks.as_ref().map(pick).transpose()?,
+            mask: self.masks.as_ref().map(|masks| masks.f_index_select(0, &rows)).transpose()?,
         })
     }
 }
 
-fn check_shapes(image: &Tensor, mask: Option<&Tensor>) -> Result<()> {
+/// The means of pictures' latents, f32, without gradient.
+///
+/// # Shapes
+/// - `images`: `[pictures, 3, H, W]` in -1..1
+pub(crate) fn encode_latents(model: &StableDiffusion, images: &Tensor) -> Result<Tensor> {
+    let latents = tch::no_grad(|| -> Result<Tensor> {
+        // One at a time: the autoencoder needs far more memory than what it gives.
+        let encoded = (0..images.size()[0]).map(|row| Ok(model.vae.encode(&images.f_narrow(0, row, 1)?)?.mean));
+        let encoded: Vec<Tensor> = encoded.collect::<Result<_>>()?;
+        Ok(Tensor::f_cat(&encoded, 0)?.f_to_kind(Kind::Float)?)
+    })?;
+    if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Err(idembed_diffusion::Error::NotFinite { what: "the picture's latents".to_owned() }.into());
+    }
+    Ok(latents)
+}
+
+/// Fails if a picture has not the shape of the first, or a mask not that of its picture.
+fn check_shapes(image: &Tensor, mask: Option<&Tensor>, first: &[i64]) -> Result<()> {
     let [1, 3, height, width] = image.size()[..] else {
         let expected = "[1, 3, height, width]".to_owned();
         return Err(TokensError::Shape { what: "picture", got: image.size(), expected });
     };
+    if image.size() != first {
+        let expected = format!("{first:?}, as the first");
+        return Err(TokensError::Shape { what: "picture", got: image.size(), expected });
+    }
     match mask.map(Tensor::size) {
         Some(got) if got != [1, 1, height, width] => {
             let expected = format!("[1, 1, {height}, {width}], as the picture");
@@ -97,12 +134,12 @@ fn check_shapes(image: &Tensor, mask: Option<&Tensor>) -> Result<()> {
     }
 }
 
-/// A picture and, if asked for, its mirror image below it in the batch.
-fn with_mirrored(image: &Tensor, mirror: bool) -> Result<Tensor> {
+/// Pictures and, if asked for, their mirror images below them in the batch.
+fn with_mirrored(images: &Tensor, mirror: bool) -> Result<Tensor> {
     if !mirror {
-        return Ok(image.shallow_clone());
+        return Ok(images.shallow_clone());
     }
-    Ok(Tensor::f_cat(&[image, &image.f_flip([3])?], 0)?)
+    Ok(Tensor::f_cat(&[images, &images.f_flip([3])?], 0)?)
 }
 
 fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
@@ -122,17 +159,19 @@ fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {
 }
 
 /// How a run's timesteps are divided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Timing {
     /// Number of stages, at most `train_timesteps`.
     pub(crate) stages: usize,
+    /// Those that are trained on.
+    pub(crate) learned: Range<usize>,
     /// Number of timesteps.
     pub(crate) train_timesteps: usize,
 }
 
 impl Timing {
     /// The timestep of a stage at a `share`, from 0 up to but not 1, of the stage's range.
-    fn timestep_within(self, stage: usize, share: f64) -> i64 {
+    fn timestep_within(&self, stage: usize, share: f64) -> i64 {
         // Stage `stages - 1 - i` holds the timesteps with `floor(t * stages / train_timesteps) == i`.
         let index = self.stages - 1 - stage;
         let first = |index: usize| (index * self.train_timesteps).div_ceil(self.stages);
@@ -161,7 +200,7 @@ fn stages_of_step(seed: u64, step: usize, samples: usize, stages: usize) -> Resu
 }
 
 /// A seed for one step: SplitMix64 (Steele, Lea and Flood 2014), so that neighbouring steps and seeds share nothing.
-fn step_seed(seed: u64, step: u64) -> u64 {
+pub(crate) fn step_seed(seed: u64, step: u64) -> u64 {
     split_mix(split_mix(seed).wrapping_add(step))
 }
 
@@ -204,7 +243,7 @@ mod tests {
     #[test]
     fn timesteps_lie_in_their_stage_and_reach_all_of_it() {
         for (stages, train_timesteps) in [(5, 1000), (3, 1000), (7, 1000), (1, 1000), (10, 10), (3, 10)] {
-            let timing = Timing { stages, train_timesteps };
+            let timing = Timing { stages, learned: 0..stages, train_timesteps };
             let mut reached = vec![false; train_timesteps];
             for stage in 0..stages {
                 for part in 0..4000 {
