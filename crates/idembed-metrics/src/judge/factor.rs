@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MetricsError, Result};
 
-/// The name of the file beside a judge's weights.
-pub(super) const FILE: &str = "factors.json";
-
 /// A question about a picture, and the answers that there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +24,9 @@ pub struct Factor {
 pub struct Factors(Vec<Factor>);
 
 impl Factors {
+    /// The name of the file beside a judge's weights.
+    pub const FILE: &str = "factors.json";
+
     /// # Errors
     /// There is no factor, one has fewer than two classes, or two names or two classes of a factor are the same.
     pub fn new(factors: Vec<Factor>) -> Result<Self> {
@@ -53,7 +53,7 @@ impl Factors {
     /// # Errors
     /// It cannot be read, is not JSON, or is refused by [`Factors::new`].
     pub fn read(folder: &Path) -> Result<Self> {
-        Factors::new(json::read(&folder.join(FILE))?)
+        Factors::new(json::read(&folder.join(Self::FILE))?)
     }
 
     /// Writes `factors.json` into the folder of a judge.
@@ -61,7 +61,7 @@ impl Factors {
     /// # Errors
     /// What the system said; then there is no file, or the older one.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        Ok(json::write(&folder.join(FILE), self)?)
+        Ok(json::write(&folder.join(Self::FILE), self)?)
     }
 
     /// All of them.
@@ -138,10 +138,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(Factors::read(folder.path()), Err(MetricsError::Weights(_))));
         for text in ["", "{}", r#"[{"name": "hat"}]"#, r#"[{"name": "hat", "classes": ["no", "yes"], "more": 1}]"#] {
-            std::fs::write(folder.path().join(FILE), text).unwrap();
+            std::fs::write(folder.path().join(Factors::FILE), text).unwrap();
             assert!(matches!(Factors::read(folder.path()), Err(MetricsError::Weights(_))), "{text}");
         }
-        std::fs::write(folder.path().join(FILE), "[]").unwrap();
+        std::fs::write(folder.path().join(Factors::FILE), "[]").unwrap();
         assert!(matches!(Factors::read(folder.path()), Err(MetricsError::Factors { .. })));
     }
 
