@@ -91,3 +91,140 @@ fn share(mask: &GrayImage, y: u32, start: u32, end: u32) -> f64 {
     let plain = (start..end).filter(|x| mask.get_pixel(*x, y)[0] > 0).count();
     plain as f64 / f64::from(end.saturating_sub(start).max(1))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::path::Path;
+
+    use image::GenericImageView;
+    use image::imageops::FilterType;
+
+    use super::*;
+
+    const MINI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini");
+    const BLACK: Rgb<u8> = Rgb([0; 3]);
+    const WHITE: Rgb<u8> = Rgb([255; 3]);
+
+    fn open(name: &str) -> RgbImage {
+        image::open(Path::new(MINI).join(name)).unwrap().to_rgb8()
+    }
+
+    /// The bundled portraits, all drawn by the world.
+    fn portraits() -> Vec<(String, RgbImage)> {
+        let names = (1..=8).flat_map(|person| ["a", "b"].map(|letter| format!("person{person}_{letter}")));
+        names.map(|name| (name.clone(), open(&format!("portraits/{name}.png")))).collect()
+    }
+
+    /// Pictures that the model drew.
+    fn tiles() -> Vec<(String, RgbImage)> {
+        let sheet = open("samples.png");
+        let tile = |place: u32| sheet.view(place % 4 * 128, place / 4 * 128, 128, 128).to_image();
+        (0..16).map(|place| (format!("tile {place}"), tile(place))).collect()
+    }
+
+    /// A photo in a border of these widths: above, on the right, below, on the left.
+    fn bordered(photo: &RgbImage, (width, height): (u32, u32), widths: [u32; 4], colour: Rgb<u8>) -> RgbImage {
+        let [above, right, below, left] = widths;
+        let mut picture = RgbImage::from_pixel(width, height, colour);
+        let inside = imageops::resize(photo, width - left - right, height - above - below, FilterType::Triangle);
+        imageops::replace(&mut picture, &inside, left.into(), above.into());
+        picture
+    }
+
+    /// Photos in front of a wall as white as a frame are one with it.
+    fn is_white(name: &str) -> bool {
+        ["person3_b", "tile 7"].contains(&name)
+    }
+
+    #[test]
+    fn photos_and_drawn_pictures_are_not_framed() {
+        for (name, picture) in portraits().into_iter().chain(tiles()) {
+            assert_eq!(framed(&picture), 0.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_photo_in_a_border_is() {
+        let pink = Rgb([255, 0, 200]);
+        for (name, photo) in portraits().into_iter().chain(tiles()) {
+            for (size, widths, colour) in [
+                ((128, 128), [12; 4], BLACK),
+                ((128, 128), [3; 4], WHITE),
+                ((127, 129), [9, 13, 20, 7], WHITE),
+                ((97, 131), [30, 4, 30, 6], pink),
+                ((512, 384), [60, 60, 110, 60], BLACK),
+                ((33, 31), [4; 4], pink),
+                // Open below, and on the left.
+                ((128, 128), [12, 12, 0, 12], BLACK),
+                ((130, 128), [12, 12, 12, 0], pink),
+            ] {
+                if colour == WHITE && is_white(&name) {
+                    continue;
+                }
+                let measure = framed(&bordered(&photo, size, widths, colour));
+                assert!(measure > 0.8, "{name} in {size:?} with {widths:?} of {colour:?}: {measure}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_soft_edge_and_a_noisy_border_count() {
+        let framed_photo = bordered(&open("portraits/person1_a.png"), (64, 64), [6; 4], WHITE);
+        let soft = imageops::resize(&framed_photo, 512, 512, FilterType::CatmullRom);
+        assert!(framed(&soft) > 0.9, "{}", framed(&soft));
+        let mut noisy = soft;
+        for (x, y, pixel) in noisy.enumerate_pixels_mut() {
+            pixel.0 = pixel.0.map(|value| value.saturating_sub(((x * 31 + y * 17) % 20) as u8));
+        }
+        assert!(framed(&noisy) > 0.9, "{}", framed(&noisy));
+    }
+
+    /// A head and shoulders, the latter from edge to edge or not.
+    #[test]
+    fn a_plain_wall_behind_a_person_is_no_border() {
+        for (width, height, shoulders) in
+            [(128, 128, 40.0), (128, 128, 64.0), (127, 190, 90.0), (300, 128, 50.0), (45, 44, 15.0)]
+        {
+            for wall in [BLACK, WHITE, Rgb([90, 120, 200])] {
+                let (across, down) = (f64::from(width) / 2.0, f64::from(height));
+                let inside = |x: f64, y: f64, wide: f64, high: f64| ((x - across) / wide).hypot(y / high) <= 1.0;
+                let picture = RgbImage::from_fn(width, height, |x, y| {
+                    let (x, y) = (f64::from(x), f64::from(y));
+                    let head = inside(x, y - 0.45 * down, 0.2 * down, 0.3 * down);
+                    let body = inside(x, y - 1.1 * down, shoulders, 0.35 * down);
+                    if head {
+                        Rgb([220, 170, 140])
+                    } else if body {
+                        Rgb([140, 30, 60])
+                    } else {
+                        wall
+                    }
+                });
+                assert_eq!(framed(&picture), 0.0, "{width} x {height}, {shoulders}, {wall:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bars_on_two_sides_and_borders_of_two_colours_are_none() {
+        let photo = open("portraits/person1_a.png");
+        assert_eq!(framed(&bordered(&photo, (128, 160), [16, 0, 16, 0], BLACK)), 0.0);
+        assert_eq!(framed(&bordered(&photo, (160, 128), [0, 16, 0, 16], BLACK)), 0.0);
+        let bars = bordered(&photo, (128, 160), [16, 0, 16, 0], BLACK);
+        assert_eq!(framed(&bordered(&bars, (160, 160), [0, 16, 0, 16], WHITE)), 0.0);
+        // Hardly anything inside.
+        assert_eq!(framed(&bordered(&photo, (128, 128), [55; 4], BLACK)), 0.0);
+        // One line alone may be anything.
+        assert_eq!(framed(&bordered(&photo, (128, 128), [1; 4], BLACK)), 0.0);
+    }
+
+    #[test]
+    fn plain_and_tiny_pictures_are_not_framed() {
+        for (width, height) in [(0, 0), (0, 5), (1, 1), (2, 7), (5, 5), (128, 128)] {
+            assert_eq!(framed(&RgbImage::from_pixel(width, height, WHITE)), 0.0, "{width} x {height}");
+        }
+        let chess = RgbImage::from_fn(3, 2, |x, y| if (x + y) % 2 == 0 { BLACK } else { WHITE });
+        assert_eq!(framed(&chess), 0.0);
+    }
+}
