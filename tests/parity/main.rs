@@ -8,6 +8,7 @@ mod attention_precision;
 mod clip;
 mod components;
 mod detection;
+mod metrics;
 mod optimizer;
 mod parsing;
 mod pipelines;

@@ -8,14 +8,16 @@ use crate::{FaceError, FaceResult};
 
 /// What becomes of a pixel's values: `(value - mean) / deviation`, for red, green and blue, of values from 0 to 255.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PixelScale {
-    pub(crate) mean: [f32; 3],
-    pub(crate) deviation: [f32; 3],
+pub struct PixelScale {
+    /// What is subtracted.
+    pub mean: [f32; 3],
+    /// What the rest is divided by.
+    pub deviation: [f32; 3],
 }
 
 impl PixelScale {
     /// The same for all colours.
-    pub(crate) const fn grey(mean: f32, deviation: f32) -> PixelScale {
+    pub const fn grey(mean: f32, deviation: f32) -> PixelScale {
         PixelScale { mean: [mean; 3], deviation: [deviation; 3] }
     }
 }
@@ -27,7 +29,7 @@ impl PixelScale {
 ///
 /// # Errors
 /// A picture has another size, or libtorch refused.
-pub(crate) fn batch(pictures: &[RgbImage], side: u32, scale: &PixelScale, compute: Compute) -> FaceResult<Tensor> {
+pub fn batch(pictures: &[RgbImage], side: u32, scale: &PixelScale, compute: Compute) -> FaceResult<Tensor> {
     if let Some((width, height)) = pictures.iter().map(RgbImage::dimensions).find(|size| *size != (side, side)) {
         return Err(FaceError::CropSize { width, height, side });
     }

@@ -27,7 +27,7 @@ mod error;
 mod format;
 mod geometry;
 mod heic;
-mod input;
+pub mod input;
 mod iso;
 mod jpeg;
 pub mod mask;

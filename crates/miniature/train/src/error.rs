@@ -17,6 +17,9 @@ pub enum PretrainError {
     /// A network for faces refused something.
     #[error(transparent)]
     Face(#[from] idembed_face::FaceError),
+    /// The judge refused something.
+    #[error(transparent)]
+    Metrics(#[from] idembed_metrics::MetricsError),
     /// Parameters, or a file of them, are not what they should be.
     #[error(transparent)]
     Weights(#[from] idembed_weights::Error),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use idembed_face::recognise::Scale;
+use idembed_metrics::judge::Factors;
 use idembed_world::factors::{Attributes, Framing, Place, Style};
 use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
 use serde_json::json;
@@ -11,7 +12,8 @@ use crate::outputs::{WEIGHTS, copy_of, take_over, write, write_png};
 use crate::{Result, seeds};
 
 /// What the stages beside the U-Net leave in folders of their own, and what of it is given out.
-const PARTS: [(&str, &[&str]); 3] = [("recogniser", &[WEIGHTS, Scale::FILE]), ("judge", &[WEIGHTS]), ("clip", &CLIP)];
+const PARTS: [(&str, &[&str]); 3] =
+    [("recogniser", &[WEIGHTS, Scale::FILE]), ("judge", &[WEIGHTS, Factors::FILE]), ("clip", &CLIP)];
 /// As `ClipScorer` loads it.
 const CLIP: [&str; 7] = [
     "config.json",

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use idembed_face::recognise::{self, Scale};
-use idembed_pretrain::judge::Judge;
+use idembed_metrics::judge::Judge;
 use idembed_weights::Compute;
 
 fn program(out: &Path, more: &[&str]) -> Command {
@@ -132,7 +132,7 @@ fn what_the_other_stages_write_can_be_loaded() {
     let recogniser = recognise::load(&folder.path().join("recogniser/model.safetensors"), compute).unwrap();
     assert_eq!(recogniser.dimension(), 128);
     assert!(Scale::beside(&folder.path().join("recogniser/model.safetensors")).unwrap().is_some());
-    Judge::load(&folder.path().join("judge/model.safetensors"), compute).unwrap();
+    Judge::load(&folder.path().join("judge"), compute).unwrap();
 }
 
 /// What the bundled recogniser says about its numbers is what is measured.

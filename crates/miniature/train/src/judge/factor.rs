@@ -1,7 +1,10 @@
 //! What can be asked about a picture of one person.
 
+use idembed_metrics::judge::{self, Factors};
 use idembed_world::Sample;
 use idembed_world::factors::{Object, Scene, Shirt, Style};
+
+use crate::Result;
 
 /// A question with a fixed number of answers, its classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
@@ -50,17 +53,28 @@ impl Factor {
         self.into()
     }
 
-    /// The number of classes.
-    pub fn classes(self) -> usize {
+    /// The classes in words: those of a caption, or the shortest that say it.
+    pub fn classes(self) -> Vec<&'static str> {
         match self {
-            Factor::Scene => Scene::ALL.len(),
-            Factor::Object => Object::ALL.len() + 1,
-            Factor::Expression | Factor::Dye => 4,
-            Factor::Eyes | Factor::Headwear => 3,
-            Factor::Old | Factor::Beard => 2,
-            Factor::Style => Style::ALL.len(),
-            Factor::Shirt => Shirt::ALL.len(),
+            Factor::Scene => Scene::ALL.map(Scene::phrase).to_vec(),
+            Factor::Object => Object::ALL.into_iter().map(Object::phrase).chain(["nothing"]).collect(),
+            Factor::Expression => vec!["neutral", "smiling", "laughing", "sad"],
+            Factor::Eyes => vec!["open", "closed", "sunglasses"],
+            Factor::Headwear => vec!["none", "hat", "cap"],
+            Factor::Dye => vec!["none", "blue", "pink", "green"],
+            Factor::Old | Factor::Beard => vec!["no", "yes"],
+            Factor::Style => Style::ALL.map(Style::phrase).to_vec(),
+            Factor::Shirt => Shirt::ALL.map(Shirt::phrase).to_vec(),
         }
+    }
+
+    /// All of them as a judge reads them.
+    pub(crate) fn described() -> Result<Factors> {
+        let described = |factor: Factor| judge::Factor {
+            name: factor.name().to_owned(),
+            classes: factor.classes().into_iter().map(str::to_owned).collect(),
+        };
+        Ok(Factors::new(Factor::ALL.map(described).to_vec())?)
     }
 
     /// The class of a plan; `None` where a picture of it cannot tell: the colours of shirts, dyed hair and walls in a
@@ -91,21 +105,54 @@ impl Factor {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
-    use idembed_world::Who;
+    use idembed_world::{Captions, Who};
 
     use super::*;
 
     #[test]
     fn every_class_occurs_and_none_beyond() {
         for factor in Factor::ALL {
-            let mut seen = vec![false; factor.classes()];
+            let mut seen = vec![false; factor.classes().len()];
             for seed in 0..3000 {
                 if let Some(class) = factor.class(&Sample::portrait(Who::Passer(seed), seed)) {
                     seen[class] = true;
                 }
             }
             assert!(seen.iter().all(|seen| *seen), "{factor:?}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn the_bundled_judge_knows_them() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/mini/judge");
+        assert_eq!(Factors::read(folder.as_ref()).unwrap(), Factor::described().unwrap());
+    }
+
+    /// What a class is called is what a picture of it shows.
+    #[test]
+    fn a_class_is_called_what_its_caption_says() {
+        for seed in 0..300 {
+            let sample = Sample::portrait(Who::Passer(seed), seed);
+            let caption = Captions::of(&sample).main;
+            let called = |factor: Factor| factor.class(&sample).map(|class| factor.classes()[class]);
+            for factor in [Factor::Scene, Factor::Object, Factor::Expression, Factor::Headwear, Factor::Shirt] {
+                let plain = [None, Some("nothing"), Some("neutral"), Some("none")];
+                let words = called(factor);
+                assert!(
+                    plain.contains(&words) || words.is_some_and(|words| caption.contains(words)),
+                    "{caption}: {words:?}"
+                );
+            }
+            let dyed = called(Factor::Dye).filter(|dye| *dye != "none");
+            assert!(dyed.is_none_or(|dye| caption.contains(&format!("{dye} hair"))), "{caption}: {dyed:?}");
+            for (factor, words) in [(Factor::Beard, "beard"), (Factor::Old, "old ")] {
+                assert_eq!(called(factor) == Some("yes"), caption.contains(words), "{caption}");
+            }
+            for (eyes, words) in [("closed", "eyes closed"), ("sunglasses", "wearing sunglasses")] {
+                assert_eq!(called(Factor::Eyes) == Some(eyes), caption.contains(words), "{caption}");
+            }
         }
     }
 

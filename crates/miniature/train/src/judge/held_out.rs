@@ -1,9 +1,10 @@
 //! Pictures that the judge is never trained on, as the world draws them.
 
+use idembed_metrics::judge::Judge;
 use idembed_world::{SIDE, Sample, Who};
 use image::{Rgb, RgbImage, imageops};
 
-use super::{Factor, Judge};
+use super::Factor;
 use crate::{Check, Result, seeds};
 
 /// How many pictures are judged.
@@ -61,7 +62,7 @@ impl HeldOut {
             for (factor, left) in Factor::ALL.into_iter().zip((x..).step_by(ANSWERS as usize)) {
                 let colour = match factor.class(sample) {
                     None => [190, 190, 190],
-                    Some(class) if class == verdict.class(factor) => [40, 170, 70],
+                    class if class == verdict.class_index(factor.name()) => [40, 170, 70],
                     Some(_) => [220, 40, 40],
                 };
                 let square = RgbImage::from_pixel(ANSWERS - 2, ANSWERS - 2, Rgb(colour));
@@ -81,12 +82,12 @@ struct Scores(Vec<Vec<(u32, u32)>>);
 
 impl Scores {
     fn of(judge: &Judge, held_out: &[(RgbImage, Sample)]) -> Result<Self> {
-        let mut scores: Vec<_> = Factor::ALL.into_iter().map(|factor| vec![(0, 0); factor.classes()]).collect();
+        let mut scores: Vec<_> = Factor::ALL.into_iter().map(|factor| vec![(0, 0); factor.classes().len()]).collect();
         for (verdict, (_, sample)) in judge.judge(&pictures(held_out))?.iter().zip(held_out) {
             for (factor, scores) in Factor::ALL.into_iter().zip(&mut scores) {
                 if let Some(class) = factor.class(sample) {
                     scores[class].0 += 1;
-                    scores[class].1 += u32::from(verdict.class(factor) == class);
+                    scores[class].1 += u32::from(verdict.class_index(factor.name()) == Some(class));
                 }
             }
         }

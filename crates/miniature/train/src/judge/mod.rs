@@ -1,12 +1,12 @@
-//! The stage `judge`: the network that says what a picture shows, to tell whether a prompt was followed.
+//! The stage `judge`: trains the network that says what a picture shows, to tell whether a prompt was followed.
 
 mod factor;
 pub(crate) mod held_out;
-mod network;
 mod pictures;
 
 use std::path::Path;
 
+use idembed_metrics::judge::Judge;
 use idembed_weights::{Parameters, Weights};
 use image::RgbImage;
 use tch::{Device, Kind, Reduction, Tensor};
@@ -17,7 +17,6 @@ use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Task};
 pub use factor::Factor;
 use held_out::HeldOut;
-pub use network::{Judge, Verdict};
 
 const USUAL: Usual = Usual { samples: 120_000, batch: 32, learning_rate: 2e-3 };
 
@@ -61,11 +60,11 @@ impl Task for JudgeTask {
     }
 
     fn settings(&self) -> Vec<(String, String)> {
-        vec![("network".to_owned(), format!("{:?}", network::TRUNK))]
+        vec![("network".to_owned(), format!("{:?}", Judge::TRUNK))]
     }
 
     fn build(&self, parameters: &Parameters, kind: Kind) -> Result<Judge> {
-        Judge::from_weights(Weights::from_parameters(parameters, kind))
+        Ok(Judge::from_weights(Factor::described()?, Weights::from_parameters(parameters, kind))?)
     }
 
     fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
@@ -107,9 +106,10 @@ impl Task for JudgeTask {
         self.held_out.sheet(network)
     }
 
-    fn export(&self, _: &Judge, parameters: &Parameters, folder: &Path) -> Result<()> {
+    fn export(&self, judge: &Judge, parameters: &Parameters, folder: &Path) -> Result<()> {
         let folder = folder.join(self.name());
         make_folder(&folder)?;
+        judge.factors().write(&folder)?;
         Ok(parameters.save(&folder.join(WEIGHTS), Kind::Half)?)
     }
 }

@@ -15,13 +15,13 @@ use idembed_diffusion::StableDiffusion;
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
 use idembed_files::IoError;
+use idembed_metrics::judge::Judge;
 use idembed_page::{Figure, Inlined, Page};
 use idembed_weights::Compute;
 use image::RgbImage;
 use serde::Deserialize;
 use tch::Kind;
 
-use crate::judge::Judge;
 use crate::outputs::{WEIGHTS, png, write};
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
@@ -90,7 +90,7 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
     let Settings { guidance, steps } = Settings::read(&options.model)?;
     let weights = |part: &str| options.model.join(part).join(WEIGHTS);
     let recogniser = idembed_face::recognise::load(&weights("recogniser"), compute)?;
-    let judge = Judge::load(&weights("judge"), compute)?;
+    let judge = Judge::load(&options.model.join("judge"), compute)?;
     let detector = Mtcnn::load(&options.detector, Compute { kind: Kind::Float, ..compute })?;
 
     let mut report = Report {

@@ -1,12 +1,13 @@
 //! Whether pictures show what their prompts ask for, as the judge sees it.
 
+use idembed_metrics::judge::Judge;
 use image::RgbImage;
 
 use super::metric::{Metric, Target, percent};
 use super::painter::Painter;
 use super::wishes::{Wish, wish};
 use crate::Result;
-use crate::judge::{Factor, Judge};
+use crate::judge::Factor;
 
 /// Prompts that are drawn.
 const PROMPTS: usize = 500;
@@ -34,7 +35,10 @@ pub(super) fn follow(
         let draw = |(offset, wish): (usize, &Wish)| painter.draw(&wish.prompt, (first + offset) as u64);
         let pictures: Vec<RgbImage> = wishes.iter().enumerate().map(draw).collect::<Result<_>>()?;
         for ((wish, verdict), picture) in wishes.into_iter().zip(judge.judge(&pictures)?).zip(pictures) {
-            let found = wish.expected.iter().map(|&(factor, class)| (factor, verdict.class(factor) == class));
+            let found = wish
+                .expected
+                .iter()
+                .map(|&(factor, class)| (factor, verdict.class_index(factor.name()) == Some(class)));
             let found: Vec<(Factor, bool)> = found.collect();
             if shown.len() < SHOWN {
                 shown.push(Shown { picture, caption: caption(&wish.prompt, &found) });
