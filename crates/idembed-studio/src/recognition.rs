@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use idembed_face::recognise::Scale;
 
 use crate::error::{Result, StudioError};
+use crate::model::Model;
 use crate::models::{self, Part};
 use crate::picture_file;
 
@@ -72,6 +73,16 @@ impl Network {
         let found = RECOGNISERS.iter().find_map(|known| Some((known.name, models::network_file(known.name)?)));
         let (name, file) = found.ok_or(StudioError::Missing { part: Part::Recogniser })?;
         Network::new(name, file, because)
+    }
+
+    /// The own one of a model, if it has one.
+    ///
+    /// # Errors
+    /// The scale beside it cannot be read.
+    pub fn of_model(model: &Model) -> Result<Option<Network>> {
+        let file = model.folder.join(OWN);
+        let because = || format!("it is `{}`'s own", model.name);
+        file.is_file().then(|| Network::new(&model.name, file, because())).transpose()
     }
 
     fn named(wanted: &str) -> Result<Network> {

@@ -34,12 +34,14 @@ pub struct ModelSettings {
     pub names: Option<PathBuf>,
     /// For the demonstration, where the model brings a portrait.
     pub demo: Option<DemoSettings>,
+    /// For evaluations, where the model brings people and networks of its own.
+    pub evaluation: EvaluationSettings,
 }
 
 impl Default for ModelSettings {
     fn default() -> ModelSettings {
         let (scheduler, learn) = (SchedulerKind::DpmPp2m, LearnSettings::default());
-        ModelSettings { guidance: 7.5, steps: 30, scheduler, batch: 1, learn, names: None, demo: None }
+        ModelSettings { guidance: 7.5, steps: 30, scheduler, batch: 1, learn, names: None, demo: None, evaluation: EvaluationSettings::default() }
     }
 }
 
@@ -103,6 +105,32 @@ pub struct Scene {
     pub prompt: String,
     /// The pictures' seed.
     pub seed: u64,
+}
+
+/// What an evaluation of the model looks at and looks with; all paths are below the model's folder.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationSettings {
+    /// People whom the model has never seen.
+    pub people: Vec<PersonSettings>,
+    /// The folder of a CLIP that knows its words.
+    pub clip: Option<PathBuf>,
+    /// The folder of a judge of its pictures.
+    pub judge: Option<PathBuf>,
+}
+
+/// Somebody to learn.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonSettings {
+    /// What to call them.
+    pub name: String,
+    /// The photo to learn from, as it is.
+    pub photo: PathBuf,
+    /// Where the face is in it.
+    pub mask: Option<PathBuf>,
+    /// Other pictures of them.
+    pub others: Vec<PathBuf>,
 }
 
 impl ModelSettings {

@@ -1,0 +1,372 @@
+//! One unit: a person learned by one method, drawn and scored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
+use idembed_files::IoError;
+use idembed_metrics::{Instruments, Person, Scored};
+use idembed_studio::{
+    Drawing, Drawn, Event, Learned, Lesson, Model, NamedIdentity, Studio, StudioError, Watch, picture_file,
+};
+use idembed_tokens::TokensError;
+use image::{GrayImage, RgbImage};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::files::{Line, Lines, read_json, write_json};
+use crate::memory;
+use crate::people::Portrait;
+use crate::protocol::{Prompt, Protocol};
+use crate::variant::Variant;
+use crate::{EvalError, Result};
+
+/// The learned identity in a unit's folder.
+const IDENTITY: &str = "identity.safetensors";
+/// How it was learned.
+const LEARNED: &str = "learned.json";
+/// The finished unit.
+const UNIT: &str = "unit.json";
+/// How opaque a heat map lies over its picture.
+const OPACITY: f64 = 0.6;
+
+/// All that the units of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Shop<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) studio: &'a Studio,
+    pub(crate) instruments: &'a Instruments,
+    pub(crate) protocol: &'a Protocol,
+    pub(crate) prompts: &'a [Prompt],
+    pub(crate) seeds: &'a [u64],
+    pub(crate) out: &'a Path,
+}
+
+/// A person as the units need them.
+#[derive(Debug)]
+pub(crate) struct Sitter {
+    pub(crate) name: String,
+    pub(crate) portrait: Portrait,
+    pub(crate) person: Person,
+}
+
+/// A method and a person, and who stands beside them where a prompt has two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unit<'a> {
+    pub(crate) variant: &'a Variant,
+    pub(crate) sitter: &'a Sitter,
+    pub(crate) partner: Option<&'a Sitter>,
+}
+
+/// What learning took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LearnedRecord {
+    steps: usize,
+    learn_seconds: f64,
+    parameters: usize,
+    file_bytes: u64,
+    settings: BTreeMap<String, String>,
+}
+
+/// What a finished unit took.
+#[derive(Debug, Serialize)]
+struct UnitRecord<'a> {
+    method: &'a str,
+    identity: &'a str,
+    #[serde(flatten)]
+    learned: LearnedRecord,
+    draw_seconds: f64,
+    score_seconds: f64,
+    peak_memory_bytes: Option<u64>,
+    /// Scores on the way, by steps.
+    curve: Vec<()>,
+}
+
+/// The time that drawing and scoring took.
+#[derive(Debug, Default)]
+struct Spent {
+    drawing: f64,
+    scoring: f64,
+}
+
+impl Unit<'_> {
+    /// Its folder.
+    pub(crate) fn folder(&self, out: &Path) -> PathBuf {
+        folder(out, self.variant, self.sitter)
+    }
+
+    /// Whether all of it is done.
+    pub(crate) fn is_finished(&self, out: &Path) -> bool {
+        self.folder(out).join(UNIT).is_file()
+    }
+
+    /// The prompts that it draws: those of two people only where two identities can be drawn together.
+    fn prompts<'b>(&self, shop: &'b Shop<'_>) -> impl Iterator<Item = &'b Prompt> {
+        let pairs = self.partner.is_some() && self.variant.method.spec().unet.is_none();
+        shop.prompts.iter().filter(move |prompt| pairs || !prompt.is_of_two())
+    }
+
+    /// Does what is left of it; `tell` is told what is being done.
+    ///
+    /// # Errors
+    /// What learning, drawing, scoring or the disk reports. What is done stays.
+    pub(crate) fn run(&self, shop: &Shop<'_>, tell: &mut dyn FnMut(&str)) -> Result<()> {
+        memory::forget_peak();
+        let folder = self.folder(shop.out);
+        let (identity, learned) = identity(shop, self.variant, self.sitter, tell)?;
+        let partner = match self.partner.filter(|_| self.prompts(shop).any(Prompt::is_of_two)) {
+            Some(partner) => Some((partner, identity_of(shop, self.variant, partner, tell)?)),
+            None => None,
+        };
+        let of_two: BTreeMap<usize, bool> =
+            shop.prompts.iter().map(|prompt| (prompt.number, prompt.is_of_two())).collect();
+        let lines_of = |number: usize| {
+            shop.seeds.len() * if of_two.get(&number).copied().unwrap_or(false) { 2 } else { 1 }
+        };
+        let mut lines = Lines::open(folder.join("pictures.jsonl"), lines_of)?;
+        let mut spent = Spent::default();
+        for prompt in self.prompts(shop) {
+            if lines.has(prompt.number) {
+                continue;
+            }
+            tell(&prompt.prompt);
+            let made = match (&partner, prompt.is_of_two()) {
+                (Some((partner, other)), true) => {
+                    let mut made = self.draw_pair(shop, prompt, [&identity, other], partner, false, &mut spent)?;
+                    made.extend(self.draw_pair(shop, prompt, [&identity, other], partner, true, &mut spent)?);
+                    made
+                }
+                _ => self.draw_one(shop, prompt, &identity, &mut spent)?,
+            };
+            lines.add(prompt.number, &made)?;
+        }
+        let record = UnitRecord {
+            method: &self.variant.label,
+            identity: &self.sitter.name,
+            learned,
+            draw_seconds: spent.drawing,
+            score_seconds: spent.scoring,
+            peak_memory_bytes: memory::peak(),
+            curve: Vec::new(),
+        };
+        write_json(&folder.join(UNIT), &record)
+    }
+
+    /// The pictures of a prompt for one person.
+    fn draw_one(
+        &self,
+        shop: &Shop<'_>,
+        prompt: &Prompt,
+        identity: &NamedIdentity,
+        spent: &mut Spent,
+    ) -> Result<Vec<Line>> {
+        let started = Instant::now();
+        let text = prompt.with_identities(&self.sitter.name, "");
+        let plan = |seeds: &[u64]| -> Result<Drawing> {
+            let wish = shop.protocol.draw(seeds.to_vec())?;
+            Ok(Drawing::plan(shop.model, &text, vec![identity.clone()], &wish)?)
+        };
+        let Some((first, rest)) = shop.seeds.split_first() else { return Ok(Vec::new()) };
+        let watch = Watch { words: vec![format!("<{}>", self.sitter.name)], stages: 1 };
+        let watched = shop.studio.start_watching(plan(&[*first])?, watch).wait()?;
+        let mut drawn = vec![watched.drawn];
+        if !rest.is_empty() {
+            drawn.extend(draw(shop.studio, plan(rest)?)?);
+        }
+        spent.drawing += started.elapsed().as_secs_f64();
+
+        let started = Instant::now();
+        let pictures: Vec<RgbImage> = drawn.iter().map(|drawn| drawn.picture.clone()).collect();
+        let request = prompt.request(&shop.protocol.class);
+        let mut scored = shop.instruments.score(&self.sitter.person, &request, &pictures)?;
+        let mut attention = None;
+        if let Some(first) = scored.first_mut() {
+            first.scores.extend(leakage(&watched.maps, first)?.map(|share| ("leakage".to_owned(), share)));
+            let over = HeatMap::over(&pictures[0], &watched.maps.word_map(0, &Selection::default())?, Scale::PerMap, OPACITY)?;
+            attention = Some(over.picture);
+        }
+        spent.scoring += started.elapsed().as_secs_f64();
+
+        let mut lines = Vec::with_capacity(drawn.len());
+        for ((drawn, scored), seed) in drawn.iter().zip(scored).zip(shop.seeds) {
+            let stem = format!("{:03}-{seed}", prompt.number);
+            let attention = attention.take().map(|picture| {
+                let name = format!("{stem}-attention.png");
+                picture_file::write(&self.folder(shop.out).join(&name), &picture, None)?;
+                Ok::<_, EvalError>(self.relative(shop.out, &name))
+            });
+            lines.push(Line {
+                path: self.save(shop.out, &stem, drawn)?,
+                attention: attention.transpose()?,
+                ..self.line(prompt, *seed, scored)
+            });
+        }
+        Ok(lines)
+    }
+
+    /// The pictures of a prompt for two people, in one order.
+    fn draw_pair(
+        &self,
+        shop: &Shop<'_>,
+        prompt: &Prompt,
+        identities: [&NamedIdentity; 2],
+        partner: &Sitter,
+        swapped: bool,
+        spent: &mut Spent,
+    ) -> Result<Vec<Line>> {
+        let started = Instant::now();
+        let people = if swapped { [partner, self.sitter] } else { [self.sitter, partner] };
+        let text = prompt.with_identities(&people[0].name, &people[1].name);
+        let wish = shop.protocol.draw(shop.seeds.to_vec())?;
+        let identities = identities.map(NamedIdentity::clone).to_vec();
+        let drawn = draw(shop.studio, Drawing::plan(shop.model, &text, identities, &wish)?)?;
+        spent.drawing += started.elapsed().as_secs_f64();
+
+        let started = Instant::now();
+        let pictures: Vec<RgbImage> = drawn.iter().map(|drawn| drawn.picture.clone()).collect();
+        let request = prompt.request(&shop.protocol.class);
+        let scored = shop.instruments.score_pair(people.map(|sitter| &sitter.person), &request, &pictures)?;
+        spent.scoring += started.elapsed().as_secs_f64();
+        let lines = drawn.iter().zip(scored).zip(shop.seeds).map(|((drawn, scored), seed)| {
+            let stem = format!("{:03}-{seed}{}", prompt.number, if swapped { "-swapped" } else { "" });
+            Ok(Line {
+                path: self.save(shop.out, &stem, drawn)?,
+                partner: Some(partner.name.clone()),
+                swapped,
+                ..self.line(prompt, *seed, scored)
+            })
+        });
+        lines.collect()
+    }
+
+    fn line(&self, prompt: &Prompt, seed: u64, scored: Scored) -> Line {
+        Line {
+            method: self.variant.label.clone(),
+            identity: self.sitter.name.clone(),
+            partner: None,
+            swapped: false,
+            category: prompt.category.clone(),
+            prompt: prompt.prompt.clone(),
+            number: prompt.number,
+            seed,
+            path: String::new(),
+            attention: None,
+            scores: scored.scores,
+            seen: scored.seen,
+        }
+    }
+
+    /// Writes a picture, and gives its path below the evaluation's folder.
+    fn save(&self, out: &Path, stem: &str, drawn: &Drawn) -> Result<String> {
+        let name = format!("{stem}.png");
+        drawn.save(self.folder(out).join(&name))?;
+        Ok(self.relative(out, &name))
+    }
+
+    fn relative(&self, out: &Path, name: &str) -> String {
+        let path = self.folder(out).join(name);
+        path.strip_prefix(out).unwrap_or(&path).to_string_lossy().into_owned()
+    }
+}
+
+fn folder(out: &Path, variant: &Variant, sitter: &Sitter) -> PathBuf {
+    out.join("units").join(&variant.label).join(&sitter.name)
+}
+
+/// All pictures of a drawing.
+fn draw(studio: &Studio, drawing: Drawing) -> Result<Vec<Drawn>> {
+    let job = studio.start_drawing(drawing);
+    let pictures = job.events().filter_map(|event| match event {
+        Event::Picture(drawn) => Some(drawn),
+        _ => None,
+    });
+    let pictures = pictures.collect();
+    job.wait()?;
+    Ok(pictures)
+}
+
+/// A person's identity by a method: learned now, unless it was before. With what that took.
+fn identity(
+    shop: &Shop<'_>,
+    variant: &Variant,
+    sitter: &Sitter,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(NamedIdentity, LearnedRecord)> {
+    let folder = folder(shop.out, variant, sitter);
+    std::fs::create_dir_all(&folder).map_err(|source| IoError::Write { path: folder.clone(), source })?;
+    let (path, record) = (folder.join(IDENTITY), folder.join(LEARNED));
+    if path.is_file() && record.is_file() {
+        return Ok((NamedIdentity::read(&sitter.name, &path)?, read_json(&record)?));
+    }
+    tell("learning");
+    let checkpoint = folder.join("identity.ckpt");
+    let config = shop.model.learn_config(&sitter.name, variant.method).with(&variant.wishes);
+    let lesson = |resume| Lesson {
+        subjects: vec![sitter.portrait.cut.clone()],
+        config: config.clone(),
+        checkpoint: Some(checkpoint.clone()),
+        resume,
+    };
+    let resume = checkpoint.is_file().then(|| checkpoint.clone());
+    let learned = match learn(shop.studio, lesson(resume.clone()), tell) {
+        // A state that does not fit, such as one of another version, is of no use to anybody.
+        Err(EvalError::Studio(StudioError::Tokens(TokensError::OtherRun { .. } | TokensError::File { .. })))
+            if resume.is_some() =>
+        {
+            learn(shop.studio, lesson(None), tell)?
+        }
+        learned => learned?,
+    };
+    let Learned { identity, seconds, prepare_seconds, parameters, .. } = learned;
+    identity.write(&path)?;
+    let fields = config.fields().map_err(StudioError::from)?;
+    let record_of = LearnedRecord {
+        steps: identity.steps,
+        learn_seconds: prepare_seconds + seconds,
+        parameters,
+        file_bytes: std::fs::metadata(&path).map_err(IoError::reading(&path))?.len(),
+        settings: fields.into_iter().collect(),
+    };
+    write_json(&record, &record_of)?;
+    // It is of no use any more; if it cannot be removed, it does no harm.
+    let _ = std::fs::remove_file(&checkpoint);
+    Ok((NamedIdentity::read(&sitter.name, &path)?, record_of))
+}
+
+/// As [`identity`], of somebody else's unit.
+fn identity_of(
+    shop: &Shop<'_>,
+    variant: &Variant,
+    sitter: &Sitter,
+    tell: &mut dyn FnMut(&str),
+) -> Result<NamedIdentity> {
+    Ok(identity(shop, variant, sitter, tell)?.0)
+}
+
+fn learn(studio: &Studio, lesson: Lesson, tell: &mut dyn FnMut(&str)) -> Result<Learned> {
+    let job = studio.start_learning(lesson);
+    for event in job.events() {
+        match event {
+            Event::LearnStep { report, of } => tell(&format!("learning, step {} of {of}", report.step)),
+            Event::ClassPicture { done, of } => tell(&format!("class picture {done} of {of}")),
+            _ => {}
+        }
+    }
+    Ok(job.wait()?)
+}
+
+/// The share of the identity's attention outside the drawn head, where there is one.
+fn leakage(maps: &AttentionMaps, scored: &Scored) -> Result<Option<f64>> {
+    let Some(Some(head)) = scored.heads.first() else { return Ok(None) };
+    if head.pixels().all(|pixel| pixel[0] == 0) {
+        return Ok(None);
+    }
+    Ok(maps.leakage(0, &Selection::default(), &Mask::new(&as_tensor(head)?)?)?)
+}
+
+/// `[1, 1, height, width]` in 0..1.
+fn as_tensor(mask: &GrayImage) -> Result<Tensor> {
+    let values = Tensor::f_from_slice(mask.as_raw())?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+    Ok(values.f_view([1, 1, i64::from(mask.height()), i64::from(mask.width())])?)
+}
