@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
@@ -93,6 +95,24 @@ fn every_link_into_the_tree_leads_somewhere() {
             assert!(root().join(&target).exists(), "README links to `{target}`, which is not there");
         }
     }
+}
+
+/// A wish that the judge does not know would end an evaluation.
+#[test]
+fn the_protocol_of_the_miniature_wishes_for_what_its_judge_knows() {
+    let read = |path: &str| -> Value { serde_json::from_slice(&fs::read(root().join(path)).unwrap()).unwrap() };
+    let factors = read("models/mini/judge/factors.json");
+    let protocol = read("crates/idembed-eval/protocols/miniature.json");
+    let mut wished = 0;
+    for prompt in protocol["sets"].as_array().unwrap().iter().flat_map(|set| set["prompts"].as_array().unwrap()) {
+        for (name, class) in prompt.get("wishes").and_then(Value::as_object).into_iter().flatten() {
+            let factor = factors.as_array().unwrap().iter().find(|factor| factor["name"] == **name);
+            let classes = factor.unwrap_or_else(|| panic!("no factor `{name}`: {prompt}"))["classes"].as_array();
+            assert!(classes.unwrap().contains(class), "no class {class}: {prompt}");
+            wished += 1;
+        }
+    }
+    assert!(wished > 28, "{wished} wishes");
 }
 
 #[test]

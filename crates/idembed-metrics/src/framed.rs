@@ -99,6 +99,7 @@ mod tests {
 
     use image::GenericImageView;
     use image::imageops::FilterType;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -226,5 +227,15 @@ mod tests {
         }
         let chess = RgbImage::from_fn(3, 2, |x, y| if (x + y) % 2 == 0 { BLACK } else { WHITE });
         assert_eq!(framed(&chess), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_picture_has_a_measure(width in 0..24_u32, height in 0..24_u32, seed: u32) {
+            // Few colours, so that plain lines are not rare.
+            let level = |x: u32, y: u32| if seed.rotate_left(x * y % 32) % 5 == 0 { 200 } else { 0 };
+            let measure = framed(&RgbImage::from_fn(width, height, |x, y| Rgb([level(x, y); 3])));
+            prop_assert!((0.0..=1.0).contains(&measure), "{}", measure);
+        }
     }
 }
