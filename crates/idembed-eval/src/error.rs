@@ -113,7 +113,6 @@ impl EvalError {
         let hint = match error {
             EvalError::Metrics(error) => error.hint(),
             EvalError::Clip(error) => error.hint(),
-            EvalError::Face(error) => error.hint(),
             EvalError::Missing { hint, .. } => Some(*hint),
             EvalError::NoPeople { .. } => Some("give --people DIR, a folder with a folder of photos for each person"),
             EvalError::OtherRun { .. } => Some("give another folder with --out, or the settings of that evaluation"),

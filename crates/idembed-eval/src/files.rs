@@ -27,6 +27,8 @@ pub(crate) struct RunRecord {
     pub(crate) identities: Vec<String>,
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) seeds: Vec<u64>,
+    /// Training steps of every method, if not its own.
+    pub(crate) steps: Option<u32>,
     pub(crate) negative: String,
     pub(crate) judges: Judges,
     /// Who says whether a prompt was followed: `judge` or `clip`.
@@ -108,12 +110,15 @@ impl Lines {
         for (number, _) in &lines {
             *counts.entry(*number).or_default() += 1;
         }
-        let done: HashSet<usize> =
-            counts.into_iter().filter(|(number, count)| *count == lines_of(*number)).map(|(number, _)| number).collect();
+        let done: HashSet<usize> = counts
+            .into_iter()
+            .filter(|(number, count)| *count == lines_of(*number))
+            .map(|(number, _)| number)
+            .collect();
         let whole: String =
             lines.into_iter().filter(|(number, _)| done.contains(number)).map(|(_, line)| line).collect();
         if whole != text {
-            idembed_files::write(&path, whole.as_bytes())?;
+            idembed_files::write(&path, whole.as_bytes()).map_err(IoError::writing(&path))?;
         }
         Ok(Lines { path, done })
     }
@@ -138,7 +143,7 @@ impl Lines {
             file.write_all(text.as_bytes())?;
             File::sync_data(&file)
         };
-        append().map_err(|source| IoError::Write { path: self.path.clone(), source })?;
+        append().map_err(IoError::writing(&self.path))?;
         self.done.insert(number);
         Ok(())
     }
@@ -154,7 +159,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|error| damaged(path, &error))? + "\n";
-    Ok(idembed_files::write(path, text.as_bytes())?)
+    Ok(idembed_files::write(path, text.as_bytes()).map_err(IoError::writing(path))?)
 }
 
 fn damaged(path: &Path, error: &serde_json::Error) -> EvalError {
@@ -225,6 +230,7 @@ mod tests {
             identities: vec![],
             prompts: vec![],
             seeds: vec![seed],
+            steps: None,
             negative: String::new(),
             judges: Judges { id: vec![], prompt: vec![], wishes: None },
             followed: "clip",

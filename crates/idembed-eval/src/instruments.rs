@@ -23,10 +23,8 @@ const CLIPS: [&str; 2] = ["clip-vit-b-32", "clip-vit-l-14"];
 /// A network is missing or damaged.
 pub(crate) fn open(model: &Model, more: &[String], tau: f64, compute: Compute) -> Result<(Instruments, Judges)> {
     let compute = Compute { kind: Kind::Float, ..compute };
-    let detector = models::weights(models::DETECTOR, "pnet.safetensors").ok_or(EvalError::Missing {
-        what: "the face detector",
-        hint: "`cargo xtask setup` fetches it",
-    })?;
+    let detector = models::weights(models::DETECTOR, "pnet.safetensors")
+        .ok_or(EvalError::Missing { what: "the face detector", hint: "`cargo xtask setup` fetches it" })?;
     let own = model.settings.evaluation.clone();
     let mut recognisers: Vec<(String, Box<dyn Recogniser>)> = Vec::new();
     let main = match Network::of_model(model)? {

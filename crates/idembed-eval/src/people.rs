@@ -95,9 +95,7 @@ impl Candidate {
     /// # Errors
     /// A picture cannot be read, or there is no face.
     pub(crate) fn open(&self, size: Size, compute: Compute) -> Result<Portrait> {
-        let read = |path: &PathBuf| {
-            Photo::open(path).map_err(|source| EvalError::Photo { path: path.clone(), source })
-        };
+        let read = |path: &PathBuf| Photo::open(path).map_err(|source| EvalError::Photo { path: path.clone(), source });
         let cut = Subject::find(read(&self.photo)?, &self.choice, compute)?.at(size)?;
         let others = self.others.iter().map(|path| Ok(read(path)?.pixels)).collect::<Result<_>>()?;
         Ok(Portrait { cut, others })
@@ -126,7 +124,8 @@ mod tests {
             std::fs::write(path, "").unwrap();
         };
         assert!(matches!(Candidate::of_folder(folder.path()), Err(EvalError::NoPeople { .. })));
-        ["berta/2.jpg", "berta/1.PNG", "berta/notes.txt", "anna/a.webp", "empty/notes.txt", "alone.png"].map(put);
+        let _ =
+            ["berta/2.jpg", "berta/1.PNG", "berta/notes.txt", "anna/a.webp", "empty/notes.txt", "alone.png"].map(put);
         let people = Candidate::of_folder(folder.path()).unwrap();
         let names: Vec<_> = people.iter().map(|person| (person.name.as_str(), person.others.len())).collect();
         assert_eq!(names, [("anna", 0), ("berta", 1)]);

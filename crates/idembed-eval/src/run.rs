@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::protocol::{Prompt, Protocol, Sampler, some_of};
 use crate::unit::{Shop, Sitter, Unit};
 use crate::variant::{Ablation, Variant};
-use crate::{EvalError, Result, instruments};
+use crate::{Result, instruments};
 
 /// The methods that are compared unless others are named.
 const METHODS: [&str; 10] = [
@@ -189,7 +189,7 @@ pub fn run(args: &Run) -> Result<()> {
     for prompt in &prompts {
         instruments.check(&prompt.request(&protocol.class), if prompt.is_of_two() { 2 } else { 1 })?;
     }
-    std::fs::create_dir_all(&args.out).map_err(|source| IoError::Write { path: args.out.clone(), source })?;
+    std::fs::create_dir_all(&args.out).map_err(IoError::writing(&args.out))?;
     let DrawSettings { steps, guidance, scheduler, .. } =
         Drawing::plan(&model, "", Vec::new(), &protocol.draw(seeds.clone())?)?.settings;
     let record = RunRecord {
@@ -201,6 +201,7 @@ pub fn run(args: &Run) -> Result<()> {
         identities: candidates.iter().map(|candidate| candidate.name.clone()).collect(),
         prompts: prompts.clone(),
         seeds: seeds.clone(),
+        steps: args.steps,
         negative: protocol.negative.clone(),
         followed: if judges.wishes.is_some() { "judge" } else { "clip" },
         judges,
@@ -217,8 +218,7 @@ pub fn run(args: &Run) -> Result<()> {
     for candidate in &candidates {
         let portrait = candidate.open(size, compute)?;
         let mask = portrait.mask();
-        let person =
-            instruments.person(&candidate.name, &portrait.cut.picture, mask.as_ref(), &portrait.others)?;
+        let person = instruments.person(&candidate.name, &portrait.cut.picture, mask.as_ref(), &portrait.others)?;
         sitters.push(Sitter { name: candidate.name.clone(), portrait, person });
     }
     let people: Vec<&Person> = sitters.iter().map(|sitter| &sitter.person).collect();

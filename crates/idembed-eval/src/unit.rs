@@ -121,9 +121,8 @@ impl Unit<'_> {
         };
         let of_two: BTreeMap<usize, bool> =
             shop.prompts.iter().map(|prompt| (prompt.number, prompt.is_of_two())).collect();
-        let lines_of = |number: usize| {
-            shop.seeds.len() * if of_two.get(&number).copied().unwrap_or(false) { 2 } else { 1 }
-        };
+        let lines_of =
+            |number: usize| shop.seeds.len() * if of_two.get(&number).copied().unwrap_or(false) { 2 } else { 1 };
         let mut lines = Lines::open(folder.join("pictures.jsonl"), lines_of)?;
         let mut spent = Spent::default();
         for prompt in self.prompts(shop) {
@@ -183,7 +182,8 @@ impl Unit<'_> {
         let mut attention = None;
         if let Some(first) = scored.first_mut() {
             first.scores.extend(leakage(&watched.maps, first)?.map(|share| ("leakage".to_owned(), share)));
-            let over = HeatMap::over(&pictures[0], &watched.maps.word_map(0, &Selection::default())?, Scale::PerMap, OPACITY)?;
+            let over =
+                HeatMap::over(&pictures[0], &watched.maps.word_map(0, &Selection::default())?, Scale::PerMap, OPACITY)?;
             attention = Some(over.picture);
         }
         spent.scoring += started.elapsed().as_secs_f64();
@@ -294,7 +294,7 @@ fn identity(
     tell: &mut dyn FnMut(&str),
 ) -> Result<(NamedIdentity, LearnedRecord)> {
     let folder = folder(shop.out, variant, sitter);
-    std::fs::create_dir_all(&folder).map_err(|source| IoError::Write { path: folder.clone(), source })?;
+    std::fs::create_dir_all(&folder).map_err(IoError::writing(&folder))?;
     let (path, record) = (folder.join(IDENTITY), folder.join(LEARNED));
     if path.is_file() && record.is_file() {
         return Ok((NamedIdentity::read(&sitter.name, &path)?, read_json(&record)?));
@@ -319,7 +319,7 @@ fn identity(
         learned => learned?,
     };
     let Learned { identity, seconds, prepare_seconds, parameters, .. } = learned;
-    identity.write(&path)?;
+    identity.write(&path).map_err(StudioError::from)?;
     let fields = config.fields().map_err(StudioError::from)?;
     let record_of = LearnedRecord {
         steps: identity.steps,

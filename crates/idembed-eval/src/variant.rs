@@ -106,9 +106,7 @@ impl Ablation {
                 "sefi@lambda=0.05",
                 "sefi@lambda=0.1",
             ],
-            Ablation::Stages => {
-                &["sefi@stages=1", "sefi@stages=3", "sefi@stages=5", "sefi@stages=7", "sefi@stages=10"]
-            }
+            Ablation::Stages => &["sefi@stages=1", "sefi@stages=3", "sefi@stages=5", "sefi@stages=7", "sefi@stages=10"],
             Ablation::SplitKv => &["sefi@split-kv=true", "sefi@split-kv=false"],
             Ablation::Target => &["sefi@target=reference", "sefi@target=mask", "sefi@lambda=0"],
             Ablation::Layers => &["sefi@layers=all", "sefi@layers=1", "sefi@layers=2", "sefi@layers=4"],
