@@ -15,7 +15,7 @@ pub(crate) struct Heads {
     /// Turned upright if the faces were only found so.
     pub(crate) picture: RgbImage,
     /// By how much it was turned.
-    turned: Turn,
+    pub(crate) turned: Turn,
     /// In the coordinates of `picture`.
     pub(crate) faces: Vec<Face>,
 }

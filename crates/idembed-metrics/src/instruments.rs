@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use idembed_clip::ClipScorer;
 use idembed_face::Face;
-use idembed_face::align::{ALIGNED_SIDE, aligned_face};
 use idembed_face::detect::Mtcnn;
-use idembed_face::recognise::{Recogniser, cosine};
+use idembed_face::recognise::Recogniser;
 use image::{GrayImage, RgbImage};
-use ndarray::{Array1, Array2, ArrayView1};
-use tch::{Device, Tensor};
+use ndarray::{Array1, Array2};
 
 use crate::background::without_face;
+use crate::clip_view::{ClipView, alike, image_embeds};
 use crate::diversity::diversity;
+use crate::found::{self, Found};
 use crate::framed::framed;
 use crate::heads::Heads;
 use crate::judge::Judge;
@@ -31,25 +31,6 @@ pub struct Instruments {
     clips: Vec<(String, ClipScorer)>,
     judge: Option<Judge>,
     tau: f64,
-}
-
-/// What a CLIP sees.
-#[derive(Debug)]
-struct ClipView {
-    /// `[pictures, width]`
-    pictures: Array2<f32>,
-    /// With the class word, and without it: `[2, width]`
-    texts: Array2<f32>,
-}
-
-/// A picture with what was found in it.
-#[derive(Debug)]
-struct Found {
-    heads: Heads,
-    /// Those that count.
-    faces: Vec<Face>,
-    /// The same as the recognisers see them.
-    seen: Vec<Seen>,
 }
 
 impl Instruments {
@@ -92,13 +73,12 @@ impl Instruments {
             return Err(MetricsError::MaskSize { name: name.to_owned(), got, expected });
         }
         let found = self.find(std::iter::once(photo).chain(others), |heads| heads.one().into_iter().collect())?;
-        for (place, _) in found.iter().enumerate().filter(|(_, found)| found.faces.is_empty()) {
+        if let Some(place) = found.iter().position(|found| found.faces.is_empty()) {
             let which = if place == 0 { "the photo".to_owned() } else { format!("other picture {place}") };
             return Err(MetricsError::NoFace { name: name.to_owned(), which });
         }
-        let found_mask = found[0].mask(0);
-        let masked = without_face(photo, mask.or(found_mask.as_ref()).unwrap_or(&GrayImage::new(0, 0)));
-        let clip = image_embeds(self.main_clip(), &[photo.clone(), masked])?;
+        let mask = mask.cloned().or_else(|| found[0].mask(0)).unwrap_or_default();
+        let clip = image_embeds(self.main_clip(), &[photo.clone(), without_face(photo, &mask)])?;
         let mut seen = found.into_iter().flat_map(|found| found.seen);
         Ok(Person {
             name: name.to_owned(),
@@ -128,9 +108,9 @@ impl Instruments {
     /// other instruments.
     pub fn score(&self, person: &Person, request: &Request, pictures: &[RgbImage]) -> Result<Vec<Scored>> {
         self.check(request, 1)?;
+        let verdicts = self.judge.as_ref().map(|judge| judge.judge(pictures)).transpose()?;
         let views = self.view(request, pictures)?;
         let found = self.find(pictures, |heads| heads.one().into_iter().collect())?;
-        let verdicts = self.judge.as_ref().map(|judge| judge.judge(pictures)).transpose()?;
 
         let masked = |(picture, found): (&RgbImage, &Found)| {
             found.mask(0).map_or_else(|| picture.clone(), |mask| without_face(picture, &mask))
@@ -170,7 +150,7 @@ impl Instruments {
         let score = |(place, (picture, found)): (usize, (&RgbImage, &Found))| {
             let likeness: Vec<[f64; 2]> =
                 found.seen.iter().map(|face| people.map(|person| person.likeness(face, 0))).collect();
-            let pair = pair(&likeness, found.alone_on_the_right());
+            let pair = pair(&likeness, found.on_the_right());
             let [first, second] = pair.faces;
             let mut scored = self.score_faces(&[(people[0], first), (people[1], second)], picture, found);
             self.score_prompt(&mut scored.scores, &views, place);
@@ -182,38 +162,24 @@ impl Instruments {
         pictures.iter().zip(&found).enumerate().map(score).collect()
     }
 
-    /// The faces of pictures, those of each that count, and how the recognisers see them.
+    /// The faces of pictures and those of each that count.
     fn find<'a>(
         &self,
         pictures: impl IntoIterator<Item = &'a RgbImage>,
         count: impl Fn(&Heads) -> Vec<Face>,
     ) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for picture in pictures {
+        let found = |picture| {
             let heads = Heads::find(&self.detector, picture)?;
-            found.push(Found { faces: count(&heads), heads, seen: Vec::new() });
-        }
-        for found in &mut found {
-            found.seen = vec![Seen::new(); found.faces.len()];
-        }
-        for (_, recogniser) in &self.recognisers {
-            let crop = |found: &Found| -> Vec<RgbImage> {
-                found.faces.iter().map(|face| recogniser.crop(&found.heads.picture, face)).collect()
-            };
-            let embeds = recogniser.embed(&found.iter().flat_map(crop).collect::<Vec<_>>())?;
-            let faces = found.iter_mut().flat_map(|found| &mut found.seen);
-            faces.zip(embeds.outer_iter()).for_each(|(seen, row)| seen.push(row.to_owned()));
-        }
+            Ok(Found { faces: count(&heads), heads, seen: Vec::new() })
+        };
+        let mut found: Vec<Found> = pictures.into_iter().map(found).collect::<Result<_>>()?;
+        found::see_all(&mut found, self.recognisers.iter().map(|(_, recogniser)| recogniser.as_ref()))?;
         Ok(found)
     }
 
-    /// What each CLIP sees in pictures and in the request's texts.
+    /// What each CLIP sees.
     fn view(&self, request: &Request, pictures: &[RgbImage]) -> Result<Vec<ClipView>> {
-        let texts = [request.with_class.as_str(), request.deleted.as_str()];
-        let view = |(_, clip): &(String, ClipScorer)| {
-            Ok(ClipView { pictures: image_embeds(clip, pictures)?, texts: rows(&clip.text_embeds(&texts)?)? })
-        };
-        self.clips.iter().map(view).collect()
+        self.clips.iter().map(|(_, clip)| ClipView::of(clip, request, pictures)).collect()
     }
 
     fn main_clip(&self) -> &ClipScorer {
@@ -228,7 +194,7 @@ impl Instruments {
         Ok(diversity(&crops.iter().map(|crop| crop.as_ref().and_then(|_| rows.next())).collect::<Vec<_>>()))
     }
 
-    /// What the faces say, and the border. With each person the number of the face that is taken for them.
+    /// What the faces say, and the border; `people` come with the number of the face that is taken for them.
     fn score_faces(&self, people: &[(&Person, Option<usize>)], picture: &RgbImage, found: &Found) -> Scored {
         let names: Vec<&str> = self.recognisers.iter().map(|(name, _)| name.as_str()).collect();
         let faces: Vec<(&Person, Option<&Seen>)> =
@@ -253,23 +219,6 @@ impl Instruments {
     }
 }
 
-impl Found {
-    /// The head of one of the faces that count, in the picture as it was given.
-    fn mask(&self, face: usize) -> Option<GrayImage> {
-        self.faces.get(face).map(|face| self.heads.mask(face))
-    }
-
-    /// The first of the faces that count, upright; `None` if there is none, or its landmarks make no sense.
-    fn aligned(&self) -> Option<RgbImage> {
-        Some(aligned_face(&self.heads.picture, &self.faces.first()?.landmarks, ALIGNED_SIDE)?.picture)
-    }
-
-    fn alone_on_the_right(&self) -> bool {
-        let middle = f64::from(self.heads.picture.width()) / 2.0;
-        self.faces.first().is_some_and(|face| face.bounds.centre().x > middle)
-    }
-}
-
 /// Refuses an empty list, and one in which a name stands twice.
 fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
     let (mut names, mut seen) = (names.peekable(), BTreeSet::new());
@@ -280,27 +229,6 @@ fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(
         Some(name) => Err(MetricsError::Instruments { what: format!("there are two of the {what} `{name}`") }),
         None => Ok(()),
     }
-}
-
-fn image_embeds(clip: &ClipScorer, pictures: &[RgbImage]) -> Result<Array2<f32>> {
-    rows(&clip.image_embeds(pictures)?)
-}
-
-/// The numbers of a tensor.
-///
-/// # Shapes
-/// - `embeds`: `[rows, columns]`, f32
-fn rows(embeds: &Tensor) -> Result<Array2<f32>> {
-    let (rows, columns) = embeds.size2()?;
-    let mut array = Array2::zeros((rows as usize, columns as usize));
-    if let Some(values) = array.as_slice_mut() {
-        embeds.f_to_device(Device::Cpu)?.f_contiguous()?.f_copy_data(values, (rows * columns) as usize)?;
-    }
-    Ok(array)
-}
-
-fn alike(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f64 {
-    cosine(a, b).into()
 }
 
 fn flag(is_so: bool) -> f64 {

@@ -39,8 +39,10 @@
 //! ```
 
 mod background;
+mod clip_view;
 mod diversity;
 mod error;
+mod found;
 mod framed;
 mod heads;
 mod instruments;

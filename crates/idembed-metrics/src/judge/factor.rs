@@ -39,7 +39,7 @@ impl Factors {
         }
         for Factor { name, classes } in &factors {
             if classes.len() < 2 {
-                return refuse(format!("`{name}` has {} classes, expected at least 2", classes.len()));
+                return refuse(format!("`{name}` needs at least 2 classes, not {}", classes.len()));
             }
             if let Some(class) = repeated(classes) {
                 return refuse(format!("`{name}` has the class `{class}` twice"));
@@ -127,10 +127,7 @@ mod tests {
         for (factors, expected) in [
             (vec![], "the judge's factors make no sense: there is none"),
             (vec![twice.clone(), twice], "the judge's factors make no sense: two are called `hat`"),
-            (
-                vec![factor("hat", &["no"])],
-                "the judge's factors make no sense: `hat` has 1 classes, expected at least 2",
-            ),
+            (vec![factor("hat", &["no"])], "the judge's factors make no sense: `hat` needs at least 2 classes, not 1"),
             (vec![factor("hat", &["no", "no"])], "the judge's factors make no sense: `hat` has the class `no` twice"),
         ] {
             assert_eq!(Factors::new(factors).unwrap_err().to_string(), expected);
