@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use idembed_page::Inlined;
+use idembed_page::{Figure, Inlined};
 
 /// The largest photo to stand on the page, in bytes; cameras make a few MiB.
 pub(crate) const MAX_PHOTO: u64 = 16 << 20;
@@ -35,21 +35,37 @@ impl Display for Absent {
     }
 }
 
+/// What is left on a page for pictures.
+#[derive(Debug)]
+pub(crate) struct Room {
+    bytes: u64,
+}
+
+impl Room {
+    /// Room for pictures of so many bytes together.
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self { bytes }
+    }
+
+    /// A picture file, if there is room for it.
+    pub(crate) fn inline(&mut self, path: &Path) -> Result<Inlined, Absent> {
+        let (picture, bytes) = inline(path, MAX_PICTURE)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Absent::NoRoom)?;
+        Ok(picture)
+    }
+}
+
 /// The pictures, in their order, until `room` bytes are taken. Those at both ends of the list come first: there are the
 /// most and the least similar ones.
 pub(crate) fn from_both_ends(pictures: &[&Path], room: u64) -> Vec<Result<Inlined, Absent>> {
     let mut inlined: Vec<_> = pictures.iter().map(|_| Err(Absent::NoRoom)).collect();
-    let mut taken = 0;
+    let mut room = Room::new(room);
     let count = pictures.len();
     for index in (0..count).map(|turn| if turn % 2 == 0 { turn / 2 } else { count - 1 - turn / 2 }) {
-        inlined[index] = match inline(pictures[index], MAX_PICTURE) {
-            Ok((_, bytes)) if taken + bytes > room => break,
-            Ok((picture, bytes)) => {
-                taken += bytes;
-                Ok(picture)
-            }
-            Err(absent) => Err(absent),
-        };
+        inlined[index] = room.inline(pictures[index]);
+        if inlined[index] == Err(Absent::NoRoom) {
+            break;
+        }
     }
     inlined
 }
@@ -63,6 +79,14 @@ pub(crate) fn inline(path: &Path, limit: u64) -> Result<(Inlined, u64), Absent> 
         return Err(Absent::TooLarge(limit));
     }
     Ok((Inlined::of_file(&bytes).ok_or(Absent::Unknown)?, read))
+}
+
+/// The picture with a caption, or why it is not there.
+pub(crate) fn figure(picture: Result<Inlined, Absent>, caption: &str) -> Figure {
+    match picture {
+        Ok(picture) => Figure::new(picture, caption),
+        Err(absent) => Figure::absent(&absent.to_string(), caption),
+    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use idembed_page::{Figure, Inlined, Page};
+use idembed_page::Page;
 
-use super::bootstrap;
 use super::compare::{Outcome, Picture, ranked};
-use super::inline::{self, Absent};
 use super::summary::{Summary, unreadable};
+use crate::eval::bootstrap::Estimate;
+use crate::eval::inline::{self, figure};
 
 /// Draws the page; the picture files are read again, and those that do not fit are named with the reason.
 pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> String {
@@ -52,13 +52,6 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
     page.section("Settings").settings(&settings).render()
 }
 
-fn figure(picture: Result<Inlined, Absent>, caption: &str) -> Figure {
-    match picture {
-        Ok(picture) => Figure::new(picture, caption),
-        Err(absent) => Figure::absent(&absent.to_string(), caption),
-    }
-}
-
 /// Words as a sentence.
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
@@ -75,15 +68,15 @@ fn face_state(outcome: &Outcome) -> String {
     }
 }
 
-fn facts(summary: &Summary) -> [(&'static str, String); 4] {
-    let interval =
-        |estimate: &bootstrap::Estimate| format!("{:.3} ({:.3} to {:.3})", estimate.mean, estimate.low, estimate.high);
-    [
-        ("similarity (id)", interval(&summary.id)),
-        ("face found (detect)", interval(&summary.detect)),
-        ("without a face, counted 0", summary.faces_missing.to_string()),
-        ("unreadable, not counted", summary.unreadable.to_string()),
-    ]
+fn facts(summary: &Summary) -> Vec<(String, String)> {
+    let interval = |figure: &Estimate| format!("{:.3} ({:.3} to {:.3})", figure.mean, figure.low, figure.high);
+    let figures =
+        summary.figures().into_iter().map(|(name, what, figure)| (format!("{what} ({name})"), interval(&figure)));
+    let counts = [
+        ("without a face, counted 0".to_owned(), summary.faces_missing.to_string()),
+        ("unreadable, not counted".to_owned(), summary.unreadable.to_string()),
+    ];
+    figures.chain(counts).collect()
 }
 
 #[cfg(test)]
@@ -91,8 +84,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::eval::compare::{Comparison, Recogniser, Record};
-    use crate::eval::summary::{Files, tests::settings};
+    use crate::eval::likeness::compare::{Comparison, Recogniser, Record};
+    use crate::eval::likeness::summary::{Files, tests::settings};
 
     const ATTACK: &str = "\"><script>alert(1)<&";
     const ESCAPED: &str = "&quot;&gt;&lt;script&gt;alert(1)&lt;&amp;";
