@@ -1,14 +1,14 @@
 #!/bin/sh
 # Plays `idembed-eval` for the tests of `cargo xtask eval`: writes the files of a run with scores by plain arithmetic, goes
-# on after a kill, and takes its share as a shard. FAKE_PAUSE: seconds for each picture; FAKE_FAIL: the unit
-# (METHOD/PERSON) that cannot be finished; FAKE_LOG: a file that names each picture as it is drawn.
+# on after a kill, and takes its share as a shard. Of its own: `--pause` seconds for each picture, `--fail METHOD/PERSON`
+# for a unit that cannot be finished, `--log FILE` that names each picture as it is drawn.
 set -eu
 if [ "${1-}" != run ]; then
     echo "error: called with $*" >&2
     exit 2
 fi
 shift
-protocol=miniature methods=textual-inversion,sefi people=3 seeds=2 model=mini ablation='' out='' shard=1/1
+protocol=miniature methods=textual-inversion,sefi people=3 seeds=2 model=mini ablation='' out='' shard=1/1 pause=0 fail='' log=/dev/null
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
@@ -24,6 +24,9 @@ while [ $# -gt 0 ]; do
     --model) model=$2 ;;
     --out) out=$2 ;;
     --shard) shard=$2 ;;
+    --pause) pause=$2 ;;
+    --fail) fail=$2 ;;
+    --log) log=$2 ;;
     --people | --steps | --device | --dtype) ;;
     *)
         echo "error: unexpected $1" >&2
@@ -92,7 +95,7 @@ unit() {
     method=$1 person=$2 place=$3
     folder=$out/units/$method/$person
     [ ! -e "$folder/unit.json" ] || return 0
-    if [ "${FAKE_FAIL-}" = "$method/$person" ]; then
+    if [ "$fail" = "$method/$person" ]; then
         echo "error: $method of $person went wrong" >&2
         exit 1
     fi
@@ -113,8 +116,8 @@ unit() {
         for seed in $(echo "$all_seeds" | tr , ' '); do
             drawn=$((drawn + 1))
             [ "$drawn" -gt "$done" ] || continue
-            sleep "${FAKE_PAUSE-0}"
-            [ -z "${FAKE_LOG-}" ] || echo "$method/$person/$number-$seed" >>"$FAKE_LOG"
+            sleep "$pause"
+            echo "$method/$person/$number-$seed" >>"$log"
             name=$(printf '%03d-%s' "$number" "$seed")
             path=units/$method/$person/$name
             picture >"$out/$path.png"

@@ -7,6 +7,7 @@
 mod bootstrap;
 mod inline;
 mod likeness;
+mod parts;
 mod protocol;
 
 use std::ffi::OsString;

@@ -17,8 +17,12 @@ pub(crate) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 pub(crate) const UNIT: u32 = 4;
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (860, 310);
-/// The same where several stand beside each other; letters keep their size.
+/// The same where several stand beside each other.
 const SMALL: (u32, u32) = (430, 290);
+/// Size of the letters in pixels.
+const LETTERS: u32 = 15;
+/// The same in a small drawing, which narrow windows make smaller.
+pub(crate) const SMALL_LETTERS: u32 = 17;
 /// The colours of the lines, in turn. Style sheets find what has one of these colours by its name, and replace it where
 /// the page is dark.
 pub(crate) const LINES: [RGBColor; 10] = [
@@ -195,10 +199,8 @@ impl Chart {
             .y_label_area_size(68 * UNIT)
             .build_cartesian_2d(x, y)?;
         let of_x = |x: &f64| self.ticks.get(x.round() as usize).cloned().unwrap_or_else(|| number(*x));
-        mesh(
-            &mut chart,
-            &Labels { x: &self.x_label, y: &self.y_label, marks: if self.small { 5 } else { 9 }, of_x: &of_x },
-        )?;
+        let (marks, letters) = if self.small { (5, SMALL_LETTERS) } else { (9, LETTERS) };
+        mesh(&mut chart, &Labels { x: &self.x_label, y: &self.y_label, marks, letters, of_x: &of_x })?;
         let colours = || LINES.into_iter().cycle();
         if self.smoothing > 1 {
             for (series, colour) in series.iter().zip(colours()) {
@@ -268,6 +270,8 @@ pub(crate) struct Labels<'a> {
     pub(crate) y: &'a str,
     /// About how many marks the horizontal axis has.
     pub(crate) marks: usize,
+    /// How large the letters are, in pixels.
+    pub(crate) letters: u32,
     /// What stands at one of them.
     pub(crate) of_x: &'a dyn Fn(&f64) -> String,
 }
@@ -281,7 +285,7 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let letters = ("sans-serif", 15 * UNIT).into_font().color(&AXIS);
+    let letters = ("sans-serif", labels.letters * UNIT).into_font().color(&AXIS);
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -300,14 +304,16 @@ where
 }
 
 impl Render for Chart {
-    /// The chart with its title and legend.
+    /// The chart with its title and, where lines have names, a legend.
     fn render(&self) -> Markup {
         html! {
             div.chart.small[self.small] {
                 h3 { (self.title) }
-                ul.legend {
-                    @for (series, colour) in self.series.iter().zip((0..LINES.len()).cycle()) {
-                        li { i class={ "b" (colour) } {} (series.name) }
+                @if self.series.iter().any(|series| !series.name.is_empty()) {
+                    ul.legend {
+                        @for (series, colour) in self.series.iter().zip((0..LINES.len()).cycle()) {
+                            li { i class={ "b" (colour) } {} (series.name) }
+                        }
                     }
                 }
                 @match self.svg() {
@@ -454,6 +460,29 @@ mod tests {
     }
 
     #[test]
+    fn measured_points_have_dots_intervals_and_one_that_stands_out() {
+        let at = |x: f64, interval| Measured { x, y: 0.5, interval };
+        let points = [at(0.0, Some((0.25, 0.75))), at(1.0, None), at(2.0, Some((0.5, f64::NAN)))];
+        let chart = Chart::new("t", "x", "y").small().measured("s", &points, Some(1.0));
+        let svg = chart.svg().unwrap();
+        let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#2563EB")).count();
+        assert_eq!((svg.matches("<circle").count(), lines), (3 + 1, 1 + 1), "{svg}");
+        assert!(!svg.contains("NaN"));
+        let plain = Chart::new("t", "x", "y").measured("s", &points, Some(7.0)).svg().unwrap();
+        assert_eq!(plain.matches("<circle").count(), 3, "nothing stands out where nothing is");
+    }
+
+    #[test]
+    fn places_have_names_and_lines_stand_beside_each_other() {
+        let points = [0.0, 1.0].map(|x| Measured { x, y: x, interval: None });
+        let chart = Chart::new("t", "x", "y").ticks(["none", "all"].map(str::to_owned));
+        let svg = chart.measured("a", &points, None).measured("b", &points, None).svg().unwrap();
+        assert!(["none", "all"].iter().all(|name| svg.contains(&format!(">\n{name}\n<"))), "{svg}");
+        let places: Vec<&str> = svg.split("<circle cx=\"").skip(1).filter_map(|it| it.split('"').next()).collect();
+        assert!(places.len() == 4 && places[0] != places[2] && places[1] != places[3], "{places:?}");
+    }
+
+    #[test]
     fn marks_of_a_logarithmic_axis_are_round_and_few() {
         let marks = |low, high| log_marks(&(low..high)).into_iter().map(number).collect::<Vec<_>>();
         assert_eq!(marks(6e-4, 1.2), ["0.001", "0.01", "0.1", "1"]);
@@ -473,6 +502,10 @@ mod tests {
         let style = include_str!("style.css");
         for RGBColor(red, green, blue) in LINES.into_iter().chain([GRID, AXIS]) {
             let rule = format!("[stroke=\"#{red:02X}{green:02X}{blue:02X}\"]");
+            assert!(style.contains(&rule), "{rule}");
+        }
+        for RGBColor(red, green, blue) in LINES {
+            let rule = format!("[fill=\"#{red:02X}{green:02X}{blue:02X}\"]");
             assert!(style.contains(&rule), "{rule}");
         }
     }

@@ -97,15 +97,11 @@ impl Page {
         self.with(table.render())
     }
 
-    /// Points in a plane.
-    pub fn scatter(self, scatter: &Scatter) -> Page {
-        self.with(scatter.render())
-    }
-
-    /// Charts beside each other, as many in a row as the window has room for; for [small](Chart::small) ones.
-    pub fn charts(self, charts: &[Chart]) -> Page {
+    /// Drawings beside each other, as many in a row as the window has room for; for [small](Chart::small) charts and for
+    /// [points in a plane](Scatter).
+    pub fn drawings<D: Render>(self, drawings: &[D]) -> Page {
         self.with(html! {
-            div.charts { @for chart in charts { (chart) } }
+            div.charts { @for drawing in drawings { (drawing) } }
         })
     }
 
@@ -177,9 +173,9 @@ mod tests {
             .code(text)
             .settings(&[(text, text)])
             .chart(&chart.clone().smoothed(5))
-            .charts(&[chart.small().ticks([text.to_owned()])])
+            .drawings(&[chart.small().ticks([text.to_owned()])])
             .table(&Table::new(&[text]).row(text, [Cell::new(text).note(text)]).aside(text, [Cell::new(text).strong()]))
-            .scatter(&Scatter::new(text, text, text).point(text, sure, sure))
+            .drawings(&[Scatter::new(text, text, text).point(text, sure, sure)])
             .pictures(&[figure.clone(), Figure::absent(text, text)])
             .compared(&[text], &[(text, vec![figure])])
             .render()

@@ -6,14 +6,14 @@ use maud::{Markup, PreEscaped, Render, html};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::chart::{AXIS, Area, Drawn, HUGE, LINES, Labels, NAME_SPACE, UNIT, mesh, number, widened};
+use crate::chart::{Area, Drawn, HUGE, LINES, Labels, NAME_SPACE, SMALL_LETTERS, UNIT, mesh, number, widened};
 
 /// Width and height in pixels.
-const SIZE: (u32, u32) = (540, 400);
+const SIZE: (u32, u32) = (430, 340);
 /// Size of the letters at the points, in pixels.
-const LETTERS: u32 = 14;
-/// Width of a letter, as a share of its height; wider than most.
-const LETTER_WIDTH: f64 = 0.58;
+const LETTERS: u32 = 16;
+/// Width of a letter, as a share of that size; wider than most.
+const LETTER_WIDTH: f64 = 0.5;
 /// From a point to its name, in pixels.
 const GAP: f64 = 8.0;
 
@@ -79,7 +79,10 @@ impl Scatter {
             .y_label_area_size(68 * UNIT)
             .build_cartesian_2d(x, y)?;
         let of_x = |x: &f64| number(*x);
-        mesh(&mut chart, &Labels { x: &self.x_label, y: &self.y_label, marks: 6, of_x: &of_x })?;
+        mesh(
+            &mut chart,
+            &Labels { x: &self.x_label, y: &self.y_label, marks: 5, letters: SMALL_LETTERS, of_x: &of_x },
+        )?;
         let places: Vec<(i32, i32)> =
             self.points.iter().map(|point| chart.backend_coord(&(point.x.value, point.y.value))).collect();
         for (Point { x, y, .. }, colour) in self.points.iter().zip(LINES.into_iter().cycle()) {
@@ -100,8 +103,9 @@ impl Scatter {
         let dots: Vec<(f64, f64)> = places.iter().map(|(x, y)| (f64::from(*x) / unit, f64::from(*y) / unit)).collect();
         let widths =
             self.points.iter().map(|point| f64::from(LETTERS) * LETTER_WIDTH * point.name.chars().count() as f64);
-        let letters = ("sans-serif", LETTERS * UNIT).into_font().color(&AXIS);
-        for ((left, top, ..), point) in labels(&dots, widths, within).into_iter().zip(&self.points) {
+        let named = self.points.iter().zip(LINES.into_iter().cycle());
+        for ((left, top, ..), (point, colour)) in labels(&dots, widths, within).into_iter().zip(named) {
+            let letters = ("sans-serif", LETTERS * UNIT).into_font().color(&colour);
             let style = letters.pos(Pos::new(HPos::Left, VPos::Top));
             let at = ((left * unit).round() as i32, (top * unit).round() as i32);
             area.draw(&Text::new(point.name.as_str(), at, style))?;
@@ -120,7 +124,7 @@ impl Uncertain {
 impl Render for Scatter {
     fn render(&self) -> Markup {
         html! {
-            div.chart.plane {
+            div.chart.small {
                 h3 { (self.title) }
                 @match self.svg() {
                     Some(svg) => div role="img" aria-label=(self.title) { (PreEscaped(svg)) },
@@ -174,8 +178,8 @@ mod tests {
 
     #[test]
     fn names_never_lie_on_each_other() {
-        let within = (0.0, 0.0, 540.0, 400.0);
-        let crowd: Vec<(f64, f64)> = (0..9).map(|it| (500.0 + f64::from(it), 200.0 + f64::from(it % 3))).collect();
+        let within = (0.0, 0.0, 430.0, 340.0);
+        let crowd: Vec<(f64, f64)> = (0..9).map(|it| (400.0 + f64::from(it), 200.0 + f64::from(it % 3))).collect();
         let placed = labels(&crowd, std::iter::repeat(120.0), within);
         for (index, a) in placed.iter().enumerate() {
             assert!(a.2 <= within.2 && a.0 >= 0.0, "{a:?}");

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use idembed_page::{Figure, Inlined};
+use idembed_page::Inlined;
 
 /// The largest photo to stand on the page, in bytes; cameras make a few MiB.
 pub(crate) const MAX_PHOTO: u64 = 16 << 20;
@@ -79,14 +79,6 @@ pub(crate) fn inline(path: &Path, limit: u64) -> Result<(Inlined, u64), Absent> 
         return Err(Absent::TooLarge(limit));
     }
     Ok((Inlined::of_file(&bytes).ok_or(Absent::Unknown)?, read))
-}
-
-/// The picture with a caption, or why it is not there.
-pub(crate) fn figure(picture: Result<Inlined, Absent>, caption: &str) -> Figure {
-    match picture {
-        Ok(picture) => Figure::new(picture, caption),
-        Err(absent) => Figure::absent(&absent.to_string(), caption),
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ mod program;
 mod record;
 mod table;
 mod tally;
+#[cfg(all(test, unix))]
+mod tests;
 mod units;
 
 use std::ffi::{OsStr, OsString};
@@ -117,6 +119,26 @@ struct EvaluationArgs {
 /// # Errors
 /// When the set-up, the build, the program, the disk or a check fails, or units are missing.
 pub(super) fn run(args: &Args, pictures: Option<&OsStr>, output: &Output) -> Result<()> {
+    let done = run_until(args, pictures, output, stop_on_signals)?;
+    super::print(&done.printed)?;
+    done.checked
+}
+
+/// What came of a run.
+struct Done {
+    /// What is to be printed.
+    printed: String,
+    /// Whether the figures are what they were; said after they are printed.
+    checked: Result<()>,
+}
+
+/// Does it all but print; `listen` gives what ends the program early.
+fn run_until(
+    args: &Args,
+    pictures: Option<&OsStr>,
+    output: &Output,
+    listen: impl FnOnce() -> Result<Receiver<()>>,
+) -> Result<Done> {
     let Args { run, evaluation } = args;
     if let Some(check) = &evaluation.check {
         fs::metadata(check).with_context(|| format!("cannot open `{}`", check.display()))?;
@@ -129,8 +151,7 @@ pub(super) fn run(args: &Args, pictures: Option<&OsStr>, output: &Output) -> Res
     let out = output.out.clone().unwrap_or_else(|| run.default_out());
     let arguments = run.arguments(pictures, &out)?;
     let program = run.program()?;
-    let stop = stop_on_signals()?;
-    program::run(&program, &arguments, run.shard, run.jobs.unwrap_or(1).into(), &stop)?;
+    program::run(&program, &arguments, run.shard, run.jobs.unwrap_or(1).into(), &listen()?)?;
     match run.shard {
         Some(shard) => tell_shard(shard, &out),
         None => evaluate(&out, evaluation, output),
@@ -214,52 +235,38 @@ fn stop_on_signals() -> Result<Receiver<()>> {
 }
 
 /// Says how far the whole run is, and how to go on.
-fn tell_shard(shard: Shard, out: &Path) -> Result<()> {
+fn tell_shard(shard: Shard, out: &Path) -> Result<Done> {
     let units = Unit::all(&Run::read(out)?, out);
     let finished = units.iter().filter(|unit| unit.is_finished()).count();
     eprintln!("part {shard} is finished; of the whole run {finished} of {} units are in this folder", units.len());
     eprintln!("when all are: cargo xtask eval --merge {}", out.display());
-    Ok(())
+    Ok(Done { printed: String::new(), checked: Ok(()) })
 }
 
-/// Makes the tables of the run in `out`, writes and prints them, and checks them if asked to.
-fn evaluate(out: &Path, args: &EvaluationArgs, output: &Output) -> Result<()> {
+/// Makes the tables of the run in `out`, writes them down, and checks them if asked to.
+fn evaluate(out: &Path, args: &EvaluationArgs, output: &Output) -> Result<Done> {
     let evaluation = Evaluation::read(out, args.partial)?;
-    let printed = write(&evaluation, args.baseline.as_deref(), output)?;
-    super::print(&printed.text)?;
-    match &args.check {
-        Some(file) => check::check(&printed.scores, file),
-        None => Ok(()),
-    }
-}
-
-/// What is to be printed, and what it was made from.
-struct Printed {
-    text: String,
-    scores: evaluation::Scores,
-}
-
-/// Writes all that is made of a run into its folder.
-fn write(evaluation: &Evaluation, baseline: Option<&str>, output: &Output) -> Result<Printed> {
     let bootstrap = Bootstrap { resamples: output.resamples, seed: output.seed };
-    let scores = evaluation.scores(baseline, bootstrap)?;
+    let scores = evaluation.scores(args.baseline.as_deref(), bootstrap)?;
     let costs = evaluation.costs();
     let table = scores.table();
     let mut as_json = serde_json::to_value(&scores)?;
-    let page = page::render(evaluation, &scores, &costs)?;
-    let file = |name: &str| evaluation.out.join(name);
+    let page = page::render(&evaluation, &scores, &costs)?;
+
+    let file = |name: &str| out.join(name);
     evaluation.write_lines(&file(record::PICTURES))?;
     atomic::write(&file("table.txt"), table.as_bytes())?;
     atomic::write(&file("scores.json"), pretty(&as_json)?.as_bytes())?;
     atomic::write(&file("cost.json"), pretty(&json!(costs))?.as_bytes())?;
     atomic::write(&file("index.html"), page.as_bytes())?;
-    let text = if output.json {
+
+    let printed = if output.json {
         as_json["cost"] = json!(costs);
         pretty(&as_json)?
     } else {
         format!("{table}\n{}\npage: `{}`\n", table::costs(&costs), file("index.html").display())
     };
-    Ok(Printed { text, scores })
+    Ok(Done { printed, checked: args.check.as_deref().map_or(Ok(()), |file| check::check(&scores, file)) })
 }
 
 fn pretty(value: &Value) -> Result<String> {

@@ -7,7 +7,8 @@ use idembed_page::Page;
 use super::compare::{Outcome, Picture, ranked};
 use super::summary::{Summary, unreadable};
 use crate::eval::bootstrap::Estimate;
-use crate::eval::inline::{self, figure};
+use crate::eval::inline;
+use crate::eval::parts::{figure, sentence};
 
 /// Draws the page; the picture files are read again, and those that do not fit are named with the reason.
 pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> String {
@@ -50,13 +51,6 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
         ("intervals", &summary.method()),
     ];
     page.section("Settings").settings(&settings).render()
-}
-
-/// Words as a sentence.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(letters).chain(['.']).collect()
 }
 
 fn face_state(outcome: &Outcome) -> String {

@@ -15,6 +15,7 @@ use super::gallery::Gallery;
 use super::table::{describe, signed};
 use crate::eval::bootstrap::OverPeople;
 use crate::eval::inline::Room;
+use crate::eval::parts::sentence;
 
 /// All pictures together, in bytes: what a phone still opens.
 const ROOM: u64 = 24 << 20;
@@ -33,7 +34,8 @@ pub(crate) fn render(evaluation: &Evaluation, scores: &Scores, costs: &[Cost]) -
     if !scores.unfinished.is_empty() {
         page = page.facts(&[("units not finished: this is a part", scores.unfinished.len().to_string())]);
     }
-    page = page.section("Scores").table(&means(scores, &short)).text(&scores.explanations().join("\n"));
+    let explanations = scores.explanations().iter().map(|line| sentence(line)).collect::<Vec<_>>().join("\n");
+    page = page.section("Scores").table(&means(scores, &short)).text(&explanations);
     if scores.methods.len() > 1 {
         page = page
             .section(&format!("Compared with {}", scores.baseline))

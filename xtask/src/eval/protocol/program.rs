@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, PipeReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::thread;
@@ -91,7 +91,7 @@ struct Part {
     process: Child,
     speaker: Option<thread::JoinHandle<()>>,
     /// How it ended.
-    ended: Option<std::process::ExitStatus>,
+    ended: Option<ExitStatus>,
 }
 
 impl Part {
@@ -104,11 +104,9 @@ impl Part {
         }
         // The standard output is for the table alone.
         command.stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
-        if !is_alone {
-            command.stderr(Stdio::piped());
-        }
-        let mut process = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
-        let speaker = process.stderr.take().map(|said| thread::spawn(move || hand_on(said, shard)));
+        let said = if is_alone { None } else { Some(piped(&mut command).context("cannot make a pipe")?) };
+        let process = command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
+        let speaker = said.map(|said| thread::spawn(move || hand_on(said, shard)));
         Ok(Self { shard, process, speaker, ended: None })
     }
 
@@ -130,8 +128,15 @@ impl Part {
     }
 }
 
+/// Leads all that a program says into one pipe, which ends when the program and `command` do.
+fn piped(command: &mut Command) -> io::Result<PipeReader> {
+    let (said, writer) = io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    Ok(said)
+}
+
 /// Hands on what a part says, line by line, each with the part's name: lines of several would mix otherwise.
-fn hand_on(said: ChildStderr, shard: Option<Shard>) {
+fn hand_on(said: PipeReader, shard: Option<Shard>) {
     let name = shard.map(|shard| format!("{shard}: ")).unwrap_or_default();
     let mut said = BufReader::new(said);
     let mut line = Vec::new();

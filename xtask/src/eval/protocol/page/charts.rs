@@ -21,17 +21,16 @@ pub(super) fn plane(page: Page, scores: &Scores) -> Page {
     let title = format!("Likeness against {}", across.label());
     let page =
         page.section(&title).text("The better a method, the farther up and to the right. Lines are 95 % intervals.");
-    up.into_iter().map(Score::named).fold(page, |page, up| {
+    let drawing = |up: Score<'_>| {
         let empty = Scatter::new(&format!("{} against {}", up.label(), across.label()), &across.label(), &up.label());
-        let point = |scatter: Scatter, method: &MethodScores| match (
-            method.scores.get(across.name),
-            method.scores.get(up.name),
-        ) {
-            (Some(x), Some(y)) => scatter.point(&method.method, uncertain(x), uncertain(y)),
-            _ => scatter,
-        };
-        page.scatter(&scores.methods.iter().fold(empty, point))
-    })
+        scores.methods.iter().fold(empty, |scatter, method| {
+            match (method.scores.get(across.name), method.scores.get(up.name)) {
+                (Some(x), Some(y)) => scatter.point(&method.method, uncertain(x), uncertain(y)),
+                _ => scatter,
+            }
+        })
+    };
+    page.drawings(&up.into_iter().map(Score::named).map(drawing).collect::<Vec<_>>())
 }
 
 /// What the values of one setting do: curves where they are numbers, a table where they are words.
@@ -50,9 +49,9 @@ pub(super) fn ablations(mut page: Page, scores: &Scores) -> Page {
             };
             let points: Vec<Measured> = values.iter().enumerate().filter_map(place).collect();
             let names = values.iter().map(|(value, _)| (*value).to_owned());
-            Chart::new(&score.label(), setting, "").small().ticks(names).measured(&score.label(), &points, None)
+            Chart::new(&score.label(), setting, "").small().ticks(names).measured("", &points, None)
         });
-        page = page.charts(&charts.collect::<Vec<_>>());
+        page = page.drawings(&charts.collect::<Vec<_>>());
     }
     page
 }
@@ -82,7 +81,7 @@ pub(super) fn curves(page: Page, scores: &Scores) -> Page {
         .collect();
     page.section("While it learns")
         .text("Means over people; a ring marks the step at which a method is best.")
-        .charts(&charts)
+        .drawings(&charts)
         .settings(&best)
 }
 

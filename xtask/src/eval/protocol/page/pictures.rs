@@ -2,14 +2,15 @@
 
 use idembed_page::{Figure, Page};
 
-use crate::eval::inline::{Room, figure};
+use crate::eval::inline::Room;
+use crate::eval::parts::figure;
 use crate::eval::protocol::columns::Score;
 use crate::eval::protocol::evaluation::Evaluation;
-use crate::eval::protocol::gallery::{Gallery, RANKED, Row};
+use crate::eval::protocol::gallery::{Gallery, RANKED, Ranked, Row};
 use crate::eval::protocol::record::Line;
 
-/// The scores that stand below a picture, as far as it has them.
-const CAPTION: [&str; 4] = ["id", "id_others", "prompt", "wishes"];
+/// The scores that stand below a picture: of each group the first that it has.
+const CAPTION: [&[&str]; 2] = [&["id_others", "id"], &["wishes", "prompt"]];
 
 /// Side by side, where the word looked, the best and the worst.
 pub(super) fn show(mut page: Page, evaluation: &Evaluation, gallery: &Gallery, room: &mut Room) -> Page {
@@ -24,7 +25,7 @@ pub(super) fn show(mut page: Page, evaluation: &Evaluation, gallery: &Gallery, r
         let numbered = |what: &str| (1..=RANKED).map(|place| format!("{what} {place}")).collect::<Vec<_>>();
         let mut heads = numbered("best");
         heads.extend(numbered("worst").into_iter().rev());
-        let of_method = |(method, ranked): (&String, &crate::eval::protocol::gallery::Ranked)| {
+        let of_method = |(method, ranked): (&String, &Ranked)| {
             let gap = RANKED.saturating_sub(ranked.best.len()) + RANKED.saturating_sub(ranked.worst.len());
             let best = ranked.best.iter().map(|line| captioned(evaluation, room, line));
             let mut figures: Vec<Figure> = best.collect();
@@ -73,9 +74,9 @@ fn captioned(evaluation: &Evaluation, room: &mut Room, line: &Line) -> Figure {
 }
 
 fn caption(line: &Line) -> String {
-    let score = |name: &str| {
-        let score = Score::named(name);
-        Some(format!("{} {:.2}", score.label(), line.scores.get(name)?))
+    let score = |names: &[&str]| {
+        let (score, value) = names.iter().find_map(|name| Some((Score::named(name), line.scores.get(*name)?)))?;
+        Some(format!("{} {value:.2}", score.label()))
     };
     CAPTION.into_iter().filter_map(score).collect::<Vec<_>>().join(", ")
 }
