@@ -48,20 +48,21 @@ pictures say what they were drawn from, as those of idembed do, and a CLIP is th
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    protocol: protocol::Args,
-    #[command(flatten)]
-    likeness: likeness::Args,
     /// Pictures of each prompt; with --photo: the folder of pictures, all .png, .jpg, .jpeg and .webp files in it but the
     /// photo itself
     #[arg(long, value_name = "N|DIR")]
     pictures: Option<OsString>,
+    #[command(flatten)]
+    protocol: protocol::Args,
+    #[command(flatten)]
+    likeness: likeness::Args,
     #[command(flatten)]
     output: Output,
 }
 
 /// What both forms have.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Results")]
 #[group(skip)]
 struct Output {
     /// Where the results go; default: a folder named for the protocol in `out/eval` of the repository, with --photo
