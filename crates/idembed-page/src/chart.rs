@@ -114,7 +114,7 @@ impl Chart {
         self
     }
 
-    /// Makes it half as wide, with letters of the same size: for several beside each other, and for narrow windows.
+    /// Makes it half as wide, with larger letters: for several beside each other, and for narrow windows.
     pub fn small(mut self) -> Chart {
         self.small = true;
         self
@@ -155,13 +155,14 @@ impl Chart {
         let mut svg = String::new();
         let area = SVGBackend::with_string(&mut svg, (UNIT * width, UNIT * height)).into_drawing_area();
         // Less than a decade looks much the same on a linear axis, and there the marks are round.
-        let drawn = if self.log && y.end / y.start >= 10.0 {
-            let marks = log_marks(&y);
-            self.draw(&area, x, y.log_scale().with_key_points(marks), &series)
-        } else if self.ticks.is_empty() {
-            self.draw(&area, x, y, &series)
-        } else {
-            self.draw(&area, Places { names: self.ticks.clone() }, y, &series)
+        let log = self.log && y.end / y.start >= 10.0;
+        let log_y = || y.clone().log_scale().with_key_points(log_marks(&y));
+        let places = || Places { count: self.ticks.len() };
+        let drawn = match (self.ticks.is_empty(), log) {
+            (true, false) => self.draw(&area, x, y, &series),
+            (true, true) => self.draw(&area, x, log_y(), &series),
+            (false, false) => self.draw(&area, places(), y, &series),
+            (false, true) => self.draw(&area, places(), log_y(), &series),
         };
         drawn.expect("text is written into a string and measured without fonts");
         drop(area);
@@ -235,9 +236,9 @@ impl Series {
     }
 }
 
-/// An axis of places with names instead of numbers.
+/// An axis of places 0, 1, 2 and so on.
 struct Places {
-    names: Vec<String>,
+    count: usize,
 }
 
 impl Ranged for Places {
@@ -245,16 +246,16 @@ impl Ranged for Places {
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        let share = (value + 0.5) / self.names.len() as f64;
+        let share = (value + 0.5) / self.count as f64;
         limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        (0..self.names.len()).map(|place| place as f64).collect()
+        (0..self.count).map(|place| place as f64).collect()
     }
 
     fn range(&self) -> Range<f64> {
-        -0.5..self.names.len() as f64 - 0.5
+        -0.5..self.count as f64 - 0.5
     }
 }
 
@@ -476,7 +477,9 @@ mod tests {
     fn places_have_names_and_lines_stand_beside_each_other() {
         let points = [0.0, 1.0].map(|x| Measured { x, y: x, interval: None });
         let chart = Chart::new("t", "x", "y").ticks(["none", "all"].map(str::to_owned));
-        let svg = chart.measured("a", &points, None).measured("b", &points, None).svg().unwrap();
+        let chart = chart.measured("a", &points, None).measured("b", &points, None);
+        let svg = chart.svg().unwrap();
+        assert!(chart.clone().log().svg().unwrap().contains(">\nnone\n<"));
         assert!(["none", "all"].iter().all(|name| svg.contains(&format!(">\n{name}\n<"))), "{svg}");
         let places: Vec<&str> = svg.split("<circle cx=\"").skip(1).filter_map(|it| it.split('"').next()).collect();
         assert!(places.len() == 4 && places[0] != places[2] && places[1] != places[3], "{places:?}");

@@ -217,6 +217,21 @@ mod tests {
     }
 
     #[test]
+    fn prompts_count_where_the_program_knows_them() {
+        let picture = |prompt: f64| format!("\"faces\": 1, \"score\": 0.9, \"id\": 0.5, \"prompt\": {prompt}");
+        let [fits, does_not] = [0.5, 0.125].map(picture);
+        let place = Place::new(FACE, &[("1.png", &fits), ("2.png", &does_not)]);
+        let mut asked = place.asked();
+        let json: Value = serde_json::from_str(&evaluate(&asked).unwrap()).unwrap();
+        assert_eq!((json["prompt"]["mean"].as_f64(), json["id_p"]["mean"].as_f64()), (Some(0.3125), Some(0.25)));
+        let page = fs::read_to_string(place.path("out/index.html")).unwrap();
+        assert!(page.contains("is at least 0.245, else 0</td>"), "{page}");
+        asked.args.tau = 0.1;
+        let json: Value = serde_json::from_str(&evaluate(&asked).unwrap()).unwrap();
+        assert_eq!((json["id_p"]["mean"].as_f64(), json["tau"].as_f64()), (Some(0.5), Some(0.1)));
+    }
+
+    #[test]
     fn a_failure_of_the_program_is_an_error_and_writes_nothing() {
         let place = Place::new("nobody", &PICTURES);
         let error = evaluate(&place.asked()).unwrap_err();

@@ -42,14 +42,19 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
         let rows: Vec<_> = unreadable(pictures).map(|(picture, why)| (picture.name(), why)).collect();
         page = page.section("Not counted: could not be read").settings(&rows);
     }
-    let settings = [
+    let method = summary.method();
+    let mut settings = vec![
         ("photo", summary.settings.photo.as_str()),
         ("pictures", &summary.settings.pictures),
         ("recognition network", &summary.recogniser.name),
         ("this network because", &summary.recogniser.because),
         ("similarity", "cosine of the face embeddings; a missing face counts 0"),
-        ("intervals", &summary.method()),
+        ("intervals", &method),
     ];
+    let followed = format!("similarity where the picture's Prompt is at least {}, else 0", summary.settings.tau);
+    if summary.id_p.is_some() {
+        settings.push(("ID(P)", &followed));
+    }
     page.section("Settings").settings(&settings).render()
 }
 
