@@ -64,6 +64,9 @@ const COLUMNS: [Column; 20] = [
     of("duplicates", "Duplicates", "two people: share of pictures with the same one twice", Down, false),
 ];
 
+/// What says how good a picture or a step of learning is, all in all: the first of these that was scored.
+pub(crate) const DECIDING: [&str; 4] = ["id_others_p", "id_p", "id_others", "id"];
+
 const fn of(name: &'static str, label: &'static str, what: &'static str, better: Better, short: bool) -> Column {
     Column { name, label, what, better, digits: 3, short, likeness: false }
 }

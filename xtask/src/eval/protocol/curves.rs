@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::columns::DECIDING;
 use super::record::UnitReport;
 use super::tally::Bootstrap;
 use crate::eval::bootstrap::{OverPeople, Sum};
-
-/// What decides which step is best: the first of these that was scored.
-const DECIDING: [&str; 4] = ["id_others_p", "id_p", "id_others", "id"];
 
 /// How a method fares while it learns, over people.
 #[derive(Clone, Debug, Default, Serialize)]

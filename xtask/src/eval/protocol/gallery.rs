@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use anyhow::Result;
 
+use super::columns::DECIDING;
 use super::evaluation::Evaluation;
 use super::record::{Line, Prompt, Run};
 
@@ -11,9 +12,6 @@ use super::record::{Line, Prompt, Run};
 const PROMPTS: usize = 12;
 /// How many of a method's best and worst pictures.
 pub(crate) const RANKED: usize = 3;
-
-/// What makes a picture a good one: the first of these that was scored.
-const DECIDING: [&str; 4] = ["id_others_p", "id_p", "id_others", "id"];
 
 /// Pictures to show; for each method as many lines as are shown, whatever the number of its pictures.
 #[derive(Debug)]
@@ -128,4 +126,50 @@ fn shown_prompts(run: &Run) -> Vec<&Prompt> {
     let turns = (0..longest).flat_map(|turn| categories.iter().filter_map(move |prompts| prompts.get(turn).copied()));
     let chosen: Vec<u64> = turns.take(PROMPTS).map(|prompt| prompt.number).collect();
     run.prompts.iter().filter(|prompt| chosen.contains(&prompt.number)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(path: &str, id_p: f64, id: f64) -> Line {
+        let line = json!({"method": "m", "identity": "i", "category": "c", "prompt": "p", "number": 0, "seed": 0,
+            "path": path, "scores": {"id_p": id_p, "id": id}});
+        serde_json::from_value(line).unwrap()
+    }
+
+    #[test]
+    fn the_best_and_the_worst_are_found_whatever_comes_first() {
+        // By falling quality: of those that nobody would want, the less similar is worse.
+        let lines = [("a", 0.9, 0.9), ("b", 0.5, 0.5), ("c", 0.25, 0.75), ("d", 0.0, 0.5), ("e", 0.0, 0.25)];
+        let lines = lines.map(|(path, id_p, id)| line(path, id_p, id));
+        let paths = |lines: &[Line]| lines.iter().map(|line| line.path.clone()).collect::<String>();
+        for turn in 0..lines.len() {
+            let ranked = |count: usize| {
+                let mut ranked = Ranked::default();
+                let start = turn % count;
+                lines[start..count].iter().chain(&lines[..start]).for_each(|line| ranked.add(line, "id_p"));
+                ranked.finish();
+                (paths(&ranked.best), paths(&ranked.worst))
+            };
+            assert_eq!(ranked(5), ("abc".to_owned(), "de".to_owned()), "{turn}");
+            assert_eq!(ranked(4), ("abc".to_owned(), "d".to_owned()), "{turn}");
+            assert_eq!(ranked(2), ("ab".to_owned(), String::new()), "{turn}");
+        }
+    }
+
+    #[test]
+    fn prompts_of_every_category_are_shown() {
+        let prompt = |number: u64| {
+            let category = if number < 20 { "many" } else { "few" };
+            json!({"number": number, "category": category, "prompt": "p"})
+        };
+        let run: Run = serde_json::from_value(json!({"format": "", "protocol": "", "model": "", "methods": [],
+            "identities": [], "prompts": (0..22).map(prompt).collect::<Vec<_>>(), "seeds": []}))
+        .unwrap();
+        let shown: Vec<u64> = shown_prompts(&run).iter().map(|prompt| prompt.number).collect();
+        assert_eq!(shown, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21]);
+    }
 }

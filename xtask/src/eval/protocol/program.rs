@@ -77,10 +77,12 @@ pub(crate) fn run(
     if failed.is_empty() {
         return Ok(());
     }
-    let message = if is_alone {
-        format!("`idembed-eval` failed ({})", failed.join(", "))
-    } else {
-        format!("{} of {} parts failed: {}", failed.len(), parts.len(), failed.join(", "))
+    let message = match &failed[..] {
+        [(_, status)] if is_alone => format!("`idembed-eval` failed ({status})"),
+        _ => {
+            let named = failed.iter().map(|(shard, status)| format!("{shard} ({status})")).collect::<Vec<_>>();
+            format!("{} of {} parts failed: {}", failed.len(), parts.len(), named.join(", "))
+        }
     };
     Err(Hinted::new(message, "what was finished is kept; the same command goes on from there").into())
 }
@@ -147,7 +149,7 @@ fn hand_on(said: PipeReader, shard: Option<Shard>) {
 }
 
 /// Waits for all, and tells which failed and how.
-fn wait(parts: &mut [Part], stop: &Receiver<()>) -> Result<Vec<String>> {
+fn wait(parts: &mut [Part], stop: &Receiver<()>) -> Result<Vec<(String, ExitStatus)>> {
     let mut stopped = false;
     loop {
         let mut running = false;
@@ -175,7 +177,7 @@ fn wait(parts: &mut [Part], stop: &Receiver<()>) -> Result<Vec<String>> {
     }
     let failed = parts.iter().filter_map(|part| {
         let status = part.ended.filter(|status| !status.success())?;
-        Some(part.shard.map_or_else(|| status.to_string(), |shard| format!("{shard} ({status})")))
+        Some((part.shard.map(|shard| shard.to_string()).unwrap_or_default(), status))
     });
     Ok(failed.collect())
 }

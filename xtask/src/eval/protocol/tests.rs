@@ -345,6 +345,9 @@ fn broken_and_repeated_lines_are_errors_with_their_place() {
     fails(&whole.replace("person2", "person4"), "this is about sefi of person4, not sefi of person2");
     fails(&whole.replace("\"seed\":42", "\"seed\":99"), "prompt 0 with seed 99 is none of the run");
 
+    fails(&whole.replace("\"units/sefi", "\"../units/sefi"), "leads out of the run");
+    fails(&whole.replace("\"units/sefi", "\"/units/sefi"), "leads out of the run");
+
     let mut turned: Vec<&str> = whole.lines().collect();
     turned.reverse();
     fs::write(place.path(lines), turned.join("\n")).unwrap();

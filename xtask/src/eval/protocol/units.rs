@@ -1,7 +1,7 @@
 //! The units of a run: one for each method and person, each a folder of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -69,7 +69,7 @@ impl Unit {
     pub(crate) fn pictures(&self, run: &Run) -> Result<Vec<Scored>> {
         let path = self.folder.join(PICTURES);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let read = |(index, text): (usize, &str)| {
+        let read = |text: &str| {
             let line: Line = serde_json::from_str(text)?;
             self.check(run, &line.method, &line.identity)?;
             ensure!(
@@ -78,12 +78,15 @@ impl Unit {
                 line.number,
                 line.seed
             );
-            anyhow::Ok((index, Scored { line, text: text.to_owned() }))
+            for path in [Some(&line.path), line.attention.as_ref()].into_iter().flatten() {
+                ensure!(is_below(Path::new(path)), "`{}` leads out of the run", path.escape_debug());
+            }
+            anyhow::Ok(Scored { line, text: text.to_owned() })
         };
         let mut pictures = Vec::new();
         for (index, text) in text.lines().enumerate() {
-            let scored = read((index, text)).with_context(|| format!("line {} of `{}`", index + 1, path.display()))?;
-            pictures.push(scored);
+            let scored = read(text).with_context(|| format!("line {} of `{}`", index + 1, path.display()))?;
+            pictures.push((index + 1, scored));
         }
         let place = |scored: &Scored| {
             let Line { number, seed, swapped, .. } = &scored.line;
@@ -92,7 +95,7 @@ impl Unit {
         };
         pictures.sort_by_key(|(_, scored)| place(scored));
         if let Some(pair) = pictures.windows(2).find(|pair| place(&pair[0].1) == place(&pair[1].1)) {
-            let (first, second) = (pair[0].0 + 1, pair[1].0 + 1);
+            let (first, second) = (pair[0].0, pair[1].0);
             let message = format!("lines {first} and {second} of `{}` are the same picture", path.display());
             let hint = format!("remove the folder `{}`; the same command makes it again", self.folder.display());
             return Err(Hinted::new(message, hint).into());
@@ -106,4 +109,9 @@ impl Unit {
         }
         Ok(())
     }
+}
+
+/// Whether a path can only lead to what is in a folder: the files that it names stand on a page.
+fn is_below(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
 }
