@@ -50,8 +50,8 @@ enum Command {
     Parity(parity::Args),
     /// Measure speed and memory side by side with diffusers and facenet-pytorch
     Bench(bench::Args),
-    /// Measure how much pictures look like a photo
-    Eval(eval::Args),
+    /// Compare methods over people, or measure how much pictures look like a photo
+    Eval(Box<eval::Args>),
     /// Check `models/manifest.json` against the bundled files
     Manifest(manifest::Args),
     /// Train the networks of the miniature on the drawn world

@@ -15,11 +15,15 @@
 
 mod chart;
 mod figure;
+mod scatter;
+mod table;
 
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
-pub use chart::Chart;
+pub use chart::{Chart, Measured};
 pub use figure::{Figure, Inlined};
+pub use scatter::{Scatter, Uncertain};
+pub use table::{Cell, Table};
 
 const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
@@ -51,6 +55,11 @@ impl Page {
         self.with(html! { h2 { (heading) } })
     }
 
+    /// A heading within a section.
+    pub fn heading(self, heading: &str) -> Page {
+        self.with(html! { h3 { (heading) } })
+    }
+
     /// A paragraph; line breaks are kept.
     pub fn text(self, text: &str) -> Page {
         self.with(html! { p { (text) } })
@@ -80,6 +89,19 @@ impl Page {
                     tr { th scope="row" { (name.as_ref()) } td { (value.as_ref()) } }
                 }
             } } }
+        })
+    }
+
+    /// Figures in rows and columns.
+    pub fn table(self, table: &Table) -> Page {
+        self.with(table.render())
+    }
+
+    /// Drawings beside each other, as many in a row as the window has room for; for [small](Chart::small) charts and for
+    /// [points in a plane](Scatter).
+    pub fn drawings<D: Render>(self, drawings: &[D]) -> Page {
+        self.with(html! {
+            div.charts { @for drawing in drawings { (drawing) } }
         })
     }
 
@@ -142,13 +164,18 @@ mod tests {
     fn full_page(text: &str) -> String {
         let figure = Figure::new(Inlined::png(b"\x89PNG"), text).value(text).note(text);
         let chart = Chart::new(text, text, text).series(text, (1..50).map(|x| (f64::from(x), 1.0 / f64::from(x))));
+        let sure = Uncertain { value: 1.0, interval: Some((0.5, 1.5)) };
         Page::new(text, text)
             .facts(&[(text, text)])
             .section(text)
+            .heading(text)
             .text(text)
             .code(text)
             .settings(&[(text, text)])
-            .chart(&chart.smoothed(5))
+            .chart(&chart.clone().smoothed(5))
+            .drawings(&[chart.small().ticks([text.to_owned()])])
+            .table(&Table::new(&[text]).row(text, [Cell::new(text).note(text)]).aside(text, [Cell::new(text).strong()]))
+            .drawings(&[Scatter::new(text, text, text).point(text, sure, sure)])
             .pictures(&[figure.clone(), Figure::absent(text, text)])
             .compared(&[text], &[(text, vec![figure])])
             .render()
@@ -159,10 +186,11 @@ mod tests {
         let page = full_page("\"><script>alert(1)</script><img src=x onerror=alert(1)>&");
         assert!(!page.contains("<script") && !page.contains("<img src"), "{page}");
         let escaped = "&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&amp;";
-        // Title twice, subtitle, two facts, heading, text, code, two settings; title, label, legend and axes of the
-        // chart; alternative text, value, caption and note of two pictures; why a third is absent, its caption; two
+        // Title twice, subtitle, two facts, two headings, text, code, two settings; title, label, legend and axes of the
+        // chart; the same of a small one and the name of a place; head, two rows and three cells of a table; title, label,
+        // axes and name of a point in a plane; alternative text, value, caption and note of two pictures; why a third is absent, its caption; two
         // labels.
-        assert_eq!(page.matches(escaped).count(), 10 + 5 + 8 + 2 + 2);
+        assert_eq!(page.matches(escaped).count(), 11 + 5 + 6 + 6 + 5 + 8 + 2 + 2);
     }
 
     #[test]

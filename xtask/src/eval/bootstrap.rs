@@ -1,6 +1,6 @@
 //! The mean of a sample and how far it can be trusted: the percentile bootstrap.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A mean with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -33,6 +33,70 @@ impl Estimate {
         means.sort_by(f64::total_cmp);
         let mean = values.iter().sum::<f64>() / n as f64;
         Some(Self { mean, low: quantile(&means, 0.025), high: quantile(&means, 0.975), n })
+    }
+}
+
+/// The sum of a person's values, and how many they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sum {
+    total: f64,
+    count: usize,
+}
+
+impl Sum {
+    /// Adds a value.
+    pub(crate) fn add(&mut self, value: f64) {
+        self.total += value;
+        self.count += 1;
+    }
+
+    fn mean(self) -> Option<f64> {
+        (self.count > 0).then(|| self.total / self.count as f64)
+    }
+}
+
+/// A mean over people of each person's own mean, with its 95 % interval.
+///
+/// Pictures of one person are alike, so a person is drawn whole: the interval says what other people would have given,
+/// not what more pictures of the same would.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OverPeople {
+    /// Of the people's means.
+    pub(crate) mean: f64,
+    /// 2.5 % of the resampled means are below; none for a single person.
+    pub(crate) low: Option<f64>,
+    /// 2.5 % of the resampled means are above; none for a single person.
+    pub(crate) high: Option<f64>,
+    /// The number of people.
+    pub(crate) n: usize,
+    /// The number of their pictures.
+    pub(crate) pictures: usize,
+}
+
+impl OverPeople {
+    /// The mean over all people with a value; none if there is none.
+    ///
+    /// # Source
+    /// Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8: of grouped data the groups are
+    /// drawn with replacement, and kept whole.
+    pub(crate) fn of(people: &[Sum], resamples: u32, seed: u64) -> Option<Self> {
+        let means: Vec<f64> = people.iter().filter_map(|sum| sum.mean()).collect();
+        Self::of_means(&means, people.iter().map(|sum| sum.count).sum(), resamples, seed)
+    }
+
+    /// The mean over people of how much more `these` are than `those`, person by person, whom both have in the same
+    /// order; people with values on one side alone are left out. The pictures are counted on this side.
+    pub(crate) fn of_differences(these: &[Sum], those: &[Sum], resamples: u32, seed: u64) -> Option<Self> {
+        let both = these.iter().zip(those).filter(|(this, that)| this.count > 0 && that.count > 0);
+        let pictures = both.clone().map(|(this, _)| this.count).sum();
+        let differences: Vec<f64> = both.filter_map(|(this, that)| Some(this.mean()? - that.mean()?)).collect();
+        Self::of_means(&differences, pictures, resamples, seed)
+    }
+
+    fn of_means(means: &[f64], pictures: usize, resamples: u32, seed: u64) -> Option<Self> {
+        let Estimate { mean, low, high, n } = Estimate::of(means, resamples, seed)?;
+        let interval = |end| (n > 1).then_some(end);
+        Some(Self { mean, low: interval(low), high: interval(high), n, pictures })
     }
 }
 
@@ -71,13 +135,43 @@ mod tests {
     use super::*;
 
     /// Made by `xtask/eval/bootstrap.py` with numpy and scipy.
+    fn fixture(part: &str) -> Vec<Value> {
+        let fixture: Value = serde_json::from_str(include_str!("../../eval/bootstrap.json")).unwrap();
+        fixture[part].as_array().unwrap().clone()
+    }
+
     fn cases() -> Vec<Value> {
-        let cases: Value = serde_json::from_str(include_str!("../../eval/bootstrap.json")).unwrap();
-        cases["cases"].as_array().unwrap().clone()
+        fixture("cases")
+    }
+
+    fn numbers(values: &Value) -> Vec<f64> {
+        values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
     }
 
     fn values(case: &Value) -> Vec<f64> {
-        case["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+        numbers(&case["values"])
+    }
+
+    fn people(people: &Value) -> Vec<Sum> {
+        let sum = |values: &Value| {
+            let mut sum = Sum::default();
+            numbers(values).into_iter().for_each(|value| sum.add(value));
+            sum
+        };
+        people.as_array().unwrap().iter().map(sum).collect()
+    }
+
+    /// What is expected of people, or of the differences between two methods.
+    fn over_people(case: &Value, resamples: u32, seed: u64) -> Option<OverPeople> {
+        let these = people(&case["people"]);
+        match &case["baseline"] {
+            Value::Null => OverPeople::of(&these, resamples, seed),
+            those => OverPeople::of_differences(&these, &people(those), resamples, seed),
+        }
+    }
+
+    fn count(value: &Value) -> usize {
+        usize::try_from(value.as_u64().unwrap()).unwrap()
     }
 
     fn close(got: f64, expected: &Value, limit: f64) -> bool {
@@ -112,6 +206,45 @@ mod tests {
             }
         }
         assert!(compared > 0, "the fixture has no numbers of scipy");
+    }
+
+    #[test]
+    fn people_are_drawn_whole_as_numpy_does_it() {
+        for case in fixture("people") {
+            let resamples = u32::try_from(case["resamples"].as_u64().unwrap()).unwrap();
+            let over = over_people(&case, resamples, case["seed"].as_u64().unwrap()).unwrap();
+            let numpy = &case["numpy"];
+            assert!(close(over.mean, &numpy["mean"], 1e-12), "{}: {over:?} is not {numpy}", case["name"]);
+            assert_eq!((over.n, over.pictures), (count(&numpy["n"]), count(&numpy["pictures"])), "{}", case["name"]);
+            match (over.low, over.high) {
+                (Some(low), Some(high)) => {
+                    let agrees = close(low, &numpy["low"], 1e-12) && close(high, &numpy["high"], 1e-12);
+                    assert!(agrees, "{}: {over:?} is not {numpy}", case["name"]);
+                }
+                ends => assert_eq!((ends, over.n, &numpy["low"]), ((None, None), 1, &Value::Null), "{}", case["name"]),
+            }
+        }
+    }
+
+    #[test]
+    fn intervals_over_people_are_those_of_scipy_whatever_the_draws() {
+        let with_scipy: Vec<_> = fixture("people").into_iter().filter(|case| case["scipy"].is_object()).collect();
+        assert!(with_scipy.iter().any(|case| !case["baseline"].is_null()), "no differences in the fixture");
+        for case in with_scipy {
+            let over = over_people(&case, 20_000, 3).unwrap();
+            let scipy = &case["scipy"];
+            let limit = 0.08 * scipy["standard_error"].as_f64().unwrap();
+            let agrees =
+                close(over.low.unwrap(), &scipy["low"], limit) && close(over.high.unwrap(), &scipy["high"], limit);
+            assert!(agrees, "{}: {over:?} is not {scipy}", case["name"]);
+        }
+    }
+
+    #[test]
+    fn people_without_a_value_count_nowhere() {
+        let nobody = [Sum::default(); 3];
+        assert_eq!(OverPeople::of(&nobody, 100, 0), None);
+        assert_eq!(OverPeople::of_differences(&nobody, &people(&serde_json::json!([[1], [2], [3]])), 100, 0), None);
     }
 
     #[test]

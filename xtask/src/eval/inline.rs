@@ -35,21 +35,37 @@ impl Display for Absent {
     }
 }
 
+/// What is left on a page for pictures.
+#[derive(Debug)]
+pub(crate) struct Room {
+    bytes: u64,
+}
+
+impl Room {
+    /// Room for pictures of so many bytes together.
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self { bytes }
+    }
+
+    /// A picture file, if there is room for it.
+    pub(crate) fn inline(&mut self, path: &Path) -> Result<Inlined, Absent> {
+        let (picture, bytes) = inline(path, MAX_PICTURE)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Absent::NoRoom)?;
+        Ok(picture)
+    }
+}
+
 /// The pictures, in their order, until `room` bytes are taken. Those at both ends of the list come first: there are the
 /// most and the least similar ones.
 pub(crate) fn from_both_ends(pictures: &[&Path], room: u64) -> Vec<Result<Inlined, Absent>> {
     let mut inlined: Vec<_> = pictures.iter().map(|_| Err(Absent::NoRoom)).collect();
-    let mut taken = 0;
+    let mut room = Room::new(room);
     let count = pictures.len();
     for index in (0..count).map(|turn| if turn % 2 == 0 { turn / 2 } else { count - 1 - turn / 2 }) {
-        inlined[index] = match inline(pictures[index], MAX_PICTURE) {
-            Ok((_, bytes)) if taken + bytes > room => break,
-            Ok((picture, bytes)) => {
-                taken += bytes;
-                Ok(picture)
-            }
-            Err(absent) => Err(absent),
-        };
+        inlined[index] = room.inline(pictures[index]);
+        if inlined[index] == Err(Absent::NoRoom) {
+            break;
+        }
     }
     inlined
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Serialize, Serializer};
 
-use super::bootstrap::Estimate;
 use super::compare::{Comparison, Outcome, Picture, Recogniser, ranked};
+use crate::eval::bootstrap::Estimate;
 
 /// How many of the most and of the least similar pictures are named.
 const NAMED: usize = 3;
@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) photo: String,
     /// The folder of pictures, as it was given.
     pub(crate) pictures: String,
+    /// A picture counts in ID(P) from this Prompt on.
+    pub(crate) tau: f64,
     /// Samples of the bootstrap.
     pub(crate) resamples: u32,
     /// Where its random numbers start.
@@ -57,8 +59,14 @@ fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
 pub(crate) struct Summary {
     /// Similarity to the photo; a missing face counts 0.
     pub(crate) id: Estimate,
+    /// The same over the pictures with a face alone; none if there is no such picture.
+    pub(crate) id_found: Option<Estimate>,
     /// Share of pictures in which a face is found.
     pub(crate) detect: Estimate,
+    /// How well pictures fit the prompts that they were drawn from; none if no picture is known to have one.
+    pub(crate) prompt: Option<Estimate>,
+    /// `id` where the prompt is followed, else 0; over the pictures with a prompt.
+    pub(crate) id_p: Option<Estimate>,
     /// The network that compared.
     #[serde(flatten)]
     pub(crate) recogniser: Recogniser,
@@ -79,23 +87,47 @@ impl Summary {
     /// # Errors
     /// When no picture could be read; what was wrong with the first is told.
     pub(crate) fn new(compared: &Comparison, settings: Settings, files: Files) -> Result<Self> {
-        let ids: Vec<f64> = compared.pictures.iter().filter_map(|picture| picture.outcome.id()).collect();
-        let detected: Vec<f64> = compared.pictures.iter().filter_map(|picture| picture.outcome.detected()).collect();
+        let of = |value: &dyn Fn(&Picture) -> Option<f64>| -> Vec<f64> {
+            compared.pictures.iter().filter_map(value).collect()
+        };
+        let ids = of(&|picture| picture.outcome.id());
+        let detected = of(&|picture| picture.outcome.detected());
+        let found = of(&|picture| picture.outcome.id().filter(|_| picture.outcome.detected() == Some(1.0)));
+        let followed = |picture: &Picture| {
+            let share = picture.prompt().map(|prompt| if prompt >= settings.tau { 1.0 } else { 0.0 })?;
+            Some(picture.outcome.id()? * share)
+        };
+        let estimate = |values: &[f64]| Estimate::of(values, settings.resamples, settings.seed);
         let figure = |values: &[f64]| {
-            Estimate::of(values, settings.resamples, settings.seed).with_context(|| {
+            estimate(values).with_context(|| {
                 let first = unreadable(&compared.pictures).next().map_or("", |(_, why)| why);
                 format!("no picture could be read; the first: {first}")
             })
         };
         Ok(Self {
             id: figure(&ids)?,
+            id_found: estimate(&found),
             detect: figure(&detected)?,
+            prompt: estimate(&of(&Picture::prompt)),
+            id_p: estimate(&of(&followed)),
             recogniser: compared.recogniser.clone(),
             faces_missing: detected.iter().filter(|found| **found == 0.0).count(),
             unreadable: compared.pictures.len() - ids.len(),
             settings,
             files,
         })
+    }
+
+    /// The figures that there are, each with its name and what it is.
+    pub(crate) fn figures(&self) -> Vec<(&'static str, &'static str, Estimate)> {
+        let figures = [
+            ("id", "similarity", Some(self.id)),
+            ("id_found", "similarity of found faces", self.id_found),
+            ("detect", "face found", Some(self.detect)),
+            ("prompt", "fits its prompt", self.prompt),
+            ("id_p", "similarity where the prompt is followed", self.id_p),
+        ];
+        figures.into_iter().filter_map(|(name, what, figure)| Some((name, what, figure?))).collect()
     }
 
     /// How the intervals were made.
@@ -125,16 +157,18 @@ pub(crate) struct Table<'a> {
 
 impl Display for Table<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let Summary { id, detect, recogniser, faces_missing, unreadable: unread, settings, files } = self.summary;
+        let Summary { id, id_p, recogniser, faces_missing, unreadable: unread, settings, files, .. } = self.summary;
         writeln!(out, "pictures in {} compared with {} by {}", settings.pictures, settings.photo, recogniser.name)?;
         writeln!(out, "this network because {}", recogniser.because)?;
-        writeln!(out, "          mean     low    high      n")?;
-        for (name, figure) in [("id", id), ("detect", detect)] {
-            let Estimate { mean, low, high, n } = figure;
-            writeln!(out, "{name:6}  {mean:6.3}  {low:6.3}  {high:6.3}  {n:5}")?;
+        writeln!(out, "            mean     low    high      n")?;
+        for (name, _, Estimate { mean, low, high, n }) in self.summary.figures() {
+            writeln!(out, "{name:8}  {mean:6.3}  {low:6.3}  {high:6.3}  {n:5}")?;
         }
         writeln!(out, "low to high: {}", self.summary.method())?;
         writeln!(out, "{}", recogniser.reading())?;
+        if id_p.is_some() {
+            writeln!(out, "id_p: id where prompt is at least {}, else 0", settings.tau)?;
+        }
         if *faces_missing > 0 {
             writeln!(out, "no face found in {faces_missing} of {}: each counts 0", id.n)?;
         }
@@ -159,14 +193,14 @@ impl Display for Table<'_> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::eval::compare::Record;
+    use crate::eval::likeness::compare::Record;
 
     fn picture(name: &str, outcome: Outcome) -> Picture {
         Picture { path: name.into(), outcome, record: Record::default() }
     }
 
     pub(crate) fn settings() -> Settings {
-        Settings { photo: "me.jpg".to_owned(), pictures: "out".to_owned(), resamples: 1000, seed: 0 }
+        Settings { photo: "me.jpg".to_owned(), pictures: "out".to_owned(), tau: 0.245, resamples: 1000, seed: 0 }
     }
 
     fn summary(pictures: &[Picture]) -> Result<Summary> {
@@ -193,8 +227,9 @@ pub(super) mod tests {
         assert_eq!((summary.faces_missing, summary.unreadable), (1, 1));
         let table = summary.table(&pictures).to_string();
         for line in [
-            "id       0.300   0.000   0.600      3\n",
-            "detect   0.667   0.000   1.000      3\n",
+            "id         0.300   0.000   0.600      3\n",
+            "id_found   0.450   0.300   0.600      2\n",
+            "detect     0.667   0.000   1.000      3\n",
             "by facenet\nthis network because it is there\n",
             "no scale is known for the numbers of facenet\n",
             "no face found in 1 of 3: each counts 0\n",
@@ -204,7 +239,28 @@ pub(super) mod tests {
         ] {
             assert!(table.contains(line), "no `{line}` in:\n{table}");
         }
+        assert!(summary.prompt.is_none() && summary.id_p.is_none() && !table.contains("id_p"), "no prompt is known");
         assert!(!table.contains("worst"), "three pictures are all named already:\n{table}");
+    }
+
+    #[test]
+    fn likeness_counts_where_the_prompt_is_followed() {
+        let with = |mut picture: Picture, prompt| {
+            picture.record.prompt = Some(prompt);
+            picture
+        };
+        let pictures = [
+            with(face("a.png", 0.6), 0.3),
+            with(face("b.png", 0.8), 0.2),
+            face("c.png", 0.9),
+            with(picture("d.png", Outcome::NoFace), 0.31),
+        ];
+        let summary = summary(&pictures).unwrap();
+        let (prompt, id_p) = (summary.prompt.unwrap(), summary.id_p.unwrap());
+        assert_eq!((prompt.n, id_p.n), (3, 3), "one picture has no prompt");
+        assert!((prompt.mean - 0.27).abs() < 1e-12 && (id_p.mean - 0.2).abs() < 1e-12, "{summary:?}");
+        let table = summary.table(&pictures).to_string();
+        assert!(table.contains("\nid_p: id where prompt is at least 0.245, else 0\n"), "{table}");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use idembed_page::{Figure, Inlined, Page};
+use idembed_page::Page;
 
-use super::bootstrap;
 use super::compare::{Outcome, Picture, ranked};
-use super::inline::{self, Absent};
 use super::summary::{Summary, unreadable};
+use crate::eval::bootstrap::Estimate;
+use crate::eval::inline;
+use crate::eval::parts::{figure, sentence};
 
 /// Draws the page; the picture files are read again, and those that do not fit are named with the reason.
 pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> String {
@@ -41,29 +42,20 @@ pub(crate) fn render(summary: &Summary, photo: &Path, pictures: &[Picture]) -> S
         let rows: Vec<_> = unreadable(pictures).map(|(picture, why)| (picture.name(), why)).collect();
         page = page.section("Not counted: could not be read").settings(&rows);
     }
-    let settings = [
+    let method = summary.method();
+    let mut settings = vec![
         ("photo", summary.settings.photo.as_str()),
         ("pictures", &summary.settings.pictures),
         ("recognition network", &summary.recogniser.name),
         ("this network because", &summary.recogniser.because),
         ("similarity", "cosine of the face embeddings; a missing face counts 0"),
-        ("intervals", &summary.method()),
+        ("intervals", &method),
     ];
-    page.section("Settings").settings(&settings).render()
-}
-
-fn figure(picture: Result<Inlined, Absent>, caption: &str) -> Figure {
-    match picture {
-        Ok(picture) => Figure::new(picture, caption),
-        Err(absent) => Figure::absent(&absent.to_string(), caption),
+    let followed = format!("similarity where the picture's Prompt is at least {}, else 0", summary.settings.tau);
+    if summary.id_p.is_some() {
+        settings.push(("ID(P)", &followed));
     }
-}
-
-/// Words as a sentence.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(letters).chain(['.']).collect()
+    page.section("Settings").settings(&settings).render()
 }
 
 fn face_state(outcome: &Outcome) -> String {
@@ -75,15 +67,15 @@ fn face_state(outcome: &Outcome) -> String {
     }
 }
 
-fn facts(summary: &Summary) -> [(&'static str, String); 4] {
-    let interval =
-        |estimate: &bootstrap::Estimate| format!("{:.3} ({:.3} to {:.3})", estimate.mean, estimate.low, estimate.high);
-    [
-        ("similarity (id)", interval(&summary.id)),
-        ("face found (detect)", interval(&summary.detect)),
-        ("without a face, counted 0", summary.faces_missing.to_string()),
-        ("unreadable, not counted", summary.unreadable.to_string()),
-    ]
+fn facts(summary: &Summary) -> Vec<(String, String)> {
+    let interval = |figure: &Estimate| format!("{:.3} ({:.3} to {:.3})", figure.mean, figure.low, figure.high);
+    let figures =
+        summary.figures().into_iter().map(|(name, what, figure)| (format!("{what} ({name})"), interval(&figure)));
+    let counts = [
+        ("without a face, counted 0".to_owned(), summary.faces_missing.to_string()),
+        ("unreadable, not counted".to_owned(), summary.unreadable.to_string()),
+    ];
+    figures.chain(counts).collect()
 }
 
 #[cfg(test)]
@@ -91,8 +83,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::eval::compare::{Comparison, Recogniser, Record};
-    use crate::eval::summary::{Files, tests::settings};
+    use crate::eval::likeness::compare::{Comparison, Recogniser, Record};
+    use crate::eval::likeness::summary::{Files, tests::settings};
 
     const ATTACK: &str = "\"><script>alert(1)<&";
     const ESCAPED: &str = "&quot;&gt;&lt;script&gt;alert(1)&lt;&amp;";

@@ -82,6 +82,9 @@ pub(crate) struct Record {
     id: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f64>,
+    /// How well the picture fits the prompt that it was drawn from, where both a prompt and a CLIP are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prompt: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// What does not count here, such as where the face is.
@@ -209,6 +212,11 @@ fn read(stdout: &[u8], asked: &[PathBuf]) -> Result<Comparison> {
 }
 
 impl Picture {
+    /// How well it fits its prompt, where that is known.
+    pub(crate) fn prompt(&self) -> Option<f64> {
+        self.record.prompt
+    }
+
     /// The name of the file, as far as it is Unicode.
     pub(crate) fn name(&self) -> String {
         self.path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned()
