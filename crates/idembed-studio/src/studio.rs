@@ -16,6 +16,7 @@ use crate::job::{Job, Worker};
 use crate::learning::{self, Learned, Lesson};
 use crate::memory::{Forecast, Work};
 use crate::model::Model;
+use crate::preview::Enough;
 use crate::size::Size;
 use crate::subject::{Subject, SubjectChoice};
 
@@ -128,13 +129,22 @@ impl Studio {
         let size = how.size.unwrap_or(self.inner.facts.native_size);
         self.forecast_learning(&config, size)?;
         let subjects = vec![subject.at(size)?];
-        self.start_learning(Lesson { subjects, config, checkpoint: None, resume: None }).wait()
+        self.start_learning(Lesson {
+            subjects,
+            config,
+            checkpoint: None,
+            resume: None,
+            preview: None,
+            enough: Enough::default(),
+        })
+        .wait()
     }
 
     /// Begins to learn.
     pub fn start_learning(&self, lesson: Lesson) -> Job<Learned> {
-        let inner = Arc::clone(&self.inner);
-        self.inner.worker.submit(move |model, context| learning::learn(model, &inner.model, &lesson, context))
+        // Not the studio itself: the last handle must not be dropped by its own thread.
+        let (own, hash) = (self.inner.model.clone(), Arc::clone(&self.inner.hash));
+        self.inner.worker.submit(move |model, context| learning::learn(model, &own, &lesson, &hash, context))
     }
 
     /// How much memory a lesson takes.

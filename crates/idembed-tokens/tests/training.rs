@@ -79,14 +79,17 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
             checkpoint_every: Duration::from_secs(3600),
             stop: &stop,
         };
-        let stopped = learn(&mut first, &control, &mut |report| stop.store(report.step == 4, Ordering::Relaxed));
+        let stopped = learn(&mut first, &control, |_, report| {
+            stop.store(report.step == 4, Ordering::Relaxed);
+            Ok::<_, TokensError>(())
+        });
         assert!(matches!(stopped, Err(TokensError::Stopped { step: 4, steps: 7, .. })));
         assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 4);
 
         let mut second = Trainer::new(&model, &everything(), config).unwrap();
         second.resume(&checkpoint).unwrap();
         let control = LearnControl { stop: &never(), ..control };
-        let identity = learn(&mut second, &control, &mut |_| ()).unwrap();
+        let identity = learn(&mut second, &control, |_, _| Ok::<_, TokensError>(())).unwrap();
         let expected = whole.identity().unwrap();
         let (rows, expected_rows) = (&identity.encoders[0], &expected.encoders[0]);
         assert!(rows.k.equal(&expected_rows.k) && rows.v.equal(&expected_rows.v), "{method}");
@@ -193,7 +196,7 @@ fn a_run_that_breaks_down_keeps_its_last_good_state() {
     let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config.clone()).unwrap();
     let control =
         LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every: Duration::ZERO, stop: &never() };
-    let error = learn(&mut trainer, &control, &mut |_| ()).unwrap_err();
+    let error = learn(&mut trainer, &control, |_, _| Ok::<_, TokensError>(())).unwrap_err();
     assert!(matches!(error, TokensError::NotFinite { step: 2, checkpoint: Some(_), .. }), "{error}");
     assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 1);
 }

@@ -1,6 +1,7 @@
 //! `idembed learn`: from one photo to an identity file.
 
 mod method;
+mod previews;
 mod subject;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 use idembed_diffusion::Compute;
 use idembed_page::{Figure, Page};
-use idembed_studio::{ChosenFace, Draw, Drawing, Learned, Lesson, Model, NamedIdentity, Size, Studio, Subject};
+use idembed_studio::{ChosenFace, Draw, Drawing, Enough, Learned, Lesson, Model, NamedIdentity, Size, Studio, Subject};
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::{LearnConfig, is_identity_name};
 use serde_json::json;
@@ -18,6 +19,7 @@ use crate::args::{ComputeArgs, ModelArgs};
 use crate::failure::Hinted;
 use crate::{jobs, output, photos, report};
 use method::MethodArgs;
+use previews::{Previews, Stop};
 use subject::SubjectArgs;
 
 const EXAMPLES: &str = "\
@@ -63,6 +65,12 @@ pub(crate) struct Args {
     /// How many pictures the report draws
     #[arg(long, value_name = "N", default_value_t = 4, requires = "report")]
     report_pictures: usize,
+    /// Draw the report's prompts after every N steps: the report shows the pictures side by side, and grows meanwhile
+    #[arg(long, value_name = "N", value_parser = crate::args::positive)]
+    preview_every: Option<usize>,
+    /// When to end: steps (after --steps), or auto (once pictures drawn on the way do not get better; the best state is kept)
+    #[arg(long, value_name = "WHEN", default_value = "steps")]
+    stop: Stop,
     /// Print one JSON object: identity, steps, seconds, noise_loss, attention_loss and more
     #[arg(long)]
     json: bool,
@@ -128,6 +136,8 @@ impl Plan {
             config: self.config.clone(),
             checkpoint: Some(self.checkpoint.clone()),
             resume,
+            preview: None,
+            enough: Enough::default(),
         })
     }
 }
@@ -156,8 +166,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let load_seconds = started.elapsed().as_secs_f64();
     let size = plan.size.unwrap_or(studio.facts().native_size);
     let expected_memory_mib = jobs::announce(&studio.forecast_learning(&plan.config, size)?);
-    let lesson = plan.lesson(size, args.resume.clone())?;
-    let (learned, deferred) = jobs::learn(&studio, lesson.clone())?;
+    let mut lesson = plan.lesson(size, args.resume.clone())?;
+    let wanted = (args.preview_every, args.stop);
+    let mut previews =
+        Previews::of(&plan.model, &plan.config, &lesson.subjects[0], wanted, args.report.clone(), compute)?;
+    if let Some(previews) = &previews {
+        (lesson.preview, lesson.enough) = (Some(previews.wish()), previews.enough());
+    }
+    let (mut learned, deferred) = jobs::learn(&studio, lesson.clone(), |preview| {
+        previews.as_mut().map_or(Ok(()), |previews| previews.add(preview))
+    })?;
+    if let Some((value, step, best)) = previews.as_mut().and_then(Previews::take_best) {
+        tracing::info!("the state after step {step} is the best, with {value:.4}");
+        learned.identity = best;
+    }
     learned.identity.write(&plan.out)?;
     drop(deferred);
     remove_checkpoints(&plan, args.resume.as_deref());
@@ -167,7 +189,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.report {
         let write = || -> anyhow::Result<()> {
             let pictures = report_pictures(&plan, &studio, &learned, args.report_pictures)?;
-            let page = page(&plan, &lesson, &learned, load_seconds, compute, &pictures)?;
+            let page = page(&plan, &lesson, &learned, load_seconds, compute, &pictures, previews.as_ref())?;
             output::write_file(path, page.render().as_bytes())
         };
         write().with_context(|| format!("the identity is in `{}`, but the report failed", plan.out.display()))?;
@@ -248,6 +270,7 @@ fn page(
     load_seconds: f64,
     compute: Compute,
     pictures: &[(String, Vec<Figure>)],
+    previews: Option<&Previews>,
 ) -> anyhow::Result<Page> {
     let LearnConfig { name, class, method, .. } = &plan.config;
     let subtitle = format!("{method} with {}, learned from one photo", plan.model.name);
@@ -256,6 +279,9 @@ fn page(
     if !pictures.is_empty() {
         let columns = [format!("<{name}>"), class.clone()];
         page = page.section("Drawn with it").text("The same seed in each row.").compared(&columns, pictures);
+    }
+    if let Some(previews) = previews {
+        page = previews.section(page);
     }
     page = report::charts(page, learned);
     page = report::settings(page, &plan.model, compute, [("part of the photo", plan.subject.part())], lesson)?;
