@@ -83,6 +83,13 @@ pub enum Source {
         /// The exact one.
         version: String,
     },
+    /// A source archive of the Python package index: of packages that are offered without a wheel.
+    PypiSource {
+        /// Its name in the index.
+        package: String,
+        /// The exact one.
+        version: String,
+    },
 }
 
 impl Display for Source {
@@ -90,7 +97,7 @@ impl Display for Source {
         match self {
             Self::HuggingFace { repository, revision } => write!(formatter, "Hugging Face, {repository} at {revision}"),
             Self::GithubRelease { repository, tag } => write!(formatter, "GitHub, {repository} release {tag}"),
-            Self::Pypi { package, version } => write!(formatter, "PyPI, {package}=={version}"),
+            Self::Pypi { package, version } | Self::PypiSource { package, version } => write!(formatter, "PyPI, {package}=={version}"),
         }
     }
 }
