@@ -9,6 +9,7 @@ mod clip;
 mod components;
 mod detection;
 mod metrics;
+mod dlib;
 mod optimizer;
 mod parsing;
 mod pipelines;

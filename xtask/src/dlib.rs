@@ -41,29 +41,23 @@ pub fn to_safetensors(network: &[u8], predictor: &[u8]) -> Result<Vec<u8>> {
     Ok(safetensors::serialize(named, Some(notice))?)
 }
 
-/// A tensor with its numbers as safetensors has them.
+/// A tensor of 32-bit numbers as safetensors has them.
 struct Tensor<'a> {
     name: String,
-    dtype: Dtype,
     shape: Vec<usize>,
     /// Little-endian.
     data: Cow<'a, [u8]>,
 }
 
 impl<'a> Tensor<'a> {
-    fn f32(name: impl Into<String>, shape: impl Into<Vec<usize>>, data: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { name: name.into(), dtype: Dtype::F32, shape: shape.into(), data: data.into() }
-    }
-
-    fn i64(name: impl Into<String>, shape: impl Into<Vec<usize>>, values: &[i64]) -> Self {
-        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into();
-        Self { name: name.into(), dtype: Dtype::I64, shape: shape.into(), data }
+    fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>, data: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { name: name.into(), shape: shape.into(), data: data.into() }
     }
 }
 
 impl View for &Tensor<'_> {
     fn dtype(&self) -> Dtype {
-        self.dtype
+        Dtype::F32
     }
 
     fn shape(&self) -> &[usize] {

@@ -87,13 +87,7 @@ fn unpickled(unpacked: &Path, file: &ModelFile) -> Result<Vec<u8>> {
 }
 
 /// Each file is made of a whole source archive, whose sum the manifest names.
-fn fetch_source(
-    folder: &Path,
-    name: &str,
-    model: &Model,
-    [package, version]: [&str; 2],
-    cache: &Path,
-) -> Result<()> {
+fn fetch_source(folder: &Path, name: &str, model: &Model, [package, version]: [&str; 2], cache: &Path) -> Result<()> {
     for (path, file) in &model.files {
         let sha256 = file.sha256.as_deref().context("the manifest does not say which archive it is")?;
         let archive = SourceArchive { package, version, sha256 };

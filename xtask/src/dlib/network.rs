@@ -15,9 +15,16 @@ const STAGES: [usize; 5] = [3, 4, 3, 3, 1];
 
 /// A layer, from the picture to the embedding.
 enum Layer {
-    Convolution { name: String, kernel: usize, stride: i64, padding: i64 },
+    Convolution {
+        name: String,
+        kernel: usize,
+        stride: i64,
+        padding: i64,
+    },
     /// `x * weight + bias` for each channel: what is left of a batch normalisation after training.
-    Affine { name: String },
+    Affine {
+        name: String,
+    },
     Relu,
     MaxPool,
     /// The mean of 2 x 2 pixels.
@@ -39,7 +46,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Tensor<'_>>> {
     let layers = layers();
     reader.expect("the version of the loss layer", 1)?;
     reader.name("loss_metric_2")?;
-    let [_margin, _threshold] = [reader.float()?, reader.float()?];
+    let [_margin, threshold] = [reader.float()?, reader.float()?];
     for (index, layer) in layers.iter().enumerate().rev() {
         reader.expect("the version of a layer", layer.version(index))?;
     }
@@ -48,7 +55,10 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Tensor<'_>>> {
     for side in ["the height of the input", "the width of the input"] {
         reader.expect(side, SIDE)?;
     }
-    let mut tensors = vec![Tensor::f32("network.mean", [3], bytes(&mean))];
+    let mut tensors = vec![
+        Tensor::new("network.mean", [3], bytes(&mean)),
+        Tensor::new("network.same_below", [1], bytes(&[threshold])),
+    ];
     let mut width = 3;
     for (index, layer) in layers.iter().enumerate() {
         layer.read(&mut reader, &mut width, &mut tensors).with_context(|| format!("layer {index}"))?;
@@ -154,8 +164,8 @@ fn read_convolution<'a>(
     expect_sizes(parameters.sizes, [weights + outputs, 1, 1, 1])?;
     read_multipliers(reader)?;
     let (weight, bias) = parameters.data.split_at(4 * weights);
-    tensors.push(Tensor::f32(format!("{name}.weight"), shape, weight));
-    tensors.push(Tensor::f32(format!("{name}.bias"), [outputs], bias));
+    tensors.push(Tensor::new(format!("{name}.weight"), shape, weight));
+    tensors.push(Tensor::new(format!("{name}.bias"), [outputs], bias));
     Ok(outputs)
 }
 
@@ -167,8 +177,8 @@ fn read_affine<'a>(reader: &mut Reader<'a>, name: &str, width: usize, tensors: &
     expect_part(reader, [1, width, 1, 1])?;
     reader.expect("the mode of an affine layer", 0)?;
     let (weight, bias) = parameters.data.split_at(4 * width);
-    tensors.push(Tensor::f32(format!("{name}.weight"), [width], weight));
-    tensors.push(Tensor::f32(format!("{name}.bias"), [width], bias));
+    tensors.push(Tensor::new(format!("{name}.weight"), [width], weight));
+    tensors.push(Tensor::new(format!("{name}.bias"), [width], bias));
     Ok(())
 }
 
@@ -187,7 +197,7 @@ fn read_embedding<'a>(reader: &mut Reader<'a>, inputs: usize, tensors: &mut Vec<
     let (numbers, _) = parameters.data.as_chunks::<4>();
     let transposed: Vec<[u8; 4]> =
         (0..inputs * outputs).map(|place| numbers[place % inputs * outputs + place / inputs]).collect();
-    tensors.push(Tensor::f32("network.embedding.weight", [outputs, inputs], transposed.as_flattened().to_vec()));
+    tensors.push(Tensor::new("network.embedding.weight", [outputs, inputs], transposed.as_flattened().to_vec()));
     Ok(())
 }
 

@@ -10,12 +10,14 @@ use super::{Tensor, bytes};
 
 /// Landmarks of a face.
 const PARTS: usize = 5;
+/// Pixels that a forest looks at, at most: their numbers are written as 32-bit floats, and so stay exact.
+const MAX_PIXELS: usize = 1 << 20;
 
 /// What the trees hold, each kind in one list.
 #[derive(Default)]
 struct Trees {
-    /// Of each split, the two pixels.
-    pixels: Vec<i64>,
+    /// Of each split, the numbers of its two pixels.
+    pixels: Vec<f32>,
     thresholds: Vec<f32>,
     /// Of each leaf, the way of each landmark.
     leaves: Vec<f32>,
@@ -44,15 +46,14 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Tensor<'_>>> {
     let (pixels, anchors) = read_anchors(&mut reader, forests)?;
     let offsets = read_offsets(&mut reader, forests, pixels)?;
     reader.finish()?;
-    let known = |pixel: &i64| (0..pixels as i64).contains(pixel);
-    ensure!(trees.pixels.iter().all(known), "a split asks for a pixel that is not there");
+    ensure!(trees.pixels.iter().all(|&pixel| pixel < pixels as f32), "a split asks for a pixel that is not there");
     Ok(vec![
-        Tensor::f32("landmarks.shape", [PARTS, 2], bytes(&shape)),
-        Tensor::i64("landmarks.pixels", [forests, count, splits, 2], &trees.pixels),
-        Tensor::f32("landmarks.thresholds", [forests, count, splits], bytes(&trees.thresholds)),
-        Tensor::f32("landmarks.leaves", [forests, count, splits + 1, PARTS, 2], bytes(&trees.leaves)),
-        Tensor::i64("landmarks.anchors", [forests, pixels], &anchors),
-        Tensor::f32("landmarks.offsets", [forests, pixels, 2], bytes(&offsets)),
+        Tensor::new("landmarks.shape", [PARTS, 2], bytes(&shape)),
+        Tensor::new("landmarks.pixels", [forests, count, splits, 2], bytes(&trees.pixels)),
+        Tensor::new("landmarks.thresholds", [forests, count, splits], bytes(&trees.thresholds)),
+        Tensor::new("landmarks.leaves", [forests, count, splits + 1, PARTS, 2], bytes(&trees.leaves)),
+        Tensor::new("landmarks.anchors", [forests, pixels], bytes(&anchors)),
+        Tensor::new("landmarks.offsets", [forests, pixels, 2], bytes(&offsets)),
     ])
 }
 
@@ -71,7 +72,9 @@ fn read_tree(reader: &mut Reader<'_>, trees: &mut Trees) -> Result<usize> {
     let splits = reader.count("splits", 1)?;
     ensure!((splits + 1).is_power_of_two(), "{splits} splits make no full tree");
     for _ in 0..splits {
-        trees.pixels.extend([reader.integer()?, reader.integer()?]);
+        for _ in 0..2 {
+            trees.pixels.push(reader.integer_in("the number of a pixel", 0, MAX_PIXELS)? as f32);
+        }
         trees.thresholds.push(reader.float()?);
     }
     reader.expect("the number of leaves", splits as i64 + 1)?;
@@ -93,7 +96,7 @@ fn read_shape(reader: &mut Reader<'_>) -> Result<[f32; 2 * PARTS]> {
 }
 
 /// Of each pixel of each forest, the landmark beside which it lies; and how many pixels a forest looks at.
-fn read_anchors(reader: &mut Reader<'_>, forests: usize) -> Result<(usize, Vec<i64>)> {
+fn read_anchors(reader: &mut Reader<'_>, forests: usize) -> Result<(usize, Vec<f32>)> {
     reader.expect("the number of lists of landmarks", forests as i64)?;
     let mut anchors = Vec::new();
     let mut pixels = None;
@@ -101,7 +104,7 @@ fn read_anchors(reader: &mut Reader<'_>, forests: usize) -> Result<(usize, Vec<i
         let count = reader.count("pixels", 2)?;
         ensure!(*pixels.get_or_insert(count) == count, "a forest looks at more or fewer pixels than those before it");
         for _ in 0..count {
-            anchors.push(reader.integer_in("the landmark beside a pixel", 0, PARTS - 1)? as i64);
+            anchors.push(reader.integer_in("the landmark beside a pixel", 0, PARTS - 1)? as f32);
         }
     }
     Ok((pixels.context("there is no forest")?, anchors))
