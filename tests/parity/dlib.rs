@@ -71,7 +71,8 @@ fn embeddings() {
     let alone = network.embed(&chips[1..2]).unwrap();
     parity.check_tensors("dlib/embeddings.batch-1", &tensor(&alone), &expected.narrow(0, 1, 1), EMBEDDING_LIMIT);
     parity.finish();
-    assert_eq!((network.dimension() as i64, network.same_below()), (expected.size()[1], Some(0.6)));
+    assert_eq!(network.dimension() as i64, expected.size()[1]);
+    assert_eq!(network.distance_scale().unwrap().same_below, 0.6);
     assert_eq!(network.embed(&[]).unwrap().dim(), (0, network.dimension()));
     let error = network.embed(&[RgbImage::new(112, 112)]).unwrap_err();
     assert_eq!(error.to_string(), "a picture of 112 x 112 pixels was given to a network for 150 x 150");

@@ -141,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::hint::render;
+    use crate::source_archive::tests::write_archive;
     use crate::workspace;
 
     /// Writes a wheel that holds a pickle into `cache`, and tells the manifest's entry that means it.
@@ -186,6 +187,38 @@ mod tests {
             assert!(render(&error).contains("hint: remove it and run the same command again"), "{error:#}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn files_of_dlib_are_made_of_a_source_archive() {
+        let fixtures = workspace::root().join("tests/fixtures/dlib");
+        let [network, predictor] = ["network.dat", "predictor.dat"].map(|name| fs::read(fixtures.join(name)).unwrap());
+        let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let named = |name: &str| format!("some/models{name}");
+        let files =
+            [(named(dlib::NETWORK), &network[..]), (named(dlib::PREDICTOR), &predictor), ("else".to_owned(), b"")];
+        let files = files.each_ref().map(|(name, content)| (name.as_str(), *content));
+        let archive = write_archive(cache.path(), &files);
+        let converted = Fingerprint::of_bytes(&dlib::to_safetensors(&network, &predictor).unwrap());
+        let model = |converted: &Fingerprint| -> Model {
+            let source = json!({ "pypi_source": { "package": "some", "version": "1.0" } });
+            let file = json!({ "size": archive.size, "sha256": archive.sha256, "converted": converted });
+            let text = json!({ "purpose": "", "origin": "", "licence": "", "source": source, "files": { "w.safetensors": file } });
+            serde_json::from_value(text).unwrap()
+        };
+        let other = Fingerprint { size: 1, ..converted.clone() };
+        let error = fetch(folder.path(), "model", &model(&other), cache.path()).unwrap_err();
+        assert!(format!("{error:#}").contains(" bytes, listed 1"), "{error:#}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fetch(folder.path(), "model", &model(&converted), cache.path()).unwrap();
+        assert!(is_there(folder.path(), &model(&converted)).unwrap());
+
+        write_archive(cache.path(), &files[..1]);
+        let archive = Fingerprint::of_file(&cache.path().join("some-1.0.tar.gz")).unwrap();
+        let mut without = model(&converted);
+        without.files.get_mut("w.safetensors").unwrap().sha256 = Some(archive.sha256);
+        let error = fetch(folder.path(), "model", &without, cache.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("there is no `/shape_predictor_5"), "{error:#}");
     }
 
     #[test]

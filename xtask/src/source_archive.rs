@@ -60,7 +60,8 @@ impl SourceArchive<'_> {
         for entry in unpacking.entries().with_context(context)? {
             let mut entry = entry.with_context(context)?;
             let path = entry.path().with_context(context)?.to_string_lossy().into_owned();
-            let Some(path) = path.strip_prefix(&folder).filter(|path| wanted(path)) else { continue };
+            let path = path.strip_prefix(&folder).filter(|path| entry.header().entry_type().is_file() && wanted(path));
+            let Some(path) = path else { continue };
             let (path, size) = (path.to_owned(), entry.size());
             ensure!(size <= MAX_BYTES, "`{path}` in `{}` has {size} bytes", archive.display());
             let mut bytes = Vec::with_capacity(size as usize);

@@ -18,10 +18,13 @@ pub struct Published {
     threshold: Option<(f64, &'static str)>,
 }
 
-/// The networks that are looked for if nothing speaks for another one, the best first.
+/// The networks that are looked for if nothing speaks for another one: the one that everyone may use, then those for
+/// research, the best first.
 ///
-/// For FaceNet's weights of 2018 nobody who made or ported them names a threshold.
-pub const RECOGNISERS: [Published; 3] = [
+/// dlib's network has a threshold of its own, for distances. For FaceNet's weights of 2018 nobody who made or ported them
+/// names one.
+pub const RECOGNISERS: [Published; 4] = [
+    Published { name: "dlib-face", threshold: None },
     Published { name: "adaface-ir101", threshold: Some(CVLFACE) },
     Published { name: "arcface-ir101", threshold: Some(CVLFACE) },
     Published { name: "facenet-vggface2", threshold: None },
@@ -48,7 +51,7 @@ pub struct Network {
 
 impl Network {
     /// The network that was asked for; or the own one of the model that drew the pictures, if one did and has one; or the
-    /// best that is there.
+    /// first of [`RECOGNISERS`] that is there.
     ///
     /// # Errors
     /// There is no such network, or none at all.
@@ -65,9 +68,12 @@ impl Network {
             return Network::new(model, folder.join(OWN), because);
         }
         let because = match models[..] {
-            [] | [_] => "it is the best that is there".to_owned(),
+            [] | [_] => "it is the first choice of those that are there".to_owned(),
             _ => {
-                format!("the pictures are by several models ({}), and it is the best that is there", models.join(", "))
+                let models = models.join(", ");
+                format!(
+                    "the pictures are by several models ({models}), and it is the first choice of those that are there"
+                )
             }
         };
         let found = RECOGNISERS.iter().find_map(|known| Some((known.name, models::network_file(known.name)?)));
@@ -181,6 +187,8 @@ mod tests {
         let scale = |name| Network::new(name, PathBuf::from("nowhere/model.safetensors"), String::new()).unwrap().scale;
         let adaface = scale("adaface-ir101").unwrap();
         assert_eq!((adaface.same_above, adaface.strangers_below), (0.3, 0.3));
-        assert_eq!((scale("facenet-vggface2"), scale("other.safetensors")), (None, None));
+        for name in ["dlib-face", "facenet-vggface2", "other.safetensors"] {
+            assert_eq!(scale(name), None);
+        }
     }
 }

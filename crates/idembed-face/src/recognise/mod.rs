@@ -28,7 +28,7 @@ pub use dlib::DlibResNet;
 pub use embedding::{cosine, distance};
 pub use inception_resnet::InceptionResnetV1;
 pub use iresnet::IResNet;
-pub use scale::Scale;
+pub use scale::{DistanceScale, Scale};
 
 use crate::{Face, FaceError, FaceResult};
 
@@ -47,7 +47,7 @@ pub trait Recogniser: fmt::Debug {
     fn crop(&self, picture: &RgbImage, face: &Face) -> RgbImage;
 
     /// The embeddings of pictures from [`crop`](Recogniser::crop), each of length 1 unless the network
-    /// [compares by distance](Recogniser::same_below).
+    /// [compares by distance](Recogniser::distance_scale).
     ///
     /// What lies beside a picture changes its embedding by no more than rounding.
     ///
@@ -61,9 +61,8 @@ pub trait Recogniser: fmt::Debug {
     /// Numbers in one embedding.
     fn dimension(&self) -> usize;
 
-    /// The [`distance()`] below which the network was trained to put two pictures of the same person; `None` for the
-    /// networks that were trained on the cosine.
-    fn same_below(&self) -> Option<f32> {
+    /// How the [`distance()`] of two embeddings is to be read; `None` for networks that were trained on the cosine.
+    fn distance_scale(&self) -> Option<DistanceScale> {
         None
     }
 }

@@ -13,7 +13,7 @@ use super::face_box::PixelBox;
 use super::landmarks::LandmarkPredictor;
 use crate::input::{PixelScale, batch};
 use crate::recognise::embedding::in_batches;
-use crate::recognise::{Recogniser, outputs};
+use crate::recognise::{DistanceScale, Recogniser, outputs};
 use crate::{Face, FaceResult};
 
 /// Blocks in each stage; in all but the first stage the first block halves the side.
@@ -119,8 +119,8 @@ impl Recogniser for DlibResNet {
         self.dimension
     }
 
-    fn same_below(&self) -> Option<f32> {
-        Some(self.same_below)
+    fn distance_scale(&self) -> Option<DistanceScale> {
+        Some(DistanceScale { same_below: self.same_below, source: "the threshold it was trained with".to_owned() })
     }
 }
 
