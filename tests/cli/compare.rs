@@ -63,7 +63,7 @@ fn photos_are_compared_by_the_network_that_everyone_may_use() {
     let mut args = vec!["compare", text(&photo)];
     args.extend(pictures.iter().map(|path| text(path)));
     let value = place.json(&args);
-    assert_eq!((&value["recogniser"], &value["scale"]), (&"dlib-face".into(), &Value::Null));
+    assert_eq!((&value["recogniser"], &value["scale"]["same_above"]), (&"dlib-face".into(), &0.91.into()));
     assert_eq!(value["distance_scale"]["same_below"], 0.6);
     let compared = value["pictures"].as_array().unwrap();
     let distance = |index: usize| compared[index]["distance"].as_f64().unwrap();

@@ -16,9 +16,14 @@ use safetensors::Dtype;
 use safetensors::tensor::View;
 
 /// The file of the network in packages that hold it.
-pub const NETWORK: &str = "/dlib_face_recognition_resnet_model_v1.dat";
+pub const NETWORK: &str = "dlib_face_recognition_resnet_model_v1.dat";
 /// The file of the predictor, likewise.
-pub const PREDICTOR: &str = "/shape_predictor_5_face_landmarks.dat";
+pub const PREDICTOR: &str = "shape_predictor_5_face_landmarks.dat";
+
+/// Whether a path leads to one of the two files.
+pub fn is_known(path: &str) -> bool {
+    [NETWORK, PREDICTOR].into_iter().any(|name| path.rsplit('/').next() == Some(name))
+}
 
 /// What the file says about itself. One entry, since safetensors writes several in any order.
 const NOTICE: (&str, &str) = (

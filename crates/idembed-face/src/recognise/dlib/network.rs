@@ -42,7 +42,7 @@ const EXACT: [&str; 8] = [
 pub struct DlibResNet {
     landmarks: LandmarkPredictor,
     pixels: PixelScale,
-    same_below: f32,
+    same_below: f64,
     stem: Unit,
     blocks: Vec<Block>,
     embedding: Linear,
@@ -84,7 +84,7 @@ impl DlibResNet {
         let network = DlibResNet {
             landmarks,
             pixels: PixelScale { mean: numbers(&mean)?, deviation: [DEVIATION; 3] },
-            same_below: numbers::<1>(&same_below)?[0],
+            same_below: decimal(numbers::<1>(&same_below)?[0]),
             stem,
             blocks,
             embedding: Linear::load_without_bias(&place, width, dimension)?,
@@ -186,6 +186,11 @@ impl Block {
 fn filled(x: &Tensor, sizes: &[i64]) -> FaceResult<Tensor> {
     let missing = x.size().into_iter().zip(sizes).rev().flat_map(|(got, wanted)| [0, wanted - got]);
     Ok(x.f_constant_pad_nd(missing.collect::<Vec<i64>>())?)
+}
+
+/// The number that somebody wrote with a few digits, before it became one of 32 bits.
+fn decimal(number: f32) -> f64 {
+    (f64::from(number) * 1e6).round() / 1e6
 }
 
 /// The numbers of a short tensor.
