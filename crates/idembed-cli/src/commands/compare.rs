@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use idembed_face::recognise::Scale;
+use idembed_face::recognise::{DistanceScale, Scale};
 use idembed_studio::{ChosenFace, Likeness, Network};
 use serde::Serialize;
 
@@ -21,6 +21,9 @@ network and is said with it, where it is known; the numbers of different network
 cannot be compared. A picture in which no face is found counts 0. Of several
 faces, the largest near the middle is compared.
 
+dlib-face was trained on distances: it says them too, 0 for the same picture.
+`cargo xtask download dlib-face` fetches it, and everyone may use it.
+
 Pictures that were drawn by a model with a recognition network of its own, as
 the miniature has one, are compared by that network.";
 
@@ -34,7 +37,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
     /// The face recognition network: its name in models/, or a safetensors file [default: that of the model that drew
-    /// the pictures, or the best that is there]
+    /// the pictures, or dlib-face, or the best other one that is there]
     #[arg(long, value_name = "NAME|FILE")]
     recogniser: Option<String>,
     /// The face in the photo, counted from 1 as `idembed face` lists them [default: the largest near the middle]
@@ -54,6 +57,8 @@ struct Report {
     recogniser: String,
     recogniser_because: String,
     scale: Option<Scale>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_scale: Option<DistanceScale>,
     face: ChosenFace,
     pictures: Vec<Compared>,
 }
@@ -79,6 +84,9 @@ enum Outcome {
         face: Option<ChosenFace>,
         /// Cosine similarity to the photo; 0 for a missing face.
         id: f32,
+        /// Distance to the photo, if there is a face and the network knows distances.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<f32>,
     },
     /// It could not be compared.
     Failed {
@@ -93,7 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let network = Network::choose(args.recogniser.as_deref(), &args.photo, &args.pictures)?;
     let photo = photos::open(&args.photo)?;
     let likeness = photos::about(&args.photo, Likeness::to(photo, args.face, &network, compute))?;
-    tell(&network);
+    tell(&network, likeness.distance_scale().as_ref());
     photos::tell(&args.photo, likeness.found());
 
     let mut progress = Progress::new("comparing", 0, args.pictures.len() as u64);
@@ -113,6 +121,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             recogniser: network.name,
             recogniser_because: network.because,
             scale: network.scale,
+            distance_scale: likeness.distance_scale(),
             face: ChosenFace::of(likeness.found()),
             pictures,
         });
@@ -123,18 +132,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Says which network compares and how its numbers are to be read.
-fn tell(network: &Network) {
+fn tell(network: &Network, distance_scale: Option<&DistanceScale>) {
     let Network { name, because, scale, .. } = network;
     tracing::info!("the network `{name}` compares: {because}");
     match scale {
         Some(scale) => tracing::info!("{scale}"),
         None => tracing::info!("no scale is known for the numbers of `{name}`"),
     }
+    if let Some(scale) = distance_scale {
+        tracing::info!("{scale}");
+    }
 }
 
 fn compare(likeness: &Likeness, path: &Path) -> anyhow::Result<Outcome> {
-    let idembed_studio::Compared { faces, face, id } = likeness.of(photos::open(path)?.pixels)?;
-    Ok(Outcome::Compared { faces, face: face.map(|(face, view)| ChosenFace::new(&face, view)), id })
+    let idembed_studio::Compared { faces, face, id, distance } = likeness.of(photos::open(path)?.pixels)?;
+    Ok(Outcome::Compared { faces, face: face.map(|(face, view)| ChosenFace::new(&face, view)), id, distance })
 }
 
 impl Outcome {
@@ -142,6 +154,7 @@ impl Outcome {
     fn in_words(&self) -> String {
         match self {
             Outcome::Compared { face: None, id, .. } => format!("{id:.3}  no face"),
+            Outcome::Compared { id, distance: Some(distance), .. } => format!("{id:.3}  distance {distance:.3}"),
             Outcome::Compared { id, .. } => format!("{id:.3}"),
             Outcome::Failed { error } => format!("not compared: {error}"),
         }
