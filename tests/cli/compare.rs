@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use idembed_clip::ClipScorer;
 use idembed_integration_tests::drawn_weights::DrawnWeights;
 use idembed_integration_tests::{fixture_dir, photo, read_json, weights};
+use idembed_weights::Compute;
 use image::{Rgb, RgbImage, imageops};
 use serde_json::Value;
 
@@ -73,6 +75,27 @@ fn photos_are_compared_by_the_network_that_everyone_may_use() {
     assert!(said.stdout.contains("1.000  distance 0.000"), "{}", said.stdout);
     let scale = "same person usually at a distance below 0.60, strangers above it (the threshold it was trained with)";
     assert!(said.stderr.contains("the network `dlib-face` compares") && said.stderr.contains(scale), "{}", said.stderr);
+}
+
+#[test]
+fn pictures_that_name_their_prompt_are_compared_with_it() {
+    if weights("mtcnn").is_none() {
+        return;
+    }
+    let place = with_me();
+    let prompt = "a photo of <me> at the beach";
+    place.succeeds(&["generate", prompt, "--identity=me=me.identity.safetensors", "--steps=4", "--out=drawn"]);
+    let (photo, drawn) = (portrait(), place.path("drawn/0.png"));
+    let value = place.json(&["compare", text(&photo), text(&drawn), text(&photo)]);
+    let scorer = ClipScorer::load(&mini().join("clip"), Compute::CPU_F32).unwrap();
+    let picture = image::open(&drawn).unwrap().into_rgb8();
+    let expected = scorer.score(&[picture], &["a photo of person at the beach"]).unwrap().double_value(&[0, 0]);
+    let found = value["pictures"][0]["prompt"].as_f64().unwrap();
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    assert_eq!(value["clip"], "mini");
+    assert!(value["pictures"][1].get("prompt").is_none(), "the portrait's file names none: {value}");
+    let table = place.succeeds(&["compare", text(&photo), text(&drawn)]);
+    assert!(table.contains(&format!("prompt {found:.3}")), "{table}");
 }
 
 /// Both portraits of a person that the miniature has never seen.

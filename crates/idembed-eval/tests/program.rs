@@ -80,7 +80,9 @@ fn however_the_work_is_done_the_results_are_the_same() {
             for line in &lines {
                 let scores = line["scores"].as_object().unwrap();
                 let has = |name: &str| scores.get(name).and_then(Value::as_f64).is_some_and(f64::is_finite);
-                assert!(["id", "id_others", "prompt", "prompt_deleted", "detect", "framed"].iter().all(|name| has(name)));
+                assert!(
+                    ["id", "id_others", "prompt", "prompt_deleted", "detect", "framed"].iter().all(|name| has(name))
+                );
                 assert_eq!(has("mix_up") || !has("wishes"), line["partner"].is_string(), "{line}");
                 assert!(whole.join(line["path"].as_str().unwrap()).is_file());
                 let is_first = line["seed"] == 42 && line["partner"].is_null();

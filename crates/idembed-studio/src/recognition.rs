@@ -114,7 +114,7 @@ impl Network {
 }
 
 /// The models that drew these pictures, as far as they say so.
-fn drawn_by<'a>(pictures: impl Iterator<Item = &'a Path>) -> BTreeSet<String> {
+pub(crate) fn drawn_by<'a>(pictures: impl Iterator<Item = &'a Path>) -> BTreeSet<String> {
     // What is no PNG, or not made here, says nothing; whether it can be compared shows later.
     pictures.filter_map(|path| picture_file::read(path).ok()?.record).map(|record| record.model).collect()
 }
