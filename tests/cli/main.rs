@@ -22,6 +22,7 @@ mod learn;
 mod memory;
 mod model;
 mod prediction;
+mod previews;
 mod program;
 mod running;
 mod same_file;
