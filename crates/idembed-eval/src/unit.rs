@@ -303,10 +303,9 @@ fn identity(
     let checkpoint = folder.join("identity.ckpt");
     let config = shop.model.learn_config(&sitter.name, variant.method).with(&variant.wishes);
     let lesson = |resume| Lesson {
-        subjects: vec![sitter.portrait.cut.clone()],
-        config: config.clone(),
         checkpoint: Some(checkpoint.clone()),
         resume,
+        ..Lesson::new(vec![sitter.portrait.cut.clone()], config.clone())
     };
     let resume = checkpoint.is_file().then(|| checkpoint.clone());
     let learned = match learn(shop.studio, lesson(resume.clone()), tell) {

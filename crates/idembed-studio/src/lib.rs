@@ -55,4 +55,4 @@ pub use pixels::open_mask;
 pub use recognition::{Network, RECOGNISERS};
 pub use size::Size;
 pub use studio::{Facts, Learn, Studio};
-pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice};
+pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice, SubjectFinder};

@@ -41,7 +41,16 @@ pub struct ModelSettings {
 impl Default for ModelSettings {
     fn default() -> ModelSettings {
         let (scheduler, learn) = (SchedulerKind::DpmPp2m, LearnSettings::default());
-        ModelSettings { guidance: 7.5, steps: 30, scheduler, batch: 1, learn, names: None, demo: None, evaluation: EvaluationSettings::default() }
+        ModelSettings {
+            guidance: 7.5,
+            steps: 30,
+            scheduler,
+            batch: 1,
+            learn,
+            names: None,
+            demo: None,
+            evaluation: EvaluationSettings::default(),
+        }
     }
 }
 

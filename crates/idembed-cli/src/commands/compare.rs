@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let photo = photos::open(&args.photo)?;
     let likeness = photos::about(&args.photo, Likeness::to(photo, args.face, &network, compute))?;
     tell(&network);
-    photos::tell(&args.photo, likeness.found());
+    photos::tell(&args.photo, likeness.found(), true);
 
     let mut progress = Progress::new("comparing", 0, args.pictures.len() as u64);
     let mut pictures = Vec::with_capacity(args.pictures.len());

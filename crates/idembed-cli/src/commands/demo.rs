@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let load_seconds = started.elapsed().as_secs_f64();
     let identity_file = args.out.join(format!("{}.identity.safetensors", plan.demo.name));
     let subject = plan.subject.at(studio.facts().native_size)?;
-    let lesson = Lesson { subjects: vec![subject], config: plan.config.clone(), checkpoint: None, resume: None };
+    let lesson = Lesson::new(vec![subject], plan.config.clone());
     let (learned, _) = jobs::learn(&studio, lesson.clone())?;
     learned.identity.write(&identity_file)?;
 
