@@ -2,7 +2,7 @@
 //!
 //! There is no state of a random generator in it: every step draws from a seed of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use idembed_optimizer::{AdamW, Decay, Moments};
@@ -113,13 +113,11 @@ impl Trainer<'_> {
 impl Trainer<'_> {
     /// Fails if a checkpoint is of another run.
     fn check_run(&self, info: &CheckpointInfo) -> Result<()> {
-        let own = self.run_fields()?;
-        let only_theirs = info.run.keys().filter(|name| own.iter().all(|(known, _)| known != *name));
-        let names: Vec<&String> = own.iter().map(|(name, _)| name).chain(only_theirs).collect();
+        let own: BTreeMap<String, String> = self.run_fields()?.into_iter().collect();
+        let names: BTreeSet<&String> = own.keys().chain(info.run.keys()).collect();
         for name in names {
-            let shown = |value: Option<&String>| value.cloned().unwrap_or_else(|| "nothing".to_owned());
-            let got = shown(info.run.get(name));
-            let expected = shown(own.iter().find(|(known, _)| known == name).map(|(_, value)| value));
+            let value = |run: &BTreeMap<String, String>| run.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
+            let (got, expected) = (value(&info.run), value(&own));
             if got == expected {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Identity tokens: a few vectors that stand for a face at the input of a model's frozen text encoders.
 //!
-//! This crate learns them from one or several pictures ([`Trainer`], [`learn()`]), keeps them in files ([`Identity`], [`checkpoint`],
+//! This crate learns them from pictures ([`Trainer`], [`learn()`]), keeps them in files ([`Identity`], [`checkpoint`],
 //! [`Embedding`]) and puts them into prompts ([`Prompt`], [`condition`]). It never finds a face, reads a photo or writes a
 //! picture: images and masks reach it as tensors.
 //!

@@ -53,7 +53,15 @@ impl UNetTraining {
     ) -> Result<Self> {
         let shapes = model.unet_weight_shapes()?.into_iter().filter(|(name, _)| options.part.contains(name));
         let shapes: BTreeMap<String, Vec<i64>> = shapes.collect();
-        start.map_or(Ok(()), |start| check_weights(start, &shapes))?;
+        if let Some(start) = start {
+            check_weights(start, &shapes)?;
+            if start.sha256 != model.unet.fingerprint()? {
+                tracing::info!(
+                    "the weights to start at were learned for the U-Net {}: only a start here",
+                    start.sha256
+                );
+            }
+        }
         let device = model.compute.device;
         let deltas = shapes.into_iter().map(|(name, shape)| {
             let delta = match start.and_then(|start| start.deltas.get(&name)) {
