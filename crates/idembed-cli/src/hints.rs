@@ -67,6 +67,7 @@ fn of_studio(error: &StudioError) -> Option<String> {
         StudioError::Missing { part: Part::Parser } => {
             "`cargo xtask download bisenet` brings them; --mask ellipse needs none".to_owned()
         }
+        StudioError::Missing { part: Part::Clip } => "`cargo xtask download clip-vit-b-32` brings them".to_owned(),
         StudioError::Missing { .. } => {
             let smallest = RECOGNISERS[RECOGNISERS.len() - 1].name;
             format!("`cargo xtask download {smallest}` brings one; or name a file with --recogniser")

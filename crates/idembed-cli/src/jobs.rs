@@ -1,7 +1,9 @@
 //! The library's jobs as users see them: what is loaded, what it will take, how far it is.
 
 use idembed_diffusion::Compute;
-use idembed_studio::{Drawing, Drawn, Event, Forecast, Job, Learned, Lesson, Model, Studio, Watch, Watched, bytes};
+use idembed_studio::{
+    Drawing, Drawn, Event, Forecast, Job, Learned, Lesson, Model, Preview, Studio, Watch, Watched, bytes,
+};
 use idembed_tokens::{Measured, SENSIBLE_RATIOS, StepReport};
 
 use crate::interrupt::Deferred;
@@ -72,13 +74,17 @@ pub(crate) fn watch(
     Ok(job.wait()?)
 }
 
-/// Learns; the first wish to stop ends it after the step where its state is kept.
-pub(crate) fn learn(studio: &Studio, lesson: Lesson) -> anyhow::Result<(Learned, Option<Deferred>)> {
+/// Learns; the first wish to stop ends it after the step where its state is kept. `preview` gets what is drawn on the way.
+pub(crate) fn learn(
+    studio: &Studio,
+    lesson: Lesson,
+    preview: impl FnMut(Preview) -> anyhow::Result<()>,
+) -> anyhow::Result<(Learned, Option<Deferred>)> {
     let keeps_state = lesson.checkpoint.is_some();
     let steps = lesson.config.steps;
     let job = studio.start_learning(lesson);
     let deferred = keeps_state.then(|| Deferred::begin(job.canceller()));
-    let learned = follow_learning(job, steps)?;
+    let learned = follow_learning(job, steps, preview)?;
     tracing::info!("learned {} steps in {}", learned.steps_here, duration(learned.seconds));
     if let Some(ratio) = learned.gradient_ratio().filter(|ratio| !SENSIBLE_RATIOS.contains(ratio)) {
         let (too, other) = if ratio < 1.0 { ("weakly", "larger") } else { ("strongly", "smaller") };
@@ -91,7 +97,11 @@ pub(crate) fn learn(studio: &Studio, lesson: Lesson) -> anyhow::Result<(Learned,
     Ok((learned, deferred))
 }
 
-fn follow_learning(job: Job<Learned>, steps: usize) -> anyhow::Result<Learned> {
+fn follow_learning(
+    job: Job<Learned>,
+    steps: usize,
+    mut preview: impl FnMut(Preview) -> anyhow::Result<()>,
+) -> anyhow::Result<Learned> {
     let mut progress = None;
     let mut measured: Option<Measured> = None;
     let mut noise = RunningMean::default();
@@ -100,6 +110,12 @@ fn follow_learning(job: Job<Learned>, steps: usize) -> anyhow::Result<Learned> {
             Event::ClassPicture { done, of } => {
                 let progress = progress.get_or_insert_with(|| Progress::new("drawing the class", 0, of as u64));
                 progress.at(done as u64, "", "");
+            }
+            Event::Preview(drawn) => {
+                if let Err(error) = preview(*drawn) {
+                    job.cancel();
+                    return Err(error);
+                }
             }
             Event::LearnBegins { done, of } => {
                 if done > 0 {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use idembed_metrics::MetricsError;
-use idembed_studio::StudioError;
+use idembed_studio::{StudioError, models};
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, EvalError>;
@@ -18,12 +18,6 @@ pub enum EvalError {
     /// Scoring failed.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// A CLIP cannot be loaded.
-    #[error(transparent)]
-    Clip(#[from] idembed_clip::Error),
-    /// A network that looks at faces cannot be loaded.
-    #[error(transparent)]
-    Face(#[from] idembed_face::FaceError),
     /// A photo cannot be read.
     #[error("cannot use the photo `{path}`")]
     Photo {
@@ -75,14 +69,6 @@ pub enum EvalError {
         /// Where people were looked for.
         what: String,
     },
-    /// The weights of a network that scores are missing.
-    #[error("{what} is missing")]
-    Missing {
-        /// The network.
-        what: &'static str,
-        /// How to get it.
-        hint: &'static str,
-    },
     /// The folder holds another evaluation.
     #[error("`{path}` holds an evaluation with other settings: {what} differs")]
     OtherRun {
@@ -112,8 +98,15 @@ impl EvalError {
         }
         let hint = match error {
             EvalError::Metrics(error) => error.hint(),
-            EvalError::Clip(error) => error.hint(),
-            EvalError::Missing { hint, .. } => Some(*hint),
+            EvalError::Studio(StudioError::Missing { part: models::Part::Detector }) => {
+                Some("`cargo xtask setup` fetches it")
+            }
+            EvalError::Studio(StudioError::Missing { part: models::Part::Recogniser }) => {
+                Some("`cargo xtask download --list` shows those that can be fetched")
+            }
+            EvalError::Studio(StudioError::Missing { part: models::Part::Clip }) => {
+                Some("`cargo xtask download clip-vit-b-32` fetches it")
+            }
             EvalError::NoPeople { .. } => Some("give --people DIR, a folder with a folder of photos for each person"),
             EvalError::OtherRun { .. } => Some("give another folder with --out, or the settings of that evaluation"),
             _ => None,

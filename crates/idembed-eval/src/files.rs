@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use idembed_files::IoError;
+use idembed_studio::Judges;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(crate) struct RunRecord {
     pub(crate) seeds: Vec<u64>,
     /// Training steps of every method, if not its own.
     pub(crate) steps: Option<u32>,
+    /// After every how many of them something is drawn and scored.
+    pub(crate) curve: Option<u32>,
     pub(crate) negative: String,
     pub(crate) judges: Judges,
     /// Who says whether a prompt was followed: `judge` or `clip`.
@@ -37,14 +40,6 @@ pub(crate) struct RunRecord {
     pub(crate) sampler: Sampler,
     pub(crate) dtype: String,
     pub(crate) version: &'static str,
-}
-
-/// The networks that score, the main ones first.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Judges {
-    pub(crate) id: Vec<String>,
-    pub(crate) prompt: Vec<String>,
-    pub(crate) wishes: Option<String>,
 }
 
 impl RunRecord {
@@ -231,6 +226,7 @@ mod tests {
             prompts: vec![],
             seeds: vec![seed],
             steps: None,
+            curve: None,
             negative: String::new(),
             judges: Judges { id: vec![], prompt: vec![], wishes: None },
             followed: "clip",

@@ -16,7 +16,6 @@
 
 mod error;
 mod files;
-mod instruments;
 mod memory;
 mod people;
 mod progress;

@@ -6,16 +6,16 @@ use std::str::FromStr;
 
 use idembed_files::IoError;
 use idembed_metrics::{Person, References};
-use idembed_studio::{DrawSettings, Drawing, Model, Studio, models};
+use idembed_studio::{DrawSettings, Drawing, Model, Studio, instruments, models};
 use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 
+use crate::Result;
 use crate::files::{FORMAT, RunRecord, write_json};
 use crate::people::Candidate;
 use crate::progress::Progress;
 use crate::protocol::{Prompt, Protocol, Sampler, some_of};
 use crate::unit::{Shop, Sitter, Unit};
 use crate::variant::{Ablation, Variant};
-use crate::{Result, instruments};
 
 /// The methods that are compared unless others are named.
 const METHODS: [&str; 10] = [
@@ -67,6 +67,9 @@ pub struct Run {
     /// Training steps of every method [default: the method's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
+    /// Draw and score four prompts after every N steps of learning, too
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    curve: Option<u32>,
     /// A further face recognition network, by its name in models/
     #[arg(long, value_name = "NAME")]
     recogniser: Vec<String>,
@@ -185,7 +188,7 @@ pub fn run(args: &Run) -> Result<()> {
         let config = model.learn_config("me", variant.method).with(&variant.wishes);
         config.check().map_err(idembed_studio::StudioError::from)?;
     }
-    let (instruments, judges) = instruments::open(&model, &args.recogniser, protocol.tau, compute)?;
+    let (instruments, judges) = instruments(&model, &args.recogniser, protocol.tau, compute)?;
     for prompt in &prompts {
         instruments.check(&prompt.request(&protocol.class), if prompt.is_of_two() { 2 } else { 1 })?;
     }
@@ -202,6 +205,7 @@ pub fn run(args: &Run) -> Result<()> {
         prompts: prompts.clone(),
         seeds: seeds.clone(),
         steps: args.steps,
+        curve: args.curve,
         negative: protocol.negative.clone(),
         followed: if judges.wishes.is_some() { "judge" } else { "clip" },
         judges,
@@ -231,6 +235,7 @@ pub fn run(args: &Run) -> Result<()> {
         protocol: &protocol,
         prompts: &prompts,
         seeds: &seeds,
+        curve: args.curve.map(|every| every as usize),
         out: &args.out,
     };
     let units = variants.iter().flat_map(|variant| {

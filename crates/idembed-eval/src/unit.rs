@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
 use idembed_files::IoError;
-use idembed_metrics::{Instruments, Person, Scored};
+use idembed_metrics::{Instruments, Person, Scored, Scores};
 use idembed_studio::{
-    Drawing, Drawn, Event, Learned, Lesson, Model, NamedIdentity, Studio, StudioError, Watch, picture_file,
+    Drawing, Drawn, Event, Learned, Lesson, Model, NamedIdentity, Preview, PreviewWish, Studio, StudioError, Watch,
+    picture_file,
 };
 use idembed_tokens::TokensError;
 use image::{GrayImage, RgbImage};
@@ -18,7 +19,7 @@ use tch::{Kind, Tensor};
 use crate::files::{Line, Lines, read_json, write_json};
 use crate::memory;
 use crate::people::Portrait;
-use crate::protocol::{Prompt, Protocol};
+use crate::protocol::{Prompt, Protocol, some_of};
 use crate::variant::Variant;
 use crate::{EvalError, Result};
 
@@ -28,6 +29,8 @@ const IDENTITY: &str = "identity.safetensors";
 const LEARNED: &str = "learned.json";
 /// The finished unit.
 const UNIT: &str = "unit.json";
+/// How many prompts are drawn on the way of learning, with the first seed.
+const CURVE_PROMPTS: usize = 4;
 /// How opaque a heat map lies over its picture.
 const OPACITY: f64 = 0.6;
 
@@ -40,7 +43,18 @@ pub(crate) struct Shop<'a> {
     pub(crate) protocol: &'a Protocol,
     pub(crate) prompts: &'a [Prompt],
     pub(crate) seeds: &'a [u64],
+    /// After every how many training steps pictures are drawn and scored, if at all.
+    pub(crate) curve: Option<usize>,
     pub(crate) out: &'a Path,
+}
+
+impl Shop<'_> {
+    /// The prompts of one person that are drawn on the way.
+    fn curve_prompts(&self) -> Vec<&Prompt> {
+        let alone = self.prompts.iter().filter(|prompt| !prompt.is_of_two()).cloned().collect();
+        let numbers: Vec<usize> = some_of(alone, CURVE_PROMPTS).iter().map(|prompt| prompt.number).collect();
+        self.prompts.iter().filter(|prompt| numbers.contains(&prompt.number)).collect()
+    }
 }
 
 /// A person as the units need them.
@@ -67,6 +81,16 @@ struct LearnedRecord {
     parameters: usize,
     file_bytes: u64,
     settings: BTreeMap<String, String>,
+    /// Scores on the way, where they were asked for.
+    curve: Vec<CurvePoint>,
+}
+
+/// What was learned after some steps, scored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct CurvePoint {
+    step: usize,
+    /// Means over the prompts.
+    scores: Scores,
 }
 
 /// What a finished unit took.
@@ -79,8 +103,6 @@ struct UnitRecord<'a> {
     draw_seconds: f64,
     score_seconds: f64,
     peak_memory_bytes: Option<u64>,
-    /// Scores on the way, by steps.
-    curve: Vec<()>,
 }
 
 /// The time that drawing and scoring took.
@@ -147,7 +169,6 @@ impl Unit<'_> {
             draw_seconds: spent.drawing,
             score_seconds: spent.scoring,
             peak_memory_bytes: memory::peak(),
-            curve: Vec::new(),
         };
         write_json(&folder.join(UNIT), &record)
     }
@@ -302,18 +323,26 @@ fn identity(
     tell("learning");
     let checkpoint = folder.join("identity.ckpt");
     let config = shop.model.learn_config(&sitter.name, variant.method).with(&variant.wishes);
+    let preview = shop.curve.map(|every| -> Result<PreviewWish> {
+        let prompts = shop.curve_prompts().iter().map(|prompt| prompt.prompt.clone()).collect();
+        let seeds = shop.seeds.iter().take(1).copied().collect();
+        Ok(PreviewWish { every, prompts, draw: shop.protocol.draw(seeds)? })
+    });
+    let preview = preview.transpose()?;
     let lesson = |resume| Lesson {
         checkpoint: Some(checkpoint.clone()),
         resume,
+        preview: preview.clone(),
         ..Lesson::new(vec![sitter.portrait.cut.clone()], config.clone())
     };
-    let resume = checkpoint.is_file().then(|| checkpoint.clone());
-    let learned = match learn(shop.studio, lesson(resume.clone()), tell) {
+    // What was scored on the way is not in a checkpoint: with a curve, learning begins anew.
+    let resume = (checkpoint.is_file() && shop.curve.is_none()).then(|| checkpoint.clone());
+    let (learned, curve) = match learn(shop, sitter, lesson(resume.clone()), tell) {
         // A state that does not fit, such as one of another version, is of no use to anybody.
         Err(EvalError::Studio(StudioError::Tokens(TokensError::OtherRun { .. } | TokensError::File { .. })))
             if resume.is_some() =>
         {
-            learn(shop.studio, lesson(None), tell)?
+            learn(shop, sitter, lesson(None), tell)?
         }
         learned => learned?,
     };
@@ -326,6 +355,7 @@ fn identity(
         parameters,
         file_bytes: std::fs::metadata(&path).map_err(IoError::reading(&path))?.len(),
         settings: fields.into_iter().collect(),
+        curve,
     };
     write_json(&record, &record_of)?;
     // It is of no use any more; if it cannot be removed, it does no harm.
@@ -343,16 +373,41 @@ fn identity_of(
     Ok(identity(shop, variant, sitter, tell)?.0)
 }
 
-fn learn(studio: &Studio, lesson: Lesson, tell: &mut dyn FnMut(&str)) -> Result<Learned> {
-    let job = studio.start_learning(lesson);
+/// Learns, and scores what is drawn on the way.
+fn learn(
+    shop: &Shop<'_>,
+    sitter: &Sitter,
+    lesson: Lesson,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(Learned, Vec<CurvePoint>)> {
+    let mut curve = Vec::new();
+    let job = shop.studio.start_learning(lesson);
     for event in job.events() {
         match event {
             Event::LearnStep { report, of } => tell(&format!("learning, step {} of {of}", report.step)),
             Event::ClassPicture { done, of } => tell(&format!("class picture {done} of {of}")),
+            Event::Preview(preview) => {
+                curve.push(CurvePoint { step: preview.step, scores: on_the_way(shop, sitter, &preview)? })
+            }
             _ => {}
         }
     }
-    Ok(job.wait()?)
+    Ok((job.wait()?, curve))
+}
+
+/// The mean scores of a preview.
+fn on_the_way(shop: &Shop<'_>, sitter: &Sitter, preview: &Preview) -> Result<Scores> {
+    let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+    for (prompt, drawn) in shop.curve_prompts().into_iter().zip(&preview.pictures) {
+        let pictures: Vec<RgbImage> = drawn.iter().map(|drawn| drawn.picture.clone()).collect();
+        for scored in shop.instruments.score(&sitter.person, &prompt.request(&shop.protocol.class), &pictures)? {
+            for (name, value) in scored.scores {
+                let (sum, count) = sums.entry(name).or_default();
+                (*sum, *count) = (*sum + value, *count + 1);
+            }
+        }
+    }
+    Ok(sums.into_iter().map(|(name, (sum, count))| (name, sum / count as f64)).collect())
 }
 
 /// The share of the identity's attention outside the drawn head, where there is one.

@@ -321,7 +321,18 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
 
 /// Draws one picture per seed.
 pub(crate) fn draw(model: &StableDiffusion, drawing: &Drawing, hash: &ModelHash, context: &Context) -> Result<()> {
-    run(model, drawing, None, hash, context, |drawn| context.tell(Event::Picture(drawn)))
+    draw_each(model, drawing, hash, context, |drawn| context.tell(Event::Picture(drawn)))
+}
+
+/// Draws one picture per seed, and hands out each.
+pub(crate) fn draw_each(
+    model: &StableDiffusion,
+    drawing: &Drawing,
+    hash: &ModelHash,
+    context: &Context,
+    each: impl FnMut(Drawn),
+) -> Result<()> {
+    run(model, drawing, None, hash, context, each)
 }
 
 /// Draws a picture with the first seed and watches words.

@@ -36,6 +36,9 @@ pub enum StudioError {
     /// A network that looks at faces failed.
     #[error(transparent)]
     Face(#[from] FaceError),
+    /// Scoring pictures failed.
+    #[error(transparent)]
+    Metrics(#[from] idembed_metrics::MetricsError),
     /// The face that was asked for is not there.
     #[error(transparent)]
     Select(#[from] SelectError),

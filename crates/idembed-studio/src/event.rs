@@ -3,6 +3,7 @@
 use idembed_tokens::StepReport;
 
 use crate::drawing::Drawn;
+use crate::preview::Preview;
 
 /// Something that happened in a job.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub enum Event {
         /// All steps.
         of: usize,
     },
+    /// Pictures were drawn with what is learned so far.
+    Preview(Box<Preview>),
     /// A training step is done.
     LearnStep {
         /// What it did.

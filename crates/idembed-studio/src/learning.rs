@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, picture};
 use idembed_tokens::{
-    Example, Examples, History, Identity, LearnConfig, LearnControl, Measured, Trainer, gradient_ratio,
+    Example, Examples, History, Identity, LearnConfig, LearnControl, Measured, TokensError, Trainer, gradient_ratio,
 };
 use tch::Tensor;
 
-use crate::error::Result;
+use crate::error::{Result, StudioError};
 use crate::event::Event;
+use crate::hashes::ModelHash;
 use crate::job::Context;
 use crate::model::Model;
 use crate::pixels;
+use crate::preview::{Enough, PreviewWish};
 use crate::subject::Cut;
 
 /// How much work a kill may cost at most.
@@ -36,12 +38,25 @@ pub struct Lesson {
     pub keep_state: bool,
     /// The identity to start at, where the settings say so.
     pub start: Option<Identity>,
+    /// What to draw on the way.
+    pub preview: Option<PreviewWish>,
+    /// Ends it before its last step.
+    pub enough: Enough,
 }
 
 impl Lesson {
-    /// A lesson that keeps no state and goes on from none.
+    /// A lesson that keeps no state, goes on from none, and draws nothing on the way.
     pub fn new(subjects: Vec<Cut>, config: LearnConfig) -> Lesson {
-        Lesson { subjects, config, checkpoint: None, resume: None, keep_state: false, start: None }
+        Lesson {
+            subjects,
+            config,
+            checkpoint: None,
+            resume: None,
+            keep_state: false,
+            start: None,
+            preview: None,
+            enough: Enough::default(),
+        }
     }
 }
 
@@ -75,7 +90,13 @@ impl AsRef<Identity> for Learned {
 ///
 /// # Errors
 /// A wish to stop, numbers that overflow, a checkpoint that cannot be written or does not fit.
-pub(crate) fn learn(model: &StableDiffusion, own: &Model, lesson: &Lesson, context: &Context) -> Result<Learned> {
+pub(crate) fn learn(
+    model: &StableDiffusion,
+    own: &Model,
+    lesson: &Lesson,
+    hash: &ModelHash,
+    context: &Context,
+) -> Result<Learned> {
     let started = Instant::now();
     let pictures = lesson.subjects.iter().map(|subject| {
         let mask = subject.mask.as_ref().map(pixels::to_mask).transpose()?;
@@ -102,11 +123,34 @@ pub(crate) fn learn(model: &StableDiffusion, own: &Model, lesson: &Lesson, conte
         keep_state: lesson.keep_state,
         stop: context.stop_flag(),
     };
+    let preview = |trainer: &Trainer<'_>| -> Result<()> {
+        let Some(wish) = lesson.preview.as_ref().filter(|wish| wish.is_due(trainer.steps_done(), of)) else {
+            return Ok(());
+        };
+        let drawn = wish.draw(model, own, trainer, hash, context)?;
+        drawn.into_iter().for_each(|drawn| context.tell(Event::Preview(Box::new(drawn))));
+        Ok(())
+    };
     let started = Instant::now();
-    let identity = idembed_tokens::learn(&mut trainer, &control, &mut |report| {
+    if first == 0 {
+        preview(&trainer)?;
+    }
+    let ended = idembed_tokens::learn(&mut trainer, &control, |trainer, report| {
         measured.extend(report.measured.clone().map(|measured| (report.step, measured)));
         context.tell(Event::LearnStep { report: report.clone(), of });
-    })?;
+        preview(trainer).map_err(Ended::Failed)?;
+        if lesson.enough.was_said() { Err(Ended::Enough) } else { Ok(()) }
+    });
+    let identity = match ended {
+        Ok(identity) => identity,
+        Err(Ended::Enough) => {
+            if let Some(checkpoint) = lesson.checkpoint.as_ref().filter(|_| lesson.keep_state) {
+                trainer.save(checkpoint)?;
+            }
+            trainer.identity()?
+        }
+        Err(Ended::Failed(error)) => return Err(error),
+    };
     Ok(Learned {
         identity,
         history: trainer.history().clone(),
@@ -114,8 +158,20 @@ pub(crate) fn learn(model: &StableDiffusion, own: &Model, lesson: &Lesson, conte
         parameters: trainer.parameter_count(),
         prepare_seconds,
         seconds: started.elapsed().as_secs_f64(),
-        steps_here: of - first,
+        steps_here: trainer.steps_done() - first,
     })
+}
+
+/// Why learning ended before its last step.
+enum Ended {
+    Enough,
+    Failed(StudioError),
+}
+
+impl From<TokensError> for Ended {
+    fn from(error: TokensError) -> Self {
+        Ended::Failed(error.into())
+    }
 }
 
 /// Pictures of the class word, drawn by the model itself as it likes to draw, where the method learns them beside the photo.

@@ -27,6 +27,8 @@ pub enum Part {
     Parser,
     /// A face recognition network.
     Recogniser,
+    /// A CLIP, which tells how well pictures follow their prompts.
+    Clip,
 }
 
 impl std::fmt::Display for Part {
@@ -35,6 +37,7 @@ impl std::fmt::Display for Part {
             Part::Detector => "the face detector (mtcnn)",
             Part::Parser => "the face parsing network (bisenet)",
             Part::Recogniser => "a face recognition network",
+            Part::Clip => "a CLIP, to compare pictures with their prompts (clip-vit-b-32)",
         })
     }
 }

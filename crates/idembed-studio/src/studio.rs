@@ -146,8 +146,9 @@ impl Studio {
 
     /// Begins to learn.
     pub fn start_learning(&self, lesson: Lesson) -> Job<Learned> {
-        let inner = Arc::clone(&self.inner);
-        self.inner.worker.submit(move |model, context| learning::learn(model, &inner.model, &lesson, context))
+        // Not the studio itself: the last handle must not be dropped by its own thread.
+        let (own, hash) = (self.inner.model.clone(), Arc::clone(&self.inner.hash));
+        self.inner.worker.submit(move |model, context| learning::learn(model, &own, &lesson, &hash, context))
     }
 
     /// How much memory a lesson takes.

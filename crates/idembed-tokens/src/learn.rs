@@ -21,19 +21,19 @@ pub struct LearnControl<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// Trains to the end and returns what was learned.
+/// Trains to the end and returns what was learned. `callback` gets the trainer after every step.
 ///
 /// A checkpoint is written before the first step, from time to time, and when the run stops early.
 ///
 /// # Errors
 /// [`TokensError::Stopped`] if asked to stop, [`TokensError::NotFinite`] if training breaks down,
 /// [`TokensError::ModelChanged`] if the model's files do (all three name the checkpoint that was just written), a
-/// checkpoint that cannot be written, or whatever a step reports.
-pub fn learn(
+/// checkpoint that cannot be written, or whatever a step or the callback reports.
+pub fn learn<E: From<TokensError>>(
     trainer: &mut Trainer<'_>,
     control: &LearnControl<'_>,
-    callback: &mut dyn FnMut(&StepReport),
-) -> Result<Identity> {
+    mut callback: impl FnMut(&Trainer<'_>, &StepReport) -> std::result::Result<(), E>,
+) -> std::result::Result<Identity, E> {
     let checkpoint = control.checkpoint.as_deref();
     let mut saved = Instant::now();
     save(trainer, checkpoint)?;
@@ -41,10 +41,10 @@ pub fn learn(
         if control.stop.load(Ordering::Relaxed) {
             save(trainer, checkpoint)?;
             let (step, steps) = (trainer.steps_done(), trainer.config().steps);
-            return Err(TokensError::Stopped { step, steps, checkpoint: control.checkpoint.clone() });
+            return Err(TokensError::Stopped { step, steps, checkpoint: control.checkpoint.clone() }.into());
         }
         match trainer.step() {
-            Ok(report) => callback(&report),
+            Ok(report) => callback(trainer, &report)?,
             Err(mut error) => {
                 if let TokensError::NotFinite { checkpoint: written, .. }
                 | TokensError::ModelChanged { checkpoint: written, .. } = &mut error
@@ -52,7 +52,7 @@ pub fn learn(
                     save(trainer, checkpoint)?;
                     written.clone_from(&control.checkpoint);
                 }
-                return Err(error);
+                return Err(error.into());
             }
         }
         if saved.elapsed() >= control.checkpoint_every && !trainer.is_done() {
@@ -63,7 +63,7 @@ pub fn learn(
     if control.keep_state {
         save(trainer, checkpoint)?;
     }
-    trainer.identity()
+    Ok(trainer.identity()?)
 }
 
 fn save(trainer: &Trainer<'_>, checkpoint: Option<&Path>) -> Result<()> {

@@ -81,14 +81,17 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
             keep_state: false,
             stop: &stop,
         };
-        let stopped = learn(&mut first, &control, &mut |report| stop.store(report.step == 4, Ordering::Relaxed));
+        let stopped = learn(&mut first, &control, |_, report| {
+            stop.store(report.step == 4, Ordering::Relaxed);
+            Ok::<_, TokensError>(())
+        });
         assert!(matches!(stopped, Err(TokensError::Stopped { step: 4, steps: 7, .. })));
         assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 4);
 
         let mut second = Trainer::new(&model, &everything(), config).unwrap();
         second.resume(&checkpoint).unwrap();
         let control = LearnControl { stop: &never(), ..control };
-        let identity = learn(&mut second, &control, &mut |_| ()).unwrap();
+        let identity = learn(&mut second, &control, |_, _| Ok::<_, TokensError>(())).unwrap();
         let expected = whole.identity().unwrap();
         let (rows, expected_rows) = (&identity.encoders[0], &expected.encoders[0]);
         assert!(rows.k.equal(&expected_rows.k) && rows.v.equal(&expected_rows.v), "{method}");
@@ -195,7 +198,7 @@ fn a_finished_run_goes_on_with_more_steps() {
         let checkpoint_every = Duration::from_secs(3600);
         let control =
             LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every, keep_state, stop: &never() };
-        learn(trainer, &control, &mut |_| ()).unwrap().sha256().unwrap()
+        learn(trainer, &control, |_, _| Ok::<_, TokensError>(())).unwrap().sha256().unwrap()
     };
     for method in [Method::Sefi, Method::CustomDiffusion] {
         let whole = finish(&mut begin(config(method, 5)), true);
@@ -355,7 +358,7 @@ fn a_run_that_breaks_down_keeps_its_last_good_state() {
         keep_state: false,
         stop: &never(),
     };
-    let error = learn(&mut trainer, &control, &mut |_| ()).unwrap_err();
+    let error = learn(&mut trainer, &control, |_, _| Ok::<_, TokensError>(())).unwrap_err();
     assert!(matches!(error, TokensError::NotFinite { step: 2, checkpoint: Some(_), .. }), "{error}");
     assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 1);
 }

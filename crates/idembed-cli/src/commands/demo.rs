@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let identity_file = args.out.join(format!("{}.identity.safetensors", plan.demo.name));
     let subject = plan.subject.at(studio.facts().native_size)?;
     let lesson = Lesson::new(vec![subject], plan.config.clone());
-    let (learned, _) = jobs::learn(&studio, lesson.clone())?;
+    let (learned, _) = jobs::learn(&studio, lesson.clone(), |_| Ok(()))?;
     learned.identity.write(&identity_file)?;
 
     let drawing = Instant::now();

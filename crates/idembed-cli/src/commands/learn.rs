@@ -1,6 +1,7 @@
 //! `idembed learn`: from one photo, or several, to an identity file.
 
 mod method;
+mod previews;
 mod shot;
 mod subject;
 
@@ -20,6 +21,7 @@ use crate::args::{ComputeArgs, ModelArgs};
 use crate::failure::Hinted;
 use crate::{jobs, output, photos, report};
 use method::MethodArgs;
+use previews::{Previews, Stop};
 use shot::{Found, Shot, ShotReport};
 use subject::SubjectArgs;
 
@@ -78,6 +80,12 @@ pub(crate) struct Args {
     /// How many pictures the report draws
     #[arg(long, value_name = "N", default_value_t = 4, requires = "report")]
     report_pictures: usize,
+    /// Draw the report's prompts after every N steps: the report shows the pictures side by side, and grows meanwhile
+    #[arg(long, value_name = "N", value_parser = crate::args::positive)]
+    preview_every: Option<usize>,
+    /// When to end: steps (after --steps), or auto (once pictures drawn on the way do not get better; the best state is kept)
+    #[arg(long, value_name = "WHEN", default_value = "steps")]
+    stop: Stop,
     /// Print one JSON object: identity, steps, seconds, noise_loss, attention_loss and more
     #[arg(long)]
     json: bool,
@@ -97,6 +105,8 @@ fn identity_name(text: &str) -> Result<String, String> {
 struct Plan {
     model: Model,
     photos: Vec<Found>,
+    /// What reports say of them.
+    shots: Vec<ShotReport>,
     size: Option<Size>,
     config: LearnConfig,
     start: Option<Identity>,
@@ -146,23 +156,22 @@ impl Plan {
             }
             Ok(Found { path, caption, subject })
         });
-        let photos = photos.collect::<anyhow::Result<_>>()?;
-        Ok(Plan { model, photos, size: args.subject.size, config, start, out, checkpoint, spent })
+        let photos = photos.collect::<anyhow::Result<Vec<_>>>()?;
+        let shots = photos.iter().map(Found::report).collect();
+        Ok(Plan { model, photos, shots, size: args.subject.size, config, start, out, checkpoint, spent })
     }
 
-    /// The parts of the photos, which are given up for that, with what reports say of them.
-    fn lesson(&mut self, size: Size, args: &Args) -> anyhow::Result<(Lesson, Vec<ShotReport>)> {
+    /// The parts of the photos, which are given up for that.
+    fn lesson(&mut self, size: Size, args: &Args) -> anyhow::Result<Lesson> {
         let photos = std::mem::take(&mut self.photos);
-        let reports = photos.iter().map(Found::report).collect();
         let subjects = photos.iter().map(|photo| photo.cut(size)).collect::<anyhow::Result<_>>()?;
-        let lesson = Lesson {
+        Ok(Lesson {
             checkpoint: Some(self.checkpoint.clone()),
             resume: args.resume.clone(),
             keep_state: args.keep_state,
             start: self.start.clone(),
             ..Lesson::new(subjects, self.config.clone())
-        };
-        Ok((lesson, reports))
+        })
     }
 }
 
@@ -226,8 +235,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let load_seconds = started.elapsed().as_secs_f64();
     let size = plan.size.unwrap_or(studio.facts().native_size);
     let expected_memory_mib = jobs::announce(&studio.forecast_learning(&plan.config, size)?);
-    let (lesson, shots) = plan.lesson(size, args)?;
-    let (learned, deferred) = jobs::learn(&studio, lesson.clone())?;
+    let mut lesson = plan.lesson(size, args)?;
+    let wanted = (args.preview_every, args.stop);
+    let mut previews =
+        Previews::of(&plan.model, &plan.config, &lesson.subjects[0], wanted, args.report.clone(), compute)?;
+    if let Some(previews) = &previews {
+        (lesson.preview, lesson.enough) = (Some(previews.wish()), previews.enough());
+    }
+    let (mut learned, deferred) = jobs::learn(&studio, lesson.clone(), |preview| {
+        previews.as_mut().map_or(Ok(()), |previews| previews.add(preview))
+    })?;
+    if let Some((value, step, best)) = previews.as_mut().and_then(Previews::take_best) {
+        tracing::info!("the state after step {step} is the best, with {value:.4}");
+        learned.identity = best;
+    }
     learned.identity.write(&plan.out)?;
     drop(deferred);
     remove_checkpoints(&plan);
@@ -240,7 +261,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.report {
         let write = || -> anyhow::Result<()> {
             let pictures = report_pictures(&plan, &studio, &learned, args.report_pictures)?;
-            let page = page(&plan, &lesson, &shots, &learned, load_seconds, compute, &pictures)?;
+            let page = page(&plan, &lesson, &learned, load_seconds, compute, &pictures, previews.as_ref())?;
             output::write_file(path, page.render().as_bytes())
         };
         write().with_context(|| format!("the identity is in `{}`, but the report failed", plan.out.display()))?;
@@ -268,8 +289,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "attention_loss": learned.attention_loss(),
             "leakage": learned.leakage(),
             "started_from": learned.identity.started_from,
-            "photos": shots,
-            "face": match &shots[..] {
+            "photos": plan.shots,
+            "face": match &plan.shots[..] {
                 [shot] => shot.face.as_ref(),
                 _ => None,
             },
@@ -323,13 +344,14 @@ fn report_pictures(
 fn page(
     plan: &Plan,
     lesson: &Lesson,
-    shots: &[ShotReport],
     learned: &Learned,
     load_seconds: f64,
     compute: Compute,
     pictures: &[(String, Vec<Figure>)],
+    previews: Option<&Previews>,
 ) -> anyhow::Result<Page> {
     let LearnConfig { name, class, method, .. } = &plan.config;
+    let shots = &plan.shots;
     let photos = if shots.len() == 1 { "one photo".to_owned() } else { format!("{} photos", shots.len()) };
     let subtitle = format!("{method} with {}, learned from {photos}", plan.model.name);
     let mut page = report::facts(Page::new(&format!("Identity <{name}>"), &subtitle), learned);
@@ -337,6 +359,9 @@ fn page(
     if !pictures.is_empty() {
         let columns = [format!("<{name}>"), class.clone()];
         page = page.section("Drawn with it").text("The same seed in each row.").compared(&columns, pictures);
+    }
+    if let Some(previews) = previews {
+        page = previews.section(page);
     }
     page = report::charts(page, learned);
     let parts = shots.iter().enumerate().map(|(index, shot)| {
