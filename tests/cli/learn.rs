@@ -179,7 +179,8 @@ fn what_is_opaque_is_the_mask() {
     }
     let (said, on_white) = learn("cut.png", &["--mask", text(&portrait_mask())]);
     assert!(on_white != by_file && said.contains("transparent parts were laid on white"), "{said}");
-    let opaque = ["learn", text(&portrait()), "--no-face", "--name=you", "--mask=alpha"];
+    let portrait = portrait();
+    let opaque = ["learn", text(&portrait), "--no-face", "--name=you", "--mask=alpha"];
     place.fails(1, &opaque, &["no transparent part", "hint: leave out --mask alpha"]);
     place.fails(
         2,

@@ -22,7 +22,7 @@ use crate::failure::Hinted;
 use crate::{jobs, output, photos, report};
 use method::MethodArgs;
 use previews::{Previews, Stop};
-use shot::{Found, Shot, ShotReport};
+use shot::{FoundShot, Shot, ShotReport};
 use subject::SubjectArgs;
 
 const EXAMPLES: &str = "\
@@ -104,7 +104,7 @@ fn identity_name(text: &str) -> Result<String, String> {
 /// What was checked before the model is loaded.
 struct Plan {
     model: Model,
-    photos: Vec<Found>,
+    photos: Vec<FoundShot>,
     /// What reports say of them.
     shots: Vec<ShotReport>,
     size: Option<Size>,
@@ -154,10 +154,10 @@ impl Plan {
             if let Some(found) = subject.found() {
                 photos::tell(&path, found, alone);
             }
-            Ok(Found { path, caption, subject })
+            Ok(FoundShot { path, caption, subject })
         });
         let photos = photos.collect::<anyhow::Result<Vec<_>>>()?;
-        let shots = photos.iter().map(Found::report).collect();
+        let shots = photos.iter().map(FoundShot::report).collect();
         Ok(Plan { model, photos, shots, size: args.subject.size, config, start, out, checkpoint, spent })
     }
 

@@ -1,5 +1,7 @@
 //! The photos that an identity is learned from, each with its caption.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,6 +15,12 @@ use crate::output;
 
 /// What the caption of a photo is called behind the photo's name.
 const CAPTION: &str = "txt";
+
+/// The most bytes that are read of a caption, far above what fits into a prompt.
+const CAPTION_BYTES: u64 = 1 << 16;
+/// What a caption should be.
+const CAPTION_HINT: &str = "write {} where the person stands, as in `a photo of {} at the beach`; --no-captions leaves such \
+                            files alone";
 
 /// A photo to learn from, before it is looked at.
 pub(super) struct Shot {
@@ -61,21 +69,22 @@ impl Shot {
     pub(super) fn read_caption(&self) -> anyhow::Result<Option<String>> {
         let Some(file) = &self.caption else { return Ok(None) };
         let (photo, shown) = (self.path.display(), file.display());
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the caption `{shown}`"))?;
+        let mut text = String::new();
+        File::open(file)
+            .and_then(|file| file.take(CAPTION_BYTES).read_to_string(&mut text))
+            .with_context(|| format!("cannot read the caption `{shown}`"))?;
         let caption = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Err(error) = template_parts(&caption) {
-            let hint = "write {} where the person stands, as in `a photo of {} at the beach`; --no-captions leaves such \
-                        files alone";
+        template_parts(&caption).with_context(|| {
             let message = format!("`{shown}` is no caption of the photo `{photo}`");
-            return Err(anyhow::Error::new(error).context(Hinted::new(message, hint)));
-        }
+            Hinted::new(message, CAPTION_HINT)
+        })?;
         tracing::info!("`{photo}`: learned as `{caption}`");
         Ok(Some(caption))
     }
 }
 
 /// A photo with the part that is learned of it.
-pub(super) struct Found {
+pub(super) struct FoundShot {
     /// Its file.
     pub(super) path: PathBuf,
     /// Its own training prompt.
@@ -95,7 +104,7 @@ pub(super) struct ShotReport {
     caption: Option<String>,
 }
 
-impl Found {
+impl FoundShot {
     /// The part at the size to learn at. That it is enlarged is said.
     pub(super) fn cut(&self, size: Size) -> anyhow::Result<Cut> {
         let cut = self.subject.at(size)?;
