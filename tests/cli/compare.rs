@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use idembed_clip::ClipScorer;
 use idembed_integration_tests::drawn_weights::DrawnWeights;
 use idembed_integration_tests::{fixture_dir, photo, read_json, weights};
+use idembed_weights::Compute;
 use image::{Rgb, RgbImage, imageops};
 use serde_json::Value;
 
@@ -45,11 +47,55 @@ fn faces_are_compared_and_what_cannot_be_is_said() {
     let compared = value["pictures"].as_array().unwrap();
     let id = |index: usize| compared[index]["id"].as_f64().unwrap();
     assert!((id(0) - 1.0).abs() < 1e-5, "a face is like itself: {}", id(0));
+    assert!(value.get("distance_scale").is_none() && compared[0].get("distance").is_none(), "{value}");
     assert!(id(1) < 0.9999 && compared[1]["faces"] == 1, "another picture is another: {}", id(1));
     assert_eq!((&compared[2]["faces"], id(2)), (&0.into(), 0.0));
     assert!(compared[3]["error"].as_str().unwrap().contains("is not a picture"));
     let table = place.succeeds(&args);
     assert!(table.contains("1.000") && table.contains("no face") && table.contains("not compared"), "{table}");
+}
+
+#[test]
+fn photos_are_compared_by_the_network_that_everyone_may_use() {
+    let Some((place, pictures)) = prepared() else { return };
+    if weights("dlib-face").is_none() {
+        return;
+    }
+    let photo = photo();
+    let mut args = vec!["compare", text(&photo)];
+    args.extend(pictures.iter().map(|path| text(path)));
+    let value = place.json(&args);
+    assert_eq!((&value["recogniser"], &value["scale"]["same_above"]), (&"dlib-face".into(), &0.91.into()));
+    assert_eq!(value["distance_scale"]["same_below"], 0.6);
+    let compared = value["pictures"].as_array().unwrap();
+    let distance = |index: usize| compared[index]["distance"].as_f64().unwrap();
+    assert!(distance(0) < 1e-5 && (1e-3..0.6).contains(&distance(1)), "{} {}", distance(0), distance(1));
+    assert!(compared[2]["id"] == 0.0 && compared[2].get("distance").is_none(), "{value}");
+    let said = place.run(&args);
+    assert!(said.stdout.contains("1.000  distance 0.000"), "{}", said.stdout);
+    let scale = "same person usually at a distance below 0.60, strangers above it (the threshold it was trained with)";
+    assert!(said.stderr.contains("the network `dlib-face` compares") && said.stderr.contains(scale), "{}", said.stderr);
+}
+
+#[test]
+fn pictures_that_name_their_prompt_are_compared_with_it() {
+    if weights("mtcnn").is_none() {
+        return;
+    }
+    let place = with_me();
+    let prompt = "a photo of <me> at the beach";
+    place.succeeds(&["generate", prompt, "--identity=me=me.identity.safetensors", "--steps=4", "--out=drawn"]);
+    let (photo, drawn) = (portrait(), place.path("drawn/0.png"));
+    let value = place.json(&["compare", text(&photo), text(&drawn), text(&photo)]);
+    let scorer = ClipScorer::load(&mini().join("clip"), Compute::CPU_F32).unwrap();
+    let picture = image::open(&drawn).unwrap().into_rgb8();
+    let expected = scorer.score(&[picture], &["a photo of person at the beach"]).unwrap().double_value(&[0, 0]);
+    let found = value["pictures"][0]["prompt"].as_f64().unwrap();
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    assert_eq!(value["clip"], "mini");
+    assert!(value["pictures"][1].get("prompt").is_none(), "the portrait's file names none: {value}");
+    let table = place.succeeds(&["compare", text(&photo), text(&drawn)]);
+    assert!(table.contains(&format!("prompt {found:.3}")), "{table}");
 }
 
 /// Both portraits of a person that the miniature has never seen.

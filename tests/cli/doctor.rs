@@ -12,7 +12,7 @@ fn everything_is_told() {
     let mini = value["models"].as_array().unwrap().iter().find(|model| model["name"] == "mini").unwrap();
     assert_eq!((&mini["usable"], &mini["side"]), (&true.into(), &128.into()));
     let networks = value["networks"].as_array().unwrap();
-    for name in ["mtcnn", "bisenet", "adaface-ir101", "arcface-ir101", "facenet-vggface2"] {
+    for name in ["mtcnn", "bisenet", "dlib-face", "adaface-ir101", "arcface-ir101", "facenet-vggface2"] {
         assert!(networks.iter().any(|network| network["name"] == name), "{name} is not told");
     }
     let shown = place.succeeds(&["doctor"]);

@@ -8,6 +8,7 @@ mod attention_precision;
 mod clip;
 mod components;
 mod detection;
+mod dlib;
 mod metrics;
 mod optimizer;
 mod parsing;

@@ -1,9 +1,11 @@
-//! Files of ours in the hands of diffusers. Needs their Python: `cargo xtask test --python`.
+//! Files of ours in the hands of diffusers, and faces in those of dlib. Needs their Python: `cargo xtask test --python`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test stops at the first surprise and says why it skips"
 )]
+
+mod faces;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -56,6 +56,18 @@ pub fn python() -> Option<PathBuf> {
     python
 }
 
+/// The folder with `weights` of dlib and `photos` of faces that `IDEMBED_FACES` names; else prints why the test skips.
+///
+/// Panics instead of skipping if `IDEMBED_REQUIRE_PYTHON` is set: what sets it brings both.
+pub fn reference_faces() -> Option<PathBuf> {
+    let folder = std::env::var_os("IDEMBED_FACES").map(PathBuf::from);
+    if folder.is_none() {
+        assert!(std::env::var_os("IDEMBED_REQUIRE_PYTHON").is_none(), "IDEMBED_FACES is not set, but required");
+        println!("skipped: needs photos of faces: `cargo xtask test --python` fetches them");
+    }
+    folder
+}
+
 /// The folder `models/<name>` with weights that are not bundled, if it is there; else prints why the test skips.
 ///
 /// Panics instead of skipping if `IDEMBED_REQUIRE_WEIGHTS` is set.
@@ -65,7 +77,7 @@ pub fn weights(name: &str) -> Option<PathBuf> {
         return Some(folder);
     }
     assert!(std::env::var_os("IDEMBED_REQUIRE_WEIGHTS").is_none(), "`models/{name}` is missing, but required");
-    println!("skipped: needs `models/{name}`: `cargo xtask setup` fetches it");
+    println!("skipped: needs `models/{name}`: `cargo xtask test` fetches it");
     None
 }
 

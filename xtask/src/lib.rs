@@ -7,6 +7,7 @@
 
 pub mod atomic;
 pub mod disk;
+pub mod dlib;
 pub mod fingerprint;
 pub mod hint;
 pub mod lock;
@@ -15,6 +16,7 @@ pub mod pickle;
 pub mod program;
 pub mod pypi;
 pub mod python;
+pub mod source_archive;
 pub mod stamp;
 pub mod wheel;
 pub mod workspace;

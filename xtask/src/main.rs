@@ -16,6 +16,7 @@ mod parity;
 mod pretrain;
 mod processors;
 mod reference;
+mod reference_faces;
 mod report;
 mod setup;
 mod test;

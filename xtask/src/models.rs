@@ -83,6 +83,14 @@ pub enum Source {
         /// The exact one.
         version: String,
     },
+    /// A source archive of the Python package index, for packages that are offered without a wheel. The files are made of
+    /// the whole archive, whose name, size and sum they list.
+    PypiSource {
+        /// Its name in the index.
+        package: String,
+        /// The exact one.
+        version: String,
+    },
 }
 
 impl Display for Source {
@@ -90,7 +98,9 @@ impl Display for Source {
         match self {
             Self::HuggingFace { repository, revision } => write!(formatter, "Hugging Face, {repository} at {revision}"),
             Self::GithubRelease { repository, tag } => write!(formatter, "GitHub, {repository} release {tag}"),
-            Self::Pypi { package, version } => write!(formatter, "PyPI, {package}=={version}"),
+            Self::Pypi { package, version } | Self::PypiSource { package, version } => {
+                write!(formatter, "PyPI, {package}=={version}")
+            }
         }
     }
 }

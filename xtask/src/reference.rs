@@ -1,4 +1,4 @@
-//! The Python reference: PyTorch, diffusers and transformers at pinned versions, in `.python`.
+//! The Python reference: PyTorch, diffusers, transformers and dlib at pinned versions, in `.python`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -103,13 +103,13 @@ fn make_environment(host: &Python, folder: &Path) -> Result<()> {
 
 fn check_imports(python: &Python) -> Result<()> {
     let output = Command::new(python.program())
-        .args(["-c", "import torch, diffusers, transformers, facenet_pytorch"])
+        .args(["-c", "import torch, diffusers, transformers, facenet_pytorch, dlib"])
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start `{}`", python.program().display()))?;
     ensure!(
         output.status.success(),
-        "`{}` cannot import torch, diffusers, transformers and facenet_pytorch: {}",
+        "`{}` cannot import torch, diffusers, transformers, facenet_pytorch and dlib: {}",
         python.program().display(),
         String::from_utf8_lossy(&output.stderr).trim_end().lines().last().unwrap_or("no message")
     );

@@ -1,8 +1,8 @@
-//! `cargo xtask test`: all tests of the workspace, with libtorch and the face detector set up first.
+//! `cargo xtask test`: all tests of the workspace, with libtorch, the face detector and the recogniser set up first.
 
 use anyhow::{Result, ensure};
 
-use crate::{processors, reference, setup, workspace};
+use crate::{models, processors, pypi, reference, reference_faces, setup, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -24,12 +24,14 @@ pub(crate) struct Args {
 /// When the set-up or a test fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
+    pypi::install(&models::folder(), reference_faces::RECOGNISER)?;
     let mut cargo = workspace::cargo();
     cargo.args(["test", "--workspace"]).args(&args.cargo_test);
-    // The set-up has just brought the detector, so no test may skip for want of it.
+    // The detector and the recogniser have just been brought, so no test may skip for want of them.
     cargo.env("IDEMBED_REQUIRE_WEIGHTS", "1");
     if args.python {
         cargo.env("IDEMBED_PYTHON", reference::python()?).env("IDEMBED_REQUIRE_PYTHON", "1");
+        cargo.env("IDEMBED_FACES", reference_faces::folder()?);
     }
     let passed = workspace::status(&mut cargo)?.success();
     // Also after a failure: what else fails elsewhere is worth knowing at once.

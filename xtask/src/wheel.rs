@@ -46,32 +46,61 @@ impl Wheel<'_> {
     /// # Errors
     /// When pip fails.
     pub fn fetch(&self, python: &Python, cache: &Path, arch: &str) -> Result<()> {
-        let context = || format!("cannot write to the cache `{}`", cache.display());
-        // Clones that set up at once wait for each other, so what lies unfinished here was left by a run that was cut.
-        let _lock = lock::take(&cache.join("lock"))?;
-        if self.cached(cache, arch).is_some() {
-            return Ok(());
-        }
-        remove_unfinished(cache);
-        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(cache).with_context(context)?;
-        let mut arguments = vec!["download".to_owned(), "--no-deps".to_owned(), "--no-cache-dir".to_owned()];
-        arguments.extend(["--dest".to_owned(), unfinished.path().display().to_string()]);
-        arguments.extend(target_options(arch));
-        arguments.push(self.requirement());
-        python.pip(&arguments, unfinished.path()).with_context(|| format!("cannot fetch {}", self.requirement()))?;
-        for file in fs::read_dir(unfinished.path()).with_context(context)?.flatten() {
-            let name = file.file_name();
-            if self.is_named(&name.to_string_lossy(), arch) {
-                return fs::rename(file.path(), cache.join(name)).with_context(context);
-            }
-        }
-        bail!("pip left no wheel of {} for {arch}", self.requirement())
+        let download = Download { requirement: &self.requirement(), options: &target_options(arch), cache };
+        download.run(python, || self.cached(cache, arch).is_some(), |file| self.is_named(file, arch))
     }
 
     fn is_named(&self, file: &str, arch: &str) -> bool {
         let start = format!("{}-{}-", self.package.replace('-', "_"), self.version);
         file.starts_with(&start)
             && [format!("_{arch}.whl"), "-none-any.whl".to_owned()].iter().any(|end| file.ends_with(end))
+    }
+}
+
+/// One file that pip downloads into the cache.
+pub(crate) struct Download<'a> {
+    /// As in a file of requirements.
+    pub(crate) requirement: &'a str,
+    /// Of `pip download`.
+    pub(crate) options: &'a [String],
+    /// The folder of the cache.
+    pub(crate) cache: &'a Path,
+}
+
+impl Download<'_> {
+    /// Fetches the file unless it is there. It appears under its own name, which `is_named` knows, only when complete.
+    ///
+    /// # Errors
+    /// When pip fails.
+    pub(crate) fn run(
+        &self,
+        python: &Python,
+        is_there: impl Fn() -> bool,
+        is_named: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let Self { requirement, options, cache } = self;
+        let context = || format!("cannot write to the cache `{}`", cache.display());
+        // Clones that set up at once wait for each other, so what lies unfinished here was left by a run that was cut.
+        let _lock = lock::take(&cache.join("lock"))?;
+        if is_there() {
+            return Ok(());
+        }
+        remove_unfinished(cache);
+        let unfinished = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(cache).with_context(context)?;
+        let requirements = unfinished.path().join("requirements.txt");
+        fs::write(&requirements, requirement).with_context(context)?;
+        let mut arguments = vec!["download".to_owned(), "--no-deps".to_owned(), "--no-cache-dir".to_owned()];
+        arguments.extend(["--dest".to_owned(), unfinished.path().display().to_string()]);
+        arguments.extend(options.iter().cloned());
+        arguments.extend(["--requirement".to_owned(), requirements.display().to_string()]);
+        python.pip(&arguments, unfinished.path()).with_context(|| format!("cannot fetch {requirement}"))?;
+        for file in fs::read_dir(unfinished.path()).with_context(context)?.flatten() {
+            let name = file.file_name();
+            if is_named(&name.to_string_lossy()) {
+                return fs::rename(file.path(), cache.join(name)).with_context(context);
+            }
+        }
+        bail!("pip left no fitting file of {requirement}")
     }
 }
 

@@ -69,8 +69,9 @@ fn of_studio(error: &StudioError) -> Option<String> {
         }
         StudioError::Missing { part: Part::Clip } => "`cargo xtask download clip-vit-b-32` brings them".to_owned(),
         StudioError::Missing { .. } => {
-            let smallest = RECOGNISERS[RECOGNISERS.len() - 1].name;
-            format!("`cargo xtask download {smallest}` brings one; or name a file with --recogniser")
+            let [first, ..] = RECOGNISERS;
+            let name = first.name;
+            format!("`cargo xtask download {name}` brings one (100 MB); or name a file with --recogniser")
         }
         StudioError::NoRecogniser { wanted } => {
             let known = RECOGNISERS.map(|known| known.name).join(", ");

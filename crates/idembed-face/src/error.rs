@@ -176,6 +176,12 @@ pub enum FaceError {
         /// The known networks, each with a tensor that tells it.
         known: &'static str,
     },
+    /// A predictor of landmarks that asks for what is not there.
+    #[error("the predictor of landmarks in `{path}` asks for pixels or landmarks that are not there")]
+    Landmarks {
+        /// The weight file.
+        path: PathBuf,
+    },
     /// A picture that was not cut out for the network.
     #[error("a picture of {width} x {height} pixels was given to a network for {side} x {side}")]
     CropSize {

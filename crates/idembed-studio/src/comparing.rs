@@ -1,7 +1,7 @@
 //! How much the faces in pictures are like the face in a photo.
 
 use idembed_diffusion::Compute;
-use idembed_face::recognise::{self, Recogniser, cosine};
+use idembed_face::recognise::{self, DistanceScale, Recogniser, cosine};
 use idembed_face::select::choose;
 use idembed_face::{Face, Photo, Search, View};
 use image::RgbImage;
@@ -30,6 +30,8 @@ pub struct Compared {
     pub face: Option<(Face, View)>,
     /// Cosine similarity to the photo; 0 where there is no face.
     pub id: f32,
+    /// Distance to the photo, where there is a face and the network [knows distances](Likeness::distance_scale).
+    pub distance: Option<f32>,
 }
 
 impl Likeness {
@@ -51,16 +53,23 @@ impl Likeness {
         &self.found
     }
 
+    /// How distances are to be read; `None` if the network was trained on the cosine.
+    pub fn distance_scale(&self) -> Option<DistanceScale> {
+        self.recogniser.distance_scale()
+    }
+
     /// Compares one picture.
     pub fn of(&self, picture: RgbImage) -> Result<Compared> {
         let Search { picture, faces, view, .. } = self.finder.search(picture)?;
         if faces.is_empty() {
-            return Ok(Compared { faces: 0, face: None, id: 0.0 });
+            return Ok(Compared { faces: 0, face: None, id: 0.0, distance: None });
         }
         let choice = choose(&faces, picture.width(), picture.height(), None)?;
         let face = faces[choice.index];
-        let id = cosine(embedding(self.recogniser.as_ref(), &picture, &face)?.view(), self.wanted.view());
-        Ok(Compared { faces: faces.len(), face: Some((face, view)), id })
+        let found = embedding(self.recogniser.as_ref(), &picture, &face)?;
+        let id = cosine(found.view(), self.wanted.view());
+        let distance = self.distance_scale().map(|_| recognise::distance(found.view(), self.wanted.view()));
+        Ok(Compared { faces: faces.len(), face: Some((face, view)), id, distance })
     }
 }
 

@@ -246,6 +246,7 @@ impl Drawing {
             name: named.name.clone(),
             sha256: named.sha256.clone(),
             method: named.identity.method.clone(),
+            class: named.identity.class.clone(),
         });
         PictureRecord {
             prompt: self.prompt.text.clone(),

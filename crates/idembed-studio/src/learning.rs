@@ -138,7 +138,7 @@ pub(crate) fn learn(
     let ended = idembed_tokens::learn(&mut trainer, &control, |trainer, report| {
         measured.extend(report.measured.clone().map(|measured| (report.step, measured)));
         context.tell(Event::LearnStep { report: report.clone(), of });
-        preview(trainer).map_err(Ended::Failed)?;
+        preview(trainer).map_err(|error| Ended::Failed(Box::new(error)))?;
         if lesson.enough.was_said() { Err(Ended::Enough) } else { Ok(()) }
     });
     let identity = match ended {
@@ -149,7 +149,7 @@ pub(crate) fn learn(
             }
             trainer.identity()?
         }
-        Err(Ended::Failed(error)) => return Err(error),
+        Err(Ended::Failed(error)) => return Err(*error),
     };
     Ok(Learned {
         identity,
@@ -165,12 +165,12 @@ pub(crate) fn learn(
 /// Why learning ended before its last step.
 enum Ended {
     Enough,
-    Failed(StudioError),
+    Failed(Box<StudioError>),
 }
 
 impl From<TokensError> for Ended {
     fn from(error: TokensError) -> Self {
-        Ended::Failed(error.into())
+        Ended::Failed(Box::new(error.into()))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::settings::{LearnSettings, ModelSettings};
 const FAMOUS: &str = include_str!("../names.txt");
 
 /// The class word of models that do not name another one.
-const DEFAULT_CLASS: &str = "person";
+pub(crate) const DEFAULT_CLASS: &str = "person";
 
 /// A model folder, and what it likes.
 #[derive(Clone, Debug)]

@@ -68,6 +68,9 @@ pub struct IdentityRecord {
     pub sha256: String,
     /// The method that learned it.
     pub method: String,
+    /// Its class word; earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub class: String,
 }
 
 impl PictureRecord {

@@ -52,16 +52,7 @@ pub fn instruments(model: &Model, more: &[String], tau: f64, compute: Compute) -
         recognisers.push((name, recognise::load(&file, compute)?));
     }
 
-    let mut clips = Vec::new();
-    match &own.clip {
-        Some(folder) => clips.push((model.name.clone(), ClipScorer::load(&model.folder.join(folder), compute)?)),
-        None => {
-            for name in CLIPS {
-                let Some(folder) = models::weights(name, "config.json") else { continue };
-                clips.push((name.to_owned(), ClipScorer::load(&folder, compute)?));
-            }
-        }
-    }
+    let clips = clips(Some(model), compute)?;
     if clips.is_empty() {
         return Err(missing(Part::Clip));
     }
@@ -73,4 +64,18 @@ pub fn instruments(model: &Model, more: &[String], tau: f64, compute: Compute) -
     };
     let instruments = Instruments::new(Mtcnn::load(&detector, compute)?, recognisers, clips, judge, tau)?;
     Ok((instruments, judges))
+}
+
+/// The CLIPs for the pictures of a model, the main one first: its own, or those that are there.
+///
+/// # Errors
+/// One is damaged.
+pub(crate) fn clips(model: Option<&Model>, compute: Compute) -> Result<Vec<(String, ClipScorer)>> {
+    let compute = Compute { kind: Kind::Float, ..compute };
+    let own = model.and_then(|model| Some((model, model.settings.evaluation.clip.as_ref()?)));
+    if let Some((model, folder)) = own {
+        return Ok(vec![(model.name.clone(), ClipScorer::load(&model.folder.join(folder), compute)?)]);
+    }
+    let there = CLIPS.into_iter().filter_map(|name| Some((name, models::weights(name, "config.json")?)));
+    there.map(|(name, folder)| Ok((name.to_owned(), ClipScorer::load(&folder, compute)?))).collect()
 }

@@ -65,7 +65,7 @@ impl Endpoints {
                 page: format!("{}/{repository}/releases/tag/{tag}", self.github),
                 is_hub: false,
             }),
-            Source::Pypi { .. } => None,
+            Source::Pypi { .. } | Source::PypiSource { .. } => None,
         }
     }
 

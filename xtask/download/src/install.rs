@@ -36,7 +36,7 @@ impl<'a> Installer<'a> {
     /// When the source, the network or the disk fails, or a file is not the one that was expected. Finished files stay.
     pub(crate) fn install(&self, wanted: &Wanted<'_>) -> Result<()> {
         let folder = self.models.join(wanted.name);
-        if matches!(wanted.source, Source::Pypi { .. }) {
+        if matches!(wanted.source, Source::Pypi { .. } | Source::PypiSource { .. }) {
             pypi::install(self.models, wanted.name)?;
         } else {
             fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;

@@ -33,6 +33,7 @@ use crate::plan::{HubCopy, Plan};
     after_help = "\
 Examples:
   cargo xtask download --list
+  cargo xtask download dlib-face
   cargo xtask download stable-diffusion-1.5 --accept-licence
   cargo xtask download stable-diffusion-2.1-base --repo OWNER/NAME --accept-licence
 

@@ -23,6 +23,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -35,6 +36,9 @@ use program::Shard;
 use record::Run;
 use tally::Bootstrap;
 use units::Unit;
+
+/// The most processes of a quick run: it has four units.
+const QUICK_JOBS: usize = 4;
 
 /// Options of this form alone.
 #[derive(Debug, clap::Args)]
@@ -81,7 +85,8 @@ struct RunArgs {
     /// auto, f32, bf16 or f16
     #[arg(long)]
     dtype: Option<OsString>,
-    /// So many processes side by side, each with its share of the units and one thread
+    /// So many processes side by side, each with its share of the units and one thread [default: 1; of a quick run, one for
+    /// each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
     /// Only the units of one of N equal parts, and no table: --merge makes it when all parts are finished
@@ -151,7 +156,7 @@ fn run_until(
     let out = output.out.clone().unwrap_or_else(|| run.default_out());
     let arguments = run.arguments(pictures, &out)?;
     let program = run.program()?;
-    program::run(&program, &arguments, run.shard, run.jobs.unwrap_or(1).into(), &listen()?)?;
+    program::run(&program, &arguments, run.shard, run.jobs(), &listen()?)?;
     match run.shard {
         Some(shard) => tell_shard(shard, &out),
         None => evaluate(&out, evaluation, output),
@@ -159,6 +164,12 @@ fn run_until(
 }
 
 impl RunArgs {
+    /// How many processes share the units: one, and of a quick run, which is of a small model, one for each core.
+    fn jobs(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, usize::from).min(QUICK_JOBS);
+        self.jobs.map_or_else(|| if self.quick && self.shard.is_none() { cores() } else { 1 }, usize::from)
+    }
+
     /// The protocol to use.
     fn protocol(&self) -> &OsStr {
         self.protocol.as_deref().unwrap_or("miniature".as_ref())
@@ -210,7 +221,7 @@ impl RunArgs {
             return std::path::absolute(program).with_context(|| format!("not a path: `{}`", program.display()));
         }
         setup::ensure()?;
-        crate::program::build("idembed-eval", &["--release", "--package", "idembed-eval"])
+        crate::program::build("idembed-eval", &["--package", "idembed-eval"])
     }
 }
 

@@ -40,7 +40,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Learn an identity from one photo, or several
-    Learn(learn::Args),
+    Learn(Box<learn::Args>),
     /// Draw pictures from a prompt, with identities or without
     Generate(generate::Args),
     /// Show where in a picture each word of the prompt acts

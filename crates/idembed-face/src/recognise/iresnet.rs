@@ -6,11 +6,11 @@ use image::RgbImage;
 use ndarray::Array2;
 use tch::Tensor;
 
-use super::Recogniser;
 use super::colour::{ColourOrder, stated_beside};
 use super::embedding::embed_all;
 use super::face_box::cut_out;
 use super::iresnet_names::{Layout, Place};
+use super::{Recogniser, outputs};
 use crate::align::{ALIGNED_SIDE, aligned_face};
 use crate::input::{PixelScale, batch};
 use crate::{Face, FaceResult};
@@ -112,11 +112,6 @@ fn depth(root: &Scope<'_>, layout: Layout) -> [usize; 4] {
         (&last_block / layout.residual()[1]).has("weight")
     };
     DEPTHS.into_iter().find(is_there).unwrap_or(shallowest)
-}
-
-/// Outputs of the layer that is at this place; 0 if there is none, which reading it will say.
-fn outputs(scope: &Scope<'_>) -> i64 {
-    scope.shape("weight").and_then(|shape| shape.first().copied()).unwrap_or(0)
 }
 
 /// Normalise, convolve, normalise, PReLU, convolve, normalise; and a way past all that.

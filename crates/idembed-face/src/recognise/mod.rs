@@ -2,10 +2,12 @@
 //!
 //! [`load`] reads the weights of any of the networks that are common for this, recognised by the names of the tensors,
 //! and returns a [`Recogniser`]; [`cosine`] compares two of its embeddings, and [`Scale`] says what the number means.
+//! [`DlibResNet`] was trained on the [`distance()`] instead.
 //! Embeddings of different networks have nothing to do with each other.
 
 mod colour;
 mod compact;
+pub mod dlib;
 mod embedding;
 mod face_box;
 mod inception;
@@ -17,23 +19,25 @@ mod scale;
 use std::fmt;
 use std::path::Path;
 
-use idembed_weights::{Compute, Weights};
+use idembed_weights::{Compute, Scope, Weights};
 use image::RgbImage;
 use ndarray::Array2;
 
 pub use compact::CompactResNet;
-pub use embedding::cosine;
+pub use dlib::DlibResNet;
+pub use embedding::{cosine, distance};
 pub use inception_resnet::InceptionResnetV1;
 pub use iresnet::IResNet;
-pub use scale::Scale;
+pub use scale::{DistanceScale, Scale};
 
 use crate::{Face, FaceError, FaceResult};
 
 /// What [`load`] knows.
 const KNOWN: &str = "InceptionResnetV1 of facenet-pytorch (with a tensor `conv2d_1a.conv.weight`), IResNet of \
                      insightface (`layer1.0.prelu.weight`), IResNet of AdaFace and CVLFace \
-                     (`body.0.res_layer.3.weight`, also below `model.`, `net.` or `model.net.`), the small network of \
-                     this project (`trunk.stem.weight` and `embedding.weight`)";
+                     (`body.0.res_layer.3.weight`, also below `model.`, `net.` or `model.net.`), ResNet of dlib as \
+                     `cargo xtask download` converts it (`network.stem.conv.weight`), the small network of this \
+                     project (`trunk.stem.weight` and `embedding.weight`)";
 
 /// A network that turns a face into an embedding.
 pub trait Recogniser: fmt::Debug {
@@ -42,7 +46,8 @@ pub trait Recogniser: fmt::Debug {
     /// A face whose bounds or landmarks make no sense gives a picture of the right size that shows no face.
     fn crop(&self, picture: &RgbImage, face: &Face) -> RgbImage;
 
-    /// The embeddings of pictures from [`crop`](Recogniser::crop), each of length 1.
+    /// The embeddings of pictures from [`crop`](Recogniser::crop), each of length 1 unless the network
+    /// [compares by distance](Recogniser::distance_scale).
     ///
     /// What lies beside a picture changes its embedding by no more than rounding.
     ///
@@ -55,6 +60,11 @@ pub trait Recogniser: fmt::Debug {
 
     /// Numbers in one embedding.
     fn dimension(&self) -> usize;
+
+    /// How the [`distance()`] of two embeddings is to be read; `None` for networks that were trained on the cosine.
+    fn distance_scale(&self) -> Option<DistanceScale> {
+        None
+    }
 }
 
 /// Reads a recogniser from a safetensors file.
@@ -68,11 +78,18 @@ pub fn load(path: &Path, compute: Compute) -> FaceResult<Box<dyn Recogniser>> {
         Ok(Box::new(InceptionResnetV1::new(weights, compute)?))
     } else if let Some(place) = iresnet_names::Place::find(&weights) {
         Ok(Box::new(IResNet::new(weights, place, compute)?))
+    } else if DlibResNet::is_in(&weights) {
+        Ok(Box::new(DlibResNet::load(path, compute)?))
     } else if CompactResNet::is_in(&weights) {
         Ok(Box::new(CompactResNet::from_weights(weights)?))
     } else {
         Err(FaceError::UnknownNetwork { path: path.to_path_buf(), task: "face recognition", known: KNOWN })
     }
+}
+
+/// Outputs of the layer that is at this place; 0 if there is none, which reading it will say.
+fn outputs(scope: &Scope<'_>) -> i64 {
+    scope.shape("weight").and_then(|shape| shape.first().copied()).unwrap_or(0)
 }
 
 #[cfg(test)]

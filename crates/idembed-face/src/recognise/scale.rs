@@ -1,4 +1,4 @@
-//! How the cosines of a network are to be read.
+//! How the cosines, or the distances, of a network are to be read.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
@@ -63,6 +63,24 @@ impl Display for Scale {
             formatter,
             "same person usually above {same_above:.2}, strangers usually below {strangers_below:.2} ({source})"
         )
+    }
+}
+
+/// What the distance of two embeddings of a network is for pictures of one person, for a network that was trained on it.
+///
+/// A rule of thumb, as [`Scale`] is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DistanceScale {
+    /// Two pictures of the same person are usually below this distance, pictures of two people above it.
+    pub same_below: f64,
+    /// Where the number comes from.
+    pub source: String,
+}
+
+impl Display for DistanceScale {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let DistanceScale { same_below, source } = self;
+        write!(formatter, "same person usually at a distance below {same_below:.2}, strangers above it ({source})")
     }
 }
 

@@ -35,8 +35,11 @@ pub(super) fn advice(networks: &[Network]) -> Vec<String> {
         advice.push("to find faces: `cargo xtask setup` fetches the detector (2 MB)".to_owned());
     }
     if !RECOGNISERS.iter().any(|known| has(known.name)) {
-        advice
-            .push("to measure likeness: `cargo xtask download --list` shows the face recognition networks".to_owned());
+        let [first, ..] = RECOGNISERS;
+        advice.push(format!(
+            "to measure likeness: `cargo xtask download {}` fetches a face recognition network (100 MB)",
+            first.name
+        ));
     }
     advice
 }
