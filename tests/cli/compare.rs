@@ -82,9 +82,8 @@ fn pictures_that_name_their_prompt_are_compared_with_it() {
     if weights("mtcnn").is_none() {
         return;
     }
-    let place = with_me();
-    let prompt = "a photo of <me> at the beach";
-    place.succeeds(&["generate", prompt, "--identity=me=me.identity.safetensors", "--steps=4", "--out=drawn"]);
+    let (place, me) = (Place::new(), with_me());
+    place.succeeds(&["generate", "a photo of <me> at the beach", &me, "--steps=4", "--out=drawn"]);
     let (photo, drawn) = (portrait(), place.path("drawn/0.png"));
     let value = place.json(&["compare", text(&photo), text(&drawn), text(&photo)]);
     let scorer = ClipScorer::load(&mini().join("clip"), Compute::CPU_F32).unwrap();

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use idembed_metrics::MetricsError;
-use idembed_studio::{StudioError, models};
+use idembed_studio::StudioError;
+use idembed_studio::models::Part;
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, EvalError>;
@@ -14,7 +15,7 @@ pub type Result<T> = std::result::Result<T, EvalError>;
 pub enum EvalError {
     /// Learning or drawing failed.
     #[error(transparent)]
-    Studio(#[from] StudioError),
+    Studio(Box<StudioError>),
     /// Scoring failed.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -87,6 +88,12 @@ pub enum EvalError {
     },
 }
 
+impl From<StudioError> for EvalError {
+    fn from(error: StudioError) -> Self {
+        EvalError::Studio(Box::new(error))
+    }
+}
+
 impl EvalError {
     /// The error with its causes and a remedy, where one is known, a line each.
     pub fn in_words(error: &EvalError) -> String {
@@ -98,15 +105,12 @@ impl EvalError {
         }
         let hint = match error {
             EvalError::Metrics(error) => error.hint(),
-            EvalError::Studio(StudioError::Missing { part: models::Part::Detector }) => {
-                Some("`cargo xtask setup` fetches it")
-            }
-            EvalError::Studio(StudioError::Missing { part: models::Part::Recogniser }) => {
-                Some("`cargo xtask download --list` shows those that can be fetched")
-            }
-            EvalError::Studio(StudioError::Missing { part: models::Part::Clip }) => {
-                Some("`cargo xtask download clip-vit-b-32` fetches it")
-            }
+            EvalError::Studio(error) => match **error {
+                StudioError::Missing { part: Part::Detector } => Some("`cargo xtask setup` fetches it"),
+                StudioError::Missing { part: Part::Recogniser } => Some("`cargo xtask download dlib-face` fetches one"),
+                StudioError::Missing { part: Part::Clip } => Some("`cargo xtask download clip-vit-b-32` fetches it"),
+                _ => None,
+            },
             EvalError::NoPeople { .. } => Some("give --people DIR, a folder with a folder of photos for each person"),
             EvalError::OtherRun { .. } => Some("give another folder with --out, or the settings of that evaluation"),
             _ => None,

@@ -339,9 +339,7 @@ fn identity(
     let resume = (checkpoint.is_file() && shop.curve.is_none()).then(|| checkpoint.clone());
     let (learned, curve) = match learn(shop, sitter, lesson(resume.clone()), tell) {
         // A state that does not fit, such as one of another version, is of no use to anybody.
-        Err(EvalError::Studio(StudioError::Tokens(TokensError::OtherRun { .. } | TokensError::File { .. })))
-            if resume.is_some() =>
-        {
+        Err(EvalError::Studio(error)) if resume.is_some() && is_of_another_run(&error) => {
             learn(shop, sitter, lesson(None), tell)?
         }
         learned => learned?,
@@ -361,6 +359,11 @@ fn identity(
     // It is of no use any more; if it cannot be removed, it does no harm.
     let _ = std::fs::remove_file(&checkpoint);
     Ok((NamedIdentity::read(&sitter.name, &path)?, record_of))
+}
+
+/// Whether a checkpoint did not fit.
+fn is_of_another_run(error: &StudioError) -> bool {
+    matches!(error, StudioError::Tokens(TokensError::OtherRun { .. } | TokensError::File { .. }))
 }
 
 /// As [`identity`], of somebody else's unit.

@@ -38,7 +38,7 @@ pub enum StudioError {
     Face(#[from] FaceError),
     /// Scoring pictures failed.
     #[error(transparent)]
-    Metrics(#[from] idembed_metrics::MetricsError),
+    Metrics(Box<idembed_metrics::MetricsError>),
     /// The face that was asked for is not there.
     #[error(transparent)]
     Select(#[from] SelectError),
@@ -163,4 +163,10 @@ pub enum StudioError {
     /// The thread that does the work is gone: a job panicked, which is a mistake in this library.
     #[error("the job ended without a result")]
     Lost,
+}
+
+impl From<idembed_metrics::MetricsError> for StudioError {
+    fn from(error: idembed_metrics::MetricsError) -> Self {
+        StudioError::Metrics(Box::new(error))
+    }
 }

@@ -252,6 +252,7 @@ mod tests {
                 name: "me".to_owned(),
                 sha256: "0123456789abcdef".repeat(4),
                 method: "sefi".to_owned(),
+                class: "person".to_owned(),
             }],
             version: "0.1.0".to_owned(),
         }
