@@ -188,6 +188,16 @@ fn a_turned_photo_is_learned_from_upright() {
     let turned = place.json(&["learn", "turned.png", "--name=b", "--steps=1", "--batch=1"]);
     assert_eq!((&upright["face"]["turned"], &turned["face"]["turned"]), (&0.into(), &270.into()));
     assert_eq!((&upright["face"]["box"], &upright["noise_loss"]), (&turned["face"]["box"], &turned["noise_loss"]));
+
+    // What is opaque is turned with it.
+    let mut half = image::DynamicImage::ImageRgb8(whole).into_rgba8();
+    half.enumerate_pixels_mut().filter(|(x, ..)| *x >= 224).for_each(|(.., pixel)| pixel[3] = 0);
+    half.save(place.path("half.png")).unwrap();
+    imageops::rotate90(&half).save(place.path("half-turned.png")).unwrap();
+    let [upright, turned] = ["half.png", "half-turned.png"]
+        .map(|photo| place.json(&["learn", photo, "--name=c", "--steps=1", "--batch=1", "--masked-noise", "--force"]));
+    assert_eq!((&turned["face"]["turned"], &upright["noise_loss"]), (&270.into(), &turned["noise_loss"]));
+    assert!(upright["leakage"].as_f64().is_some() && upright["leakage"] == turned["leakage"], "{turned}");
 }
 
 #[test]

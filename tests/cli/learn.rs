@@ -2,7 +2,7 @@
 
 use idembed_integration_tests::weights;
 
-use crate::program::{Place, portrait, portrait_mask, text};
+use crate::program::{Place, identity, mini, portrait, portrait_mask, text};
 
 #[test]
 fn an_identity_is_written_and_told() {
@@ -97,6 +97,120 @@ fn a_report_is_one_self_contained_page() {
     assert!(page.contains("Identity &lt;me&gt;") && page.contains("noise loss") && page.contains("<svg"));
     assert_eq!(page.matches("data:image/png;base64,").count(), 3, "the photo and a pair of pictures");
     assert!(!page.contains("://") && !page.contains("<script"), "nothing from outside");
+}
+
+#[test]
+fn several_photos_of_any_size_are_one_lesson() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("album")).unwrap();
+    let second = image::open(mini().join("portraits/person3_b.png")).unwrap();
+    second.resize_exact(200, 160, image::imageops::FilterType::Triangle).save(place.path("album/z.png")).unwrap();
+    std::fs::copy(mini().join("portraits/person3_b.png"), place.path("album/a picture")).unwrap();
+    std::fs::write(place.path("album/notes.md"), b"no picture").unwrap();
+    let first = portrait();
+    let learn = ["learn", text(&first), "album", "--no-face", "--name=me", "--steps=2", "--batch=1", "--size=64x64"];
+    let value = place.json(&[&learn[..], &["--report=me.html", "--report-pictures=0"]].concat());
+    let photos: Vec<_> =
+        value["photos"].as_array().unwrap().iter().map(|photo| photo["photo"].as_str().unwrap()).collect();
+    assert_eq!(photos, [text(&first), "album/a picture", "album/z.png"]);
+    assert!(value["face"].is_null() && value["photos"][2]["part"] == "20,0,160,160", "{value}");
+    let page = std::fs::read_to_string(place.path("me.html")).unwrap();
+    assert!(page.contains("learned from 3 photos") && page.contains("part of photo 3") && page.contains("The photos"));
+    assert_eq!(page.matches("data:image/png;base64,").count(), 3);
+
+    let refused = |flags: &[&str], status: i32, expected: &[&str]| {
+        place.fails(status, &[&learn[..2], &["album", "--name=you", "--steps=1"], flags].concat(), expected);
+    };
+    refused(&["--face=2"], 2, &["--face belongs to one photo, and there are 3"]);
+    refused(&["--crop=0,0,64,64"], 2, &["--crop belongs to one photo"]);
+    refused(&["--mask", text(&portrait_mask())], 2, &["a picture as --mask belongs to one photo"]);
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.fails(1, &["learn", "empty", "--name=you"], &["the folder `empty` holds no picture", "hint: name photos"]);
+    std::fs::write(place.path("album/broken.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    refused(&["--no-face"], 1, &["album/broken.png"]);
+}
+
+#[test]
+fn a_text_beside_a_photo_is_its_prompt() {
+    let place = Place::new();
+    for name in ["a.png", "b.png"] {
+        std::fs::copy(portrait(), place.path(name)).unwrap();
+    }
+    let learn = ["learn", "a.png", "b.png", "--no-face", "--name=me", "--steps=2", "--size=64x64", "--force"];
+    let identity = || std::fs::read(place.path("me.identity.safetensors")).unwrap();
+    let plain = (place.json(&learn), identity());
+    assert!(plain.0["photos"][0]["caption"].is_null());
+    std::fs::write(place.path("b.txt"), " a photo of {}\nat the  beach\n").unwrap();
+    let value = place.json(&learn);
+    assert_eq!(value["photos"][1]["caption"], "a photo of {} at the beach");
+    assert!(value["photos"][0]["caption"].is_null() && identity() != plain.1);
+    place.succeeds(&[&learn[..], &["--no-captions"]].concat());
+    assert_eq!(identity(), plain.1);
+    for wrong in ["a photo of ann", "", "{} and {}"] {
+        std::fs::write(place.path("b.txt"), wrong).unwrap();
+        place.fails(
+            1,
+            &learn,
+            &["`b.txt` is no caption of the photo `b.png`", "one {}", "hint: write {}", "--no-captions"],
+        );
+    }
+}
+
+#[test]
+fn what_is_opaque_is_the_mask() {
+    let place = Place::new();
+    let mut photo = image::open(portrait()).unwrap().into_rgba8();
+    let mask = image::open(portrait_mask()).unwrap().into_luma8();
+    photo.enumerate_pixels_mut().for_each(|(x, y, pixel)| pixel[3] = mask[(x, y)][0]);
+    photo.save(place.path("cut.png")).unwrap();
+    let learn = |photo: &str, flags: &[&str]| {
+        let learn =
+            ["learn", photo, "--no-face", "--name=me", "--steps=2", "--size=64x64", "--masked-noise", "--force"];
+        let said = place.run(&[&learn[..], flags].concat());
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+        (said.stderr, std::fs::read(place.path("me.identity.safetensors")).unwrap())
+    };
+    // The colours are as they are stored, so that it is the photo with a file as its mask.
+    let (_, by_file) = learn(text(&portrait()), &["--mask", text(&portrait_mask())]);
+    for flags in [&[][..], &["--mask=alpha"]] {
+        let (said, by_opacity) = learn("cut.png", flags);
+        assert_eq!(by_opacity, by_file);
+        assert!(said.contains("`cut.png`: what is opaque is the mask") && !said.contains("on white"), "{said}");
+    }
+    let (said, on_white) = learn("cut.png", &["--mask", text(&portrait_mask())]);
+    assert!(on_white != by_file && said.contains("transparent parts were laid on white"), "{said}");
+    let portrait = portrait();
+    let opaque = ["learn", text(&portrait), "--no-face", "--name=you", "--mask=alpha"];
+    place.fails(1, &opaque, &["no transparent part", "hint: leave out --mask alpha"]);
+    place.fails(
+        2,
+        &["learn", "cut.png", "--no-face", "--name=you", "--mask=none", "--masked-noise"],
+        &["needs a mask"],
+    );
+}
+
+#[test]
+fn learning_goes_on_from_an_identity() {
+    let place = Place::new();
+    let photo = portrait();
+    let learn = ["learn", text(&photo), "--no-face", "--name=me", "--steps=1", "--size=64x64", "--force", "--out=me"];
+    let start = format!("--start={}", identity().display());
+    let said = place.run(&[&learn[..], &[&start, "--json"]].concat());
+    assert_eq!(said.status, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains("learned with sefi for `mini` in 4 steps"), "{}", said.stderr);
+    let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let expected = &place.json(&["inspect", text(identity())])["sha256"];
+    assert_eq!(&value["started_from"], expected);
+    assert_eq!(&place.json(&["inspect", "me"])["started_from"], expected);
+    place.succeeds(&[&learn[..], &[&start, "--method=textual-inversion"]].concat());
+
+    let wrong = ["learn", text(&photo), "--no-face", "--name=you", "--steps=1"];
+    place.fails(
+        1,
+        &[&wrong[..], &["--start=clas"]].concat(),
+        &["no identity file `clas`", "hint: --start takes class"],
+    );
+    place.fails(1, &[&wrong[..], &["--start", text(&photo)]].concat(), &["not a usable identity file"]);
 }
 
 #[test]

@@ -34,6 +34,10 @@ fn what_is_learned_does_not_replace_photo_mask_or_state() {
     refused(&["--out=photo.png"]);
     refused(&["--out=./photo.png"]);
     refused(&["--out=mask.png"]);
+    std::fs::write(place.path("photo.txt"), b"a drawing of {}").unwrap();
+    refused(&["--out=photo.txt"]);
+    std::fs::copy(identity(), place.path("before")).unwrap();
+    refused(&["--out=before", "--start=before"]);
     refused(&["--report=photo.png"]);
     refused(&["--resume=photo.png", "--out=photo.png"]);
     // FILE.ckpt beside the output is written, too.

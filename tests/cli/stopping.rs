@@ -46,10 +46,27 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 
     // The unfinished run is neither lost by starting anew nor mixed up with another.
     place.fails(1, &flags(steps), &["holds an unfinished run", "--resume", "--force"]);
-    let mut other = flags("201");
+    let mut other = flags("199");
     other.extend(["--resume".to_owned(), STATE.to_owned()]);
-    place.fails(1, &other, &["the checkpoint was made with steps 200, this run has 201"]);
+    place.fails(1, &other, &["the checkpoint was made with steps 200, this run has 199"]);
     goes_on_to_the_same_end(&place, steps);
+}
+
+#[test]
+fn a_finished_run_that_kept_its_state_goes_on() {
+    let place = Place::new();
+    let with = |steps: &str, more: &[&str]| [flags(steps), more.iter().map(|&flag| flag.to_owned()).collect()].concat();
+    let value = place.json(&with("3", &["--keep-state"]));
+    assert_eq!((&value["steps"], &value["state"]), (&3.into(), &STATE.into()));
+    assert_eq!(place.files(), [OUT, STATE].map(PathBuf::from).into());
+    // Neither is lost by accident.
+    place.fails(1, &with("5", &["--out=other", "--resume=none"]), &["cannot read `none`"]);
+    std::fs::rename(place.path(OUT), place.path("first")).unwrap();
+    place.fails(1, &flags("3"), &["holds the state of a run of 3 steps", "--resume", "--force"]);
+    let value = place.json(&with("5", &["--resume", STATE, "--out=longer"]));
+    assert_eq!((&value["steps"], &value["steps_here"]), (&5.into(), &2.into()));
+    assert_eq!(place.files(), ["first", "longer", STATE].map(PathBuf::from).into());
+    goes_on_to_the_same_end(&place, "5");
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
         attention_reduction: None,
         steps: 0,
         seed: 0,
+        started_from: None,
         created_by: "a test".to_owned(),
     };
     let folder = tempfile::tempdir().unwrap();

@@ -80,6 +80,7 @@ fn identity(fixture: &Fixture, model: &StableDiffusion) -> Identity {
         attention_reduction: None,
         steps: 1,
         seed: 0,
+        started_from: None,
         created_by: "test".to_owned(),
     }
 }

@@ -173,6 +173,7 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
         attention_reduction: None,
         steps: 1,
         seed: 0,
+        started_from: None,
         created_by: "test".to_owned(),
     }
 }

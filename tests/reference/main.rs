@@ -87,6 +87,7 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
         attention_reduction: None,
         steps: 0,
         seed: 3,
+        started_from: None,
         created_by: "a test".to_owned(),
     }
 }

@@ -38,6 +38,20 @@ impl ReferenceKeys {
         Ok(ReferenceKeys { layers: detached })
     }
 
+    /// The keys for samples of different prompts: for each sample, those of the prompt of this number.
+    ///
+    /// # Errors
+    /// There is no prompt of that number.
+    pub fn of_samples(&self, prompts: &[i64]) -> Result<Self> {
+        let known = self.layers.first().map_or(0, |key| key.size()[0]);
+        if let Some(other) = prompts.iter().find(|prompt| !(0..known).contains(*prompt)) {
+            return Err(AttentionError::Setting(format!("there is no reference prompt {other} among {known}")));
+        }
+        let select = |key: &Tensor| key.f_index_select(0, &Tensor::f_from_slice(prompts)?.f_to_device(key.device())?);
+        let layers = self.layers.iter().map(select).collect::<std::result::Result<_, tch::TchError>>()?;
+        Ok(ReferenceKeys { layers })
+    }
+
     /// The keys of one layer.
     ///
     /// # Errors
@@ -71,6 +85,19 @@ mod tests {
         assert_eq!(error, "a reference key tensor has shape [1, 2, 6, 4], expected [1, heads, 5, head_dim]");
         let nan = zeros(&[1, 3, 5, 7]) + f64::NAN;
         assert!(matches!(ReferenceKeys::new(vec![nan]), Err(AttentionError::Values { .. })));
+    }
+
+    #[test]
+    fn each_sample_gets_the_keys_of_its_prompt() {
+        let keys = Tensor::arange(24, (Kind::Float, tch::Device::Cpu)).view([2, 3, 4, 1]);
+        let keys = ReferenceKeys::new(vec![keys.shallow_clone(), keys.neg()]).unwrap();
+        let picked = keys.of_samples(&[1, 0, 1]).unwrap();
+        for layer in [0, 1] {
+            let (whole, picked) = (keys.get(layer).unwrap(), picked.get(layer).unwrap());
+            assert_eq!(picked.size(), [3, 3, 4, 1]);
+            assert!((0..3).all(|row| picked.get(row).equal(&whole.get(1 - row % 2))));
+        }
+        assert!(keys.of_samples(&[2]).is_err() && keys.of_samples(&[-1]).is_err());
     }
 
     #[test]

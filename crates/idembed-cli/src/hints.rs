@@ -12,7 +12,8 @@ use idembed_studio::{Fits, RECOGNISERS, StudioError, TooLarge};
 use idembed_tokens::{FileError, TokensError};
 
 /// How to do without a found face.
-const BY_HAND: &str = "frame the face by hand with `--crop X,Y,W,H`, or learn from the whole picture with `--no-face`";
+const BY_HAND: &str =
+    "frame the face by hand with `--crop X,Y,W,H` (of one photo), or learn from the whole picture with `--no-face`";
 
 /// What helps against one error of a chain, where that is known.
 pub(crate) fn of(cause: &(dyn Error + 'static)) -> Option<String> {
@@ -82,6 +83,7 @@ fn of_studio(error: &StudioError) -> Option<String> {
         }
         StudioError::NoPortrait => "name the part with --crop X,Y,W,H".to_owned(),
         StudioError::MaskWithoutFace => "leave out --crop and --no-face, or give a picture as --mask".to_owned(),
+        StudioError::Opaque => "leave out --mask alpha, or give a picture as --mask".to_owned(),
         StudioError::NothingParsed => "use --mask ellipse, or give a picture as --mask".to_owned(),
         _ => return None,
     })
@@ -103,7 +105,12 @@ fn of_tokens(error: &TokensError) -> Option<String> {
         TokensError::OtherHidden { .. } | TokensError::OtherLayers { .. } => {
             "give the model it was learned for with --model".to_owned()
         }
-        TokensError::OtherRun { .. } => "resume with the settings, model and photo of that run".to_owned(),
+        TokensError::OtherRun { .. } => {
+            "resume with the settings, model and photos of that run; --steps alone may grow".to_owned()
+        }
+        TokensError::StepsDecay { got, .. } => {
+            format!("give --steps {got}, and go on from the identity with --start FILE")
+        }
         TokensError::NotFinite { checkpoint, .. } => {
             let kept = checkpoint.as_ref().map(|path| format!("; the state before it is in `{}`", path.display()));
             format!("try a lower --lr, or --dtype f32{}", kept.unwrap_or_default())

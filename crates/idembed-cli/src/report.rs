@@ -29,19 +29,20 @@ pub(crate) fn facts(page: Page, learned: &Learned) -> Page {
     page.facts(&facts)
 }
 
-/// What was learned from, with what is to be said about the picture and about its mask.
+/// What was learned from, with what is to be said about pictures without a caption of their own, and about masks.
 ///
 /// # Errors
 /// A picture without pixels.
 pub(crate) fn photo(page: Page, lesson: &Lesson, about_picture: &str, about_mask: &str) -> anyhow::Result<Page> {
     let mut figures = Vec::new();
     for subject in &lesson.subjects {
-        figures.push(figure(&subject.picture, about_picture)?);
+        figures.push(figure(&subject.picture, subject.caption.as_deref().unwrap_or(about_picture))?);
         if let Some(mask) = &subject.mask {
             figures.push(figure(mask, about_mask)?);
         }
     }
-    Ok(page.section("The photo").pictures(&figures))
+    let title = if lesson.subjects.len() == 1 { "The photo" } else { "The photos" };
+    Ok(page.section(title).pictures(&figures))
 }
 
 /// Points to average for one point of a loss curve.
@@ -98,11 +99,11 @@ pub(crate) fn settings(
     page: Page,
     model: &Model,
     compute: Compute,
-    own: impl IntoIterator<Item = (&'static str, String)>,
+    own: impl IntoIterator<Item = (impl Into<String>, String)>,
     lesson: &Lesson,
 ) -> anyhow::Result<Page> {
     let mut settings = vec![("model".to_owned(), model.name.clone()), ("device".to_owned(), compute.to_string())];
-    settings.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    settings.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     settings.extend(lesson.config.fields()?.into_iter().map(|(name, value)| (name.replace('-', " "), value)));
     Ok(page.section("Settings").settings(&settings))
 }

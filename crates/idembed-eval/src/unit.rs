@@ -8,8 +8,8 @@ use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
 use idembed_files::IoError;
 use idembed_metrics::{Instruments, Person, Scored, Scores};
 use idembed_studio::{
-    Drawing, Drawn, Enough, Event, Learned, Lesson, Model, NamedIdentity, Preview, PreviewWish, Studio, StudioError,
-    Watch, picture_file,
+    Drawing, Drawn, Event, Learned, Lesson, Model, NamedIdentity, Preview, PreviewWish, Studio, StudioError, Watch,
+    picture_file,
 };
 use idembed_tokens::TokensError;
 use image::{GrayImage, RgbImage};
@@ -330,12 +330,10 @@ fn identity(
     });
     let preview = preview.transpose()?;
     let lesson = |resume| Lesson {
-        subjects: vec![sitter.portrait.cut.clone()],
-        config: config.clone(),
         checkpoint: Some(checkpoint.clone()),
         resume,
         preview: preview.clone(),
-        enough: Enough::default(),
+        ..Lesson::new(vec![sitter.portrait.cut.clone()], config.clone())
     };
     // What was scored on the way is not in a checkpoint: with a curve, learning begins anew.
     let resume = (checkpoint.is_file() && shop.curve.is_none()).then(|| checkpoint.clone());

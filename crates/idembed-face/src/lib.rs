@@ -24,6 +24,7 @@ mod crop;
 mod decode;
 pub mod detect;
 mod error;
+mod folder;
 mod format;
 mod geometry;
 mod heic;
@@ -40,6 +41,7 @@ pub mod select;
 
 pub use crop::{CropError, CropRect, crop_and_resize, mirror};
 pub use error::{DecoderError, FaceError, FaceResult, PhotoError};
+pub use folder::pictures_in;
 pub use geometry::{Face, FaceBox, Landmarks, Point};
-pub use photo::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Note, Photo};
+pub use photo::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, MIN_SIDE, Note, Photo, Transparency};
 pub use search::{Attempt, Search, Turn, View, search};

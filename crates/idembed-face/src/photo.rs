@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage, RgbaImage};
+use image::{DynamicImage, GrayImage, RgbImage, RgbaImage};
 
 use crate::decode::{self, Decoded};
 use crate::error::PhotoError;
@@ -27,12 +27,23 @@ pub const MAX_FILE_BYTES: u64 = 512 << 20;
 /// A photo, upright and in RGB.
 #[derive(Clone, Debug)]
 pub struct Photo {
-    /// The picture as it should be seen.
+    /// The picture as it should be seen, transparent parts on white.
     pub pixels: RgbImage,
+    /// What is transparent in it, if anything is.
+    pub transparency: Option<Transparency>,
     /// Width and height in the file, before it was turned upright.
     pub original_size: (u32, u32),
     /// What was changed on the way, to tell the user.
     pub notes: Vec<Note>,
+}
+
+/// A photo's transparent parts, upright.
+#[derive(Clone, Debug)]
+pub struct Transparency {
+    /// The colours as the file has them, also where nothing of them is seen.
+    pub stored: RgbImage,
+    /// How opaque each pixel is, from 0 to 255; not 255 everywhere.
+    pub opacity: GrayImage,
 }
 
 /// A change that [`Photo::open`] made to the picture.
@@ -76,12 +87,20 @@ impl Photo {
     pub fn open(path: &Path) -> Result<Photo, PhotoError> {
         let (codec, bytes) = read(path)?;
         let Decoded { picture, stored_size, orientation, turned, mut notes } = decode::decode(path, codec, bytes)?;
-        let mut upright = DynamicImage::ImageRgb8(to_rgb(picture, &mut notes));
-        upright.apply_orientation(orientation);
+        let upright = |mut picture: DynamicImage| {
+            picture.apply_orientation(orientation);
+            picture
+        };
+        let (pixels, transparency) = to_rgb(picture, &mut notes);
+        let pixels = upright(pixels.into()).into_rgb8();
+        let transparency = transparency.map(|Transparency { stored, opacity }| Transparency {
+            stored: upright(stored.into()).into_rgb8(),
+            opacity: upright(opacity.into()).into_luma8(),
+        });
         if turned || orientation != Orientation::NoTransforms {
             notes.push(Note::TurnedUpright);
         }
-        Ok(Photo { pixels: upright.into_rgb8(), original_size: stored_size, notes })
+        Ok(Photo { pixels, transparency, original_size: stored_size, notes })
     }
 }
 
@@ -127,8 +146,8 @@ pub(crate) fn check_size(path: &Path, (width, height): (u32, u32)) -> Result<(),
     Ok(())
 }
 
-/// Any decoded picture as RGB with 8 bits; what that changes is noted.
-fn to_rgb(decoded: DynamicImage, notes: &mut Vec<Note>) -> RgbImage {
+/// Any decoded picture as RGB with 8 bits, and what is transparent in it; what that changes is noted.
+fn to_rgb(decoded: DynamicImage, notes: &mut Vec<Note>) -> (RgbImage, Option<Transparency>) {
     let color = decoded.color();
     if !color.has_color() {
         notes.push(Note::Grey);
@@ -137,13 +156,19 @@ fn to_rgb(decoded: DynamicImage, notes: &mut Vec<Note>) -> RgbImage {
         notes.push(Note::Deep);
     }
     if !color.has_alpha() {
-        return decoded.into_rgb8();
+        return (decoded.into_rgb8(), None);
     }
     let rgba = decoded.into_rgba8();
-    if rgba.pixels().any(|pixel| pixel[3] < 255) {
-        notes.push(Note::FlattenedOnWhite);
+    if rgba.pixels().all(|pixel| pixel[3] == 255) {
+        return (on_white(&rgba), None);
     }
-    on_white(&rgba)
+    notes.push(Note::FlattenedOnWhite);
+    let mut opacity = GrayImage::new(rgba.width(), rgba.height());
+    for (to, from) in opacity.pixels_mut().zip(rgba.pixels()) {
+        to.0 = [from[3]];
+    }
+    let pixels = on_white(&rgba);
+    (pixels, Some(Transparency { stored: DynamicImage::ImageRgba8(rgba).into_rgb8(), opacity }))
 }
 
 /// The picture as it looks on white paper.

@@ -8,9 +8,10 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use idembed_face::{CropRect, MAX_FILE_BYTES, Note, Photo, PhotoError, crop_and_resize};
+use idembed_face::{CropRect, MAX_FILE_BYTES, Note, Photo, PhotoError, crop_and_resize, pictures_in};
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
+use image::codecs::png::PngEncoder;
+use image::{DynamicImage, ImageEncoder, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -161,10 +162,49 @@ fn transparency_lies_on_white() {
     let at = |x| photo.pixels[(x, 5)].0;
     assert_eq!([at(8), at(24), at(40), at(60)], [[10, 20, 30], [255; 3], [255, 127, 177], [254; 3]]);
     assert_eq!(photo.notes, [Note::FlattenedOnWhite]);
+    let seen_through = photo.transparency.unwrap();
+    let stored = [8, 24, 40, 60].map(|x| (seen_through.stored[(x, 5)].0, seen_through.opacity[(x, 5)].0[0]));
+    assert_eq!(stored, [([10, 20, 30], 255), ([0; 3], 0), ([255, 0, 100], 128), ([0; 3], 1)]);
 
     let opaque = open_picture(image::RgbaImage::from_pixel(64, 48, Rgba([1, 2, 3, 255])));
     assert_eq!(opaque.pixels[(0, 0)].0, [1, 2, 3]);
     assert_eq!(opaque.notes, []);
+    assert!(opaque.transparency.is_none());
+}
+
+#[test]
+fn what_is_transparent_is_turned_with_the_photo() {
+    // Its right half is transparent, and its tag turns it by a quarter to the right.
+    let picture = image::RgbaImage::from_fn(64, 48, |x, y| Rgba([x as u8, y as u8, 9, if x < 32 { 255 } else { 0 }]));
+    let mut bytes = Vec::new();
+    let mut encoder = PngEncoder::new(&mut bytes);
+    encoder.set_exif_metadata(exif_segment(6, true)[10..].to_vec()).unwrap();
+    picture.write_with_encoder(encoder).unwrap();
+    let photo = open_bytes(&bytes).unwrap();
+    assert_eq!(photo.notes, [Note::FlattenedOnWhite, Note::TurnedUpright]);
+    let seen_through = photo.transparency.unwrap();
+    assert_eq!((photo.pixels.dimensions(), seen_through.opacity.dimensions()), ((48, 64), (48, 64)));
+    // The lower left corner has become the upper left one.
+    assert_eq!((seen_through.stored[(0, 0)].0, seen_through.opacity[(0, 0)].0), ([0, 47, 9], [255]));
+    assert_eq!((seen_through.stored[(0, 63)].0, seen_through.opacity[(0, 63)].0), ([63, 47, 9], [0]));
+    assert_eq!((photo.pixels[(0, 0)].0, photo.pixels[(0, 63)].0), ([0, 47, 9], [255; 3]));
+}
+
+#[test]
+fn the_photos_of_a_folder_come_by_their_names() {
+    let folder = TempDir::new().unwrap();
+    let put = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    let png = encode(&quadrants().into(), ImageFormat::Png);
+    for name in ["b.png", "a.jpg", "no ending", ".hidden.png"] {
+        put(name, &png);
+    }
+    put("a.txt", b"a photo of {}");
+    put("empty.png", b"");
+    fs::create_dir(folder.path().join("below.png")).unwrap();
+    let found = pictures_in(folder.path()).unwrap();
+    let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["a.jpg", "b.png", "no ending"]);
+    assert!(matches!(pictures_in(&folder.path().join("none")), Err(PhotoError::Read { .. })));
 }
 
 #[test]

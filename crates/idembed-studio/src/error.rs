@@ -107,6 +107,9 @@ pub enum StudioError {
     /// A mask around the face was asked for, and no face is looked for.
     #[error("the mask is to be drawn around a found face, but no face is looked for")]
     MaskWithoutFace,
+    /// What is opaque was to be the mask, and everything is.
+    #[error("the photo has no transparent part, so that its transparency is no mask")]
+    Opaque,
     /// Face parsing finds nothing of a face.
     #[error("face parsing finds no part of a face in the part to learn")]
     NothingParsed,

@@ -1,4 +1,4 @@
-//! Learning an identity: from a cut photo to vectors, with checkpoints.
+//! Learning an identity: from cut photos to vectors, with checkpoints.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,10 +34,30 @@ pub struct Lesson {
     pub checkpoint: Option<PathBuf>,
     /// The state to go on from.
     pub resume: Option<PathBuf>,
+    /// Whether the state of the finished run is kept as well, to go on with more steps.
+    pub keep_state: bool,
+    /// The identity to start at, where the settings say so.
+    pub start: Option<Identity>,
     /// What to draw on the way.
     pub preview: Option<PreviewWish>,
     /// Ends it before its last step.
     pub enough: Enough,
+}
+
+impl Lesson {
+    /// A lesson that keeps no state, goes on from none, and draws nothing on the way.
+    pub fn new(subjects: Vec<Cut>, config: LearnConfig) -> Lesson {
+        Lesson {
+            subjects,
+            config,
+            checkpoint: None,
+            resume: None,
+            keep_state: false,
+            start: None,
+            preview: None,
+            enough: Enough::default(),
+        }
+    }
 }
 
 /// What came out of a run.
@@ -80,12 +100,13 @@ pub(crate) fn learn(
     let started = Instant::now();
     let pictures = lesson.subjects.iter().map(|subject| {
         let mask = subject.mask.as_ref().map(pixels::to_mask).transpose()?;
-        Ok(Example { image: picture::to_tensor(&subject.picture)?, mask })
+        Ok(Example { image: picture::to_tensor(&subject.picture)?, mask, template: subject.caption.clone() })
     });
     let examples = Examples {
         pictures: pictures.collect::<Result<_>>()?,
         class_pictures: class_pictures(model, own, lesson, context)?,
         names: own.known_names()?,
+        start: lesson.start.clone(),
     };
     let mut trainer = Trainer::new(model, &examples, lesson.config.clone())?;
     if let Some(path) = &lesson.resume {
@@ -99,6 +120,7 @@ pub(crate) fn learn(
     let control = LearnControl {
         checkpoint: lesson.checkpoint.clone(),
         checkpoint_every: CHECKPOINT_EVERY,
+        keep_state: lesson.keep_state,
         stop: context.stop_flag(),
     };
     let preview = |trainer: &Trainer<'_>| -> Result<()> {
@@ -121,7 +143,12 @@ pub(crate) fn learn(
     });
     let identity = match ended {
         Ok(identity) => identity,
-        Err(Ended::Enough) => trainer.identity()?,
+        Err(Ended::Enough) => {
+            if let Some(checkpoint) = lesson.checkpoint.as_ref().filter(|_| lesson.keep_state) {
+                trainer.save(checkpoint)?;
+            }
+            trainer.identity()?
+        }
         Err(Ended::Failed(error)) => return Err(*error),
     };
     Ok(Learned {

@@ -61,4 +61,4 @@ pub use recognition::{Network, RECOGNISERS};
 pub use scoring::{Judges, instruments};
 pub use size::Size;
 pub use studio::{Facts, Learn, Studio};
-pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice};
+pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice, SubjectFinder};

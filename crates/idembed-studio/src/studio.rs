@@ -16,9 +16,8 @@ use crate::job::{Job, Worker};
 use crate::learning::{self, Learned, Lesson};
 use crate::memory::{Forecast, Work};
 use crate::model::Model;
-use crate::preview::Enough;
 use crate::size::Size;
-use crate::subject::{Subject, SubjectChoice};
+use crate::subject::{SubjectChoice, SubjectFinder};
 
 /// A loaded model on a thread of its own, which does one job after the other.
 ///
@@ -56,7 +55,7 @@ pub struct Facts {
 /// How to learn; what is not said is as the model likes it.
 #[derive(Debug, Clone, Default)]
 pub struct Learn {
-    /// Which part of the photo is learned, and what of it is the face.
+    /// Which part of each photo is learned, and what of it is the face.
     pub subject: SubjectChoice,
     /// The method.
     pub method: Method,
@@ -124,20 +123,25 @@ impl Studio {
     /// # Errors
     /// No face, settings out of range, too little memory, or what a step reports.
     pub fn learn(&self, name: &str, photo: &Photo, how: Learn) -> Result<Learned> {
-        let subject = Subject::find(photo.clone(), &how.subject, self.inner.compute)?;
+        self.learn_photos(name, [photo], how)
+    }
+
+    /// As [`Studio::learn`], from several photos of the same person, which need not be of one size.
+    ///
+    /// # Errors
+    /// As [`Studio::learn`]; and no photo.
+    pub fn learn_photos<'a>(
+        &self,
+        name: &str,
+        photos: impl IntoIterator<Item = &'a Photo>,
+        how: Learn,
+    ) -> Result<Learned> {
+        let finder = SubjectFinder::open(&how.subject, self.inner.compute)?;
         let config = self.inner.model.learn_config(name, how.method).with(&how.wishes);
         let size = how.size.unwrap_or(self.inner.facts.native_size);
         self.forecast_learning(&config, size)?;
-        let subjects = vec![subject.at(size)?];
-        self.start_learning(Lesson {
-            subjects,
-            config,
-            checkpoint: None,
-            resume: None,
-            preview: None,
-            enough: Enough::default(),
-        })
-        .wait()
+        let subjects = photos.into_iter().map(|photo| finder.find(photo.clone())?.at(size));
+        self.start_learning(Lesson::new(subjects.collect::<Result<_>>()?, config)).wait()
     }
 
     /// Begins to learn.

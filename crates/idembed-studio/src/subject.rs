@@ -1,12 +1,13 @@
 //! The part of a photo to learn from, and the mask of its face: found by the face, or named by the user.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use idembed_diffusion::Compute;
 use idembed_face::align::{Aligned, Outside, portrait, warp};
 use idembed_face::mask::head_mask;
 use idembed_face::parsing::{BiSeNet, Parts, parts_mask};
-use idembed_face::{CropRect, Face, Photo};
+use idembed_face::{CropRect, Face, Photo, Transparency, Turn};
 use image::{DynamicImage, GrayImage, RgbImage, imageops};
 use tch::Kind;
 
@@ -24,7 +25,8 @@ const PARSED_SIDE: u32 = 512;
 pub struct SubjectChoice {
     /// The part to learn.
     pub frame: Frame,
-    /// Where the face is; `None` for an ellipse around a found face, and nothing where none is looked for.
+    /// Where the face is; `None` for what is opaque of a photo with transparent parts, or else an ellipse around a found face,
+    /// and nothing where none is looked for.
     pub mask: Option<MaskChoice>,
 }
 
@@ -52,6 +54,8 @@ pub enum MaskChoice {
     Ellipse,
     /// What the face parsing network takes for one of these parts.
     Parsing(Parts),
+    /// What is opaque. The colours under transparent parts are learned as the file has them.
+    Alpha,
     /// Not at all.
     None,
     /// A picture of the photo's size that is white there.
@@ -79,6 +83,14 @@ impl Framing {
             Framing::Face(found) => &found.photo,
         }
     }
+
+    /// By how much the photo was turned for its face.
+    fn turned(&self) -> Turn {
+        match self {
+            Framing::Rect(..) => Turn::None,
+            Framing::Face(found) => found.view.turned,
+        }
+    }
 }
 
 /// Where the mask comes from.
@@ -87,36 +99,100 @@ enum MaskSource {
     /// Around the face.
     Ellipse,
     /// What the parser takes for one of the parts.
-    Parts(Box<BiSeNet>, Parts),
-    /// Of the photo's size.
+    Parts(Rc<BiSeNet>, Parts),
+    /// Of the photo's size: what is opaque of it, or a file.
     Picture(RgbImage),
 }
 
-impl Subject {
+/// Finds subjects in photos; its networks are loaded once.
+pub struct SubjectFinder {
+    framer: Framer,
+    masker: Masker,
+}
+
+/// What frames the part of any photo.
+enum Framer {
+    /// The face of this number, or the largest near the middle.
+    Face(Box<Finder>, Option<usize>),
+    Rect(CropRect),
+    Centre,
+}
+
+/// What tells the face of any photo from the rest.
+enum Masker {
+    /// What is opaque, or else an ellipse around the face, if there is one.
+    Usual,
+    Ellipse,
+    Parts(Rc<BiSeNet>, Parts),
+    Alpha,
+    File(PathBuf),
+    None,
+}
+
+impl SubjectFinder {
+    /// Makes ready what the choice needs.
+    ///
+    /// # Errors
+    /// Networks whose weights are missing, or a mask around a face where none is looked for.
+    pub fn open(choice: &SubjectChoice, compute: Compute) -> Result<SubjectFinder> {
+        let framer = match choice.frame {
+            Frame::Face(wanted) => Framer::Face(Box::new(Finder::open(compute)?), wanted),
+            Frame::Rect(rect) => Framer::Rect(rect),
+            Frame::Centre => Framer::Centre,
+        };
+        let masker = match &choice.mask {
+            None => Masker::Usual,
+            Some(MaskChoice::Ellipse) if matches!(framer, Framer::Face(..)) => Masker::Ellipse,
+            Some(MaskChoice::Ellipse) => return Err(StudioError::MaskWithoutFace),
+            Some(MaskChoice::Parsing(parts)) => Masker::Parts(Rc::new(open_parser(compute)?), parts.clone()),
+            Some(MaskChoice::Alpha) => Masker::Alpha,
+            Some(MaskChoice::File(file)) => Masker::File(file.clone()),
+            Some(MaskChoice::None) => Masker::None,
+        };
+        Ok(SubjectFinder { framer, masker })
+    }
+
     /// Finds the face in a photo, if one is meant, and makes the mask ready.
     ///
     /// # Errors
-    /// No face, a rectangle outside the photo, a mask that does not fit, or networks whose weights are missing.
-    pub fn find(photo: Photo, choice: &SubjectChoice, compute: Compute) -> Result<Subject> {
-        let (width, height) = photo.pixels.dimensions();
-        let framing = match choice.frame {
-            Frame::Face(wanted) => Framing::Face(Box::new(Finder::open(compute)?.find(photo.pixels, wanted)?)),
-            Frame::Rect(rect) => {
-                rect.check(width, height)?;
-                Framing::Rect(photo.pixels, rect)
-            }
-            Frame::Centre => Framing::Rect(photo.pixels, CropRect::centre_square(width, height)),
+    /// No face, a rectangle outside the photo, or a mask that does not fit or is not there.
+    pub fn find(&self, photo: Photo) -> Result<Subject> {
+        let (photo, opacity) = match (&self.masker, photo.transparency) {
+            (Masker::Usual | Masker::Alpha, Some(Transparency { stored, opacity })) => (stored, Some(opacity)),
+            (Masker::Alpha, None) => return Err(StudioError::Opaque),
+            _ => (photo.pixels, None),
         };
-        // A photo in which the face was found is as it was turned for that.
-        let (width, height) = framing.photo().dimensions();
-        let mask = match (&choice.mask, &framing) {
-            (Some(MaskChoice::File(file)), _) => MaskSource::Picture(pixels::read_mask(file, width, height)?),
-            (Some(MaskChoice::Parsing(parts)), _) => MaskSource::Parts(Box::new(open_parser(compute)?), parts.clone()),
-            (Some(MaskChoice::Ellipse), Framing::Rect(..)) => return Err(StudioError::MaskWithoutFace),
-            (Some(MaskChoice::None), _) | (None, Framing::Rect(..)) => MaskSource::None,
-            (Some(MaskChoice::Ellipse) | None, Framing::Face(_)) => MaskSource::Ellipse,
+        let (width, height) = photo.dimensions();
+        let framing = match &self.framer {
+            Framer::Face(finder, wanted) => Framing::Face(Box::new(finder.find(photo, *wanted)?)),
+            Framer::Rect(rect) => {
+                rect.check(width, height)?;
+                Framing::Rect(photo, *rect)
+            }
+            Framer::Centre => Framing::Rect(photo, CropRect::centre_square(width, height)),
+        };
+        let mask = match (&self.masker, &framing, opacity) {
+            (_, framing, Some(opacity)) => MaskSource::Picture(framing.turned().of(&as_rgb(opacity))),
+            (Masker::File(file), framing, _) => {
+                // A photo in which the face was found is as it was turned for that.
+                let (width, height) = framing.photo().dimensions();
+                MaskSource::Picture(pixels::read_mask(file, width, height)?)
+            }
+            (Masker::Parts(parser, parts), ..) => MaskSource::Parts(Rc::clone(parser), parts.clone()),
+            (Masker::Usual | Masker::Ellipse, Framing::Face(_), _) => MaskSource::Ellipse,
+            _ => MaskSource::None,
         };
         Ok(Subject { framing, mask })
+    }
+}
+
+impl Subject {
+    /// Finds the subject of one photo; [`SubjectFinder`] finds those of several.
+    ///
+    /// # Errors
+    /// As [`SubjectFinder::open`] and [`SubjectFinder::find`].
+    pub fn find(photo: Photo, choice: &SubjectChoice, compute: Compute) -> Result<Subject> {
+        SubjectFinder::open(choice, compute)?.find(photo)
     }
 
     /// The part to learn from at the size to learn at, and its mask.
@@ -159,7 +235,7 @@ impl Subject {
             }
             MaskSource::None | MaskSource::Ellipse => None,
         };
-        Ok(Cut { picture, mask, enlarged_from })
+        Ok(Cut { picture, mask, enlarged_from, caption: None })
     }
 
     fn portrait(&self, photo: &RgbImage, face: &Face, size: Size) -> Result<Cut> {
@@ -183,7 +259,8 @@ impl Subject {
             MaskSource::Picture(mask) => Some(warp(mask, &transform, side, side, Outside::Black)),
             MaskSource::Parts(parser, parts) => Some(parsed(parser, parts, &portrait(PARSED_SIDE)?.picture)?),
         };
-        Ok(Cut { picture: cut(&picture)?, mask: mask.as_ref().map(cut).transpose()?, enlarged_from })
+        let mask = mask.as_ref().map(cut).transpose()?;
+        Ok(Cut { picture: cut(&picture)?, mask, enlarged_from, caption: None })
     }
 }
 
@@ -196,6 +273,8 @@ pub struct Cut {
     pub mask: Option<RgbImage>,
     /// Width and height of the part in the photo, if it had to be enlarged.
     pub enlarged_from: Option<(u32, u32)>,
+    /// The prompt to learn it with, with one `{}` for the identity; that of the settings if `None`.
+    pub caption: Option<String>,
 }
 
 fn open_parser(compute: Compute) -> Result<BiSeNet> {

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use idembed_studio::{
-    BestPreview, Draw, Enough, Event, Frame, LearnWishes, Learned, Lesson, Model, Photo, Preview, PreviewWish, Studio,
-    Subject, SubjectChoice,
+    BestPreview, Draw, Event, Frame, LearnWishes, Learned, Lesson, Model, Photo, Preview, PreviewWish, Studio, Subject,
+    SubjectChoice,
 };
 use idembed_tokens::Method;
 
@@ -20,7 +20,7 @@ fn lesson(studio: &Studio, steps: usize, preview: Option<PreviewWish>) -> Lesson
     let wishes = LearnWishes { steps: Some(steps), batch: Some(1), ..LearnWishes::default() };
     let config = Model::find(&mini()).unwrap().learn_config("me", Method::Sefi).with(&wishes);
     let subjects = vec![subject.at("64x64".parse().unwrap()).unwrap()];
-    Lesson { subjects, config, checkpoint: None, resume: None, preview, enough: Enough::default() }
+    Lesson { preview, ..Lesson::new(subjects, config) }
 }
 
 fn wish(every: usize) -> PreviewWish {

@@ -2,10 +2,10 @@
 //!
 //! There is no state of a random generator in it: every step draws from a seed of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use idembed_optimizer::{AdamW, Moments};
+use idembed_optimizer::{AdamW, Decay, Moments};
 use idembed_weights::TensorFile;
 use tch::{Kind, Tensor};
 
@@ -26,6 +26,9 @@ const WHAT: &str = "checkpoint";
 
 /// Before each setting's name in the metadata.
 const RUN_PREFIX: &str = "run.";
+
+/// The setting that may grow.
+const STEPS: &str = "steps";
 
 const LOSS_SCALE: &str = "loss_scale";
 
@@ -51,6 +54,11 @@ impl CheckpointInfo {
         let (_, info) = read(path)?;
         Ok(info)
     }
+
+    /// Whether its run was finished: it was kept to go on with more steps.
+    pub fn is_finished(&self) -> bool {
+        self.run.get(STEPS).and_then(|steps| steps.parse().ok()).is_some_and(|steps: usize| self.step >= steps)
+    }
 }
 
 impl Trainer<'_> {
@@ -72,18 +80,13 @@ impl Trainer<'_> {
         Ok(file.write(path)?)
     }
 
-    /// Takes over the state of a checkpoint of this very run.
+    /// Takes over the state of a checkpoint of this very run, or of one that differs in having fewer steps.
     ///
     /// # Errors
-    /// Not a checkpoint, or one of other settings, another model or another picture; nothing has changed then.
+    /// Not a checkpoint, or one of other settings, another model, other pictures or another start; nothing has changed then.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let (file, info) = read(path)?;
-        for (name, expected) in self.run_fields()? {
-            let got = info.run.get(&name).cloned().unwrap_or_else(|| "nothing".to_owned());
-            if got != expected {
-                return Err(TokensError::OtherRun { what: name, got, expected });
-            }
-        }
+        self.check_run(&info)?;
         let file_error = |source| TokensError::File { path: path.to_path_buf(), what: WHAT, source };
         let mut parameters = Vec::new();
         let mut moments = Vec::new();
@@ -103,6 +106,28 @@ impl Trainer<'_> {
         self.step = info.step;
         self.loss_scale = info.loss_scale;
         self.history = history;
+        Ok(())
+    }
+}
+
+impl Trainer<'_> {
+    /// Fails if a checkpoint is of another run.
+    fn check_run(&self, info: &CheckpointInfo) -> Result<()> {
+        let own: BTreeMap<String, String> = self.run_fields()?.into_iter().collect();
+        let names: BTreeSet<&String> = own.keys().chain(info.run.keys()).collect();
+        for name in names {
+            let value = |run: &BTreeMap<String, String>| run.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
+            let (got, expected) = (value(&info.run), value(&own));
+            if got == expected {
+                continue;
+            }
+            let fewer = name == STEPS && got.parse().is_ok_and(|steps: usize| steps < self.config.steps);
+            match self.config.decay {
+                Decay::Constant if fewer => {}
+                decay if fewer => return Err(TokensError::StepsDecay { got, expected, decay }),
+                _ => return Err(TokensError::OtherRun { what: name.clone(), got, expected }),
+            }
+        }
         Ok(())
     }
 }

@@ -118,15 +118,6 @@ impl LearnConfig {
         AdamWConfig { weight_decay: self.weight_decay, eps: 1e-12, ..AdamWConfig::default() }
     }
 
-    /// The template cut at its `{}`.
-    ///
-    /// # Errors
-    /// There is not exactly one.
-    pub fn template_parts(&self) -> Result<(&str, &str)> {
-        let parts = self.template.split_once("{}").filter(|(_, after)| !after.contains("{}"));
-        parts.ok_or_else(|| setting("template", &self.template, "a prompt with one {} where the identity stands"))
-    }
-
     /// Checks what no model is needed for.
     ///
     /// # Errors
@@ -134,7 +125,7 @@ impl LearnConfig {
     pub fn check(&self) -> Result<()> {
         self.tokens.check()?;
         let lambda = self.objective.attention.as_ref().map(|attention| attention.lambda);
-        self.template_parts()?;
+        template_parts(&self.template)?;
         let finite = |value: f64| value.is_finite() && value >= 0.0;
         let checks = [
             (is_identity_name(&self.name), "name", self.name.clone(), "letters, digits, - and _"),
@@ -190,6 +181,15 @@ impl LearnConfig {
         flatten("", &value, &mut fields);
         Ok(fields)
     }
+}
+
+/// A training prompt cut at its `{}`.
+///
+/// # Errors
+/// There is not exactly one.
+pub fn template_parts(template: &str) -> Result<(&str, &str)> {
+    let parts = template.split_once("{}").filter(|(_, after)| !after.contains("{}"));
+    parts.ok_or_else(|| setting("template", template, "a prompt with one {} where the identity stands"))
 }
 
 /// Adds the leaves of a JSON value under the names of their levels.

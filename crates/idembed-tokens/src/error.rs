@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use idembed_optimizer::Decay;
+
 pub use idembed_weights::FileError;
 
 /// The result of this crate's functions.
@@ -169,6 +171,19 @@ pub enum TokensError {
         got: String,
         /// Its value in this run.
         expected: String,
+    },
+    /// A checkpoint belongs to a run of fewer steps, whose learning rate fell with them.
+    #[error(
+        "the checkpoint was made with steps {got}, this run has {expected}, and the {decay} decay of the learning rate \
+         depends on their number"
+    )]
+    StepsDecay {
+        /// The steps of the checkpoint's run.
+        got: String,
+        /// The steps of this run.
+        expected: String,
+        /// What the learning rate does.
+        decay: Decay,
     },
     /// A loss or a gradient became NaN or infinite.
     #[error("{what} is not finite at step {step}")]

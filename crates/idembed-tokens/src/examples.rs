@@ -2,6 +2,8 @@
 
 use tch::Tensor;
 
+use crate::Identity;
+
 /// What an identity is learned from, beside the settings.
 #[derive(Debug, Default)]
 pub struct Examples {
@@ -12,6 +14,8 @@ pub struct Examples {
     pub class_pictures: Vec<Tensor>,
     /// People whom the model knows by name, for methods that start at names.
     pub names: Vec<String>,
+    /// The identity that learning starts at, where the settings say so ([`crate::Start::Identity`]).
+    pub start: Option<Identity>,
 }
 
 /// One picture of an identity.
@@ -21,12 +25,14 @@ pub struct Example {
     pub image: Tensor,
     /// 1 on the face, `[1, 1, H, W]` in 0..1.
     pub mask: Option<Tensor>,
+    /// A training prompt of its own, with one `{}`; the run's ([`crate::LearnConfig::template`]) if `None`.
+    pub template: Option<String>,
 }
 
 impl Examples {
     /// One picture, and nothing else.
     pub fn one(image: &Tensor, mask: Option<&Tensor>) -> Self {
-        let example = Example { image: image.shallow_clone(), mask: mask.map(Tensor::shallow_clone) };
+        let example = Example { image: image.shallow_clone(), mask: mask.map(Tensor::shallow_clone), template: None };
         Examples { pictures: vec![example], ..Examples::default() }
     }
 }

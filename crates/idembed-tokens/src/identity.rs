@@ -45,6 +45,8 @@ const ATTENTION_REDUCTION: &str = "attention_reduction";
 
 const UNET_SHA256: &str = "unet_sha256";
 
+const STARTED_FROM: &str = "started_from";
+
 const NONE: &str = "none";
 
 /// A learned identity.
@@ -78,6 +80,8 @@ pub struct Identity {
     pub steps: usize,
     /// The seed of the run.
     pub seed: u64,
+    /// SHA-256 of the identity that the run started at, if it did, as hexadecimal digits.
+    pub started_from: Option<String>,
     /// The program and version that wrote it.
     pub created_by: String,
 }
@@ -122,6 +126,7 @@ impl Clone for Identity {
             encoders: self.encoders.clone(),
             unet: self.unet.clone(),
             base_model: self.base_model.clone(),
+            started_from: self.started_from.clone(),
             created_by: self.created_by.clone(),
             ..*self
         }
@@ -217,6 +222,7 @@ impl Identity {
             metadata.push(("layers", self.layers.to_string()));
             metadata.push(("words", self.words.to_string()));
         }
+        metadata.extend(self.started_from.clone().map(|sha256| (STARTED_FROM, sha256)));
         metadata.extend(self.unet.as_ref().map(|unet| (UNET_SHA256, unet.sha256.clone())));
         metadata
     }
@@ -341,6 +347,7 @@ impl Identity {
             },
             steps: fields.parse("steps", "a whole number", |_| true)?,
             seed: fields.parse("seed", "a whole number", |_| true)?,
+            started_from: file.metadata.get(STARTED_FROM).cloned(),
             created_by: fields.text("created_by")?,
         })
     }
@@ -408,6 +415,7 @@ pub(crate) fn example() -> Identity {
         attention_reduction: Some(Reduction::Normalised),
         steps: 7,
         seed: u64::MAX,
+        started_from: None,
         created_by: "idembed 0.1.0".to_owned(),
     }
 }

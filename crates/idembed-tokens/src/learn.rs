@@ -15,6 +15,8 @@ pub struct LearnControl<'a> {
     pub checkpoint: Option<PathBuf>,
     /// How long a kill may cost at most.
     pub checkpoint_every: Duration,
+    /// Whether a checkpoint is written after the last step, too: the run can then go on with more steps.
+    pub keep_state: bool,
     /// Stops the run after the current step once it is true.
     pub stop: &'a AtomicBool,
 }
@@ -57,6 +59,9 @@ pub fn learn<E: From<TokensError>>(
             save(trainer, checkpoint)?;
             saved = Instant::now();
         }
+    }
+    if control.keep_state {
+        save(trainer, checkpoint)?;
     }
     Ok(trainer.identity()?)
 }

@@ -42,7 +42,7 @@ enum Maker {
 pub(crate) struct Ground {
     /// The class word, `[1, hidden]`.
     pub(crate) class: Tensor,
-    /// Where learning starts, `[learned words, hidden]`.
+    /// Where learning starts, `[learned words, hidden]`, or `[learned rows, hidden]`.
     pub(crate) start: Tensor,
     /// Names that the model knows, `[names, learned words, hidden]`, where the rows are of their space.
     pub(crate) names: Option<Tensor>,
@@ -64,14 +64,13 @@ impl LearnedRows {
         let encoders = grounds.into_iter().enumerate().map(|(index, ground)| {
             let count = layout.learned_rows() as i64;
             let Ground { class, start, names } = ground;
-            // Row after row, each with its word's start.
+            // Row after row, each with its own start or its word's.
             let tiled = start.f_repeat([count / start.size()[0], 1])?;
             let maker = match rows {
                 Rows::Vectors => Maker::Vectors(Vectors::new(&tiled)?),
                 // Encoders of the same width would otherwise begin with the same numbers.
                 Rows::Module => {
-                    let (start, seed) = (start.f_select(0, 0)?, seed.wrapping_add(index as u64));
-                    Maker::Module(Box::new(TokenModule::new(&start, count, module, seed)?))
+                    Maker::Module(Box::new(TokenModule::new(&start, count, module, seed.wrapping_add(index as u64))?))
                 }
                 Rows::Basis => {
                     let names = names.ok_or_else(|| TokensError::Setting {

@@ -1,6 +1,6 @@
 //! Identity tokens: a few vectors that stand for a face at the input of a model's frozen text encoders.
 //!
-//! This crate learns them from one picture ([`Trainer`], [`learn()`]), keeps them in files ([`Identity`], [`checkpoint`],
+//! This crate learns them from pictures ([`Trainer`], [`learn()`]), keeps them in files ([`Identity`], [`checkpoint`],
 //! [`Embedding`]) and puts them into prompts ([`Prompt`], [`condition`]). It never finds a face, reads a photo or writes a
 //! picture: images and masks reach it as tensors.
 //!
@@ -30,6 +30,7 @@ mod examples;
 mod export;
 mod identities;
 mod identity;
+mod identity_start;
 mod layout;
 mod learn;
 mod learned_rows;
@@ -42,6 +43,7 @@ mod start;
 mod token_options;
 mod trainer;
 mod training_pictures;
+mod training_prompts;
 mod unet_changes;
 mod unet_options;
 mod unet_training;
@@ -50,7 +52,7 @@ mod vectors;
 pub mod checkpoint;
 pub mod objective;
 
-pub use config::{DEFAULT_RARE_WORD, DEFAULT_TEMPLATE, LearnConfig, LearnWishes};
+pub use config::{DEFAULT_RARE_WORD, DEFAULT_TEMPLATE, LearnConfig, LearnWishes, template_parts};
 pub use contexts::{TrainingPrompt, condition, place_rows};
 pub use error::{FileError, Result, TokensError};
 pub use examples::{Example, Examples};

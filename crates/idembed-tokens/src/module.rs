@@ -7,6 +7,8 @@
 //! offset in units of it, and what the projection adds is in units of it too. Matrices learn more slowly the more inputs
 //! they have ([`TokenModule::rate_factors`]), so that one step of Adam moves every activation by about the learning rate.
 //! One learning rate thus serves text encoders of any width and scale.
+//!
+//! Where an identity is learned further, each row starts at a vector of its own instead; the offset is the same for all.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +44,7 @@ impl Default for ModuleConfig {
 /// Parameters are f32 leaves of the graph and are named; the start embedding is fixed.
 #[derive(Debug)]
 pub struct TokenModule {
+    /// `[1 or rows, hidden]`.
     start: Tensor,
     scale: f64,
     rows: i64,
@@ -51,16 +54,23 @@ pub struct TokenModule {
 }
 
 impl TokenModule {
-    /// A module that gives `rows` vectors, all equal to `start` until it is trained.
+    /// A module that gives `rows` vectors, equal to `start` until it is trained.
     ///
     /// # Shapes
-    /// - `start`: `[hidden]`, the start word's input embedding
+    /// - `start`: `[hidden]`, the start word's input embedding; or one for each row, `[rows, hidden]`
     ///
     /// # Errors
-    /// `start` is zero or not finite, or its size is not a multiple of the number of heads.
+    /// `start` is zero or not finite, of another shape, or its size is not a multiple of the number of heads.
     pub fn new(start: &Tensor, rows: i64, config: ModuleConfig, seed: u64) -> Result<Self> {
         let start = start.f_detach()?.f_to_kind(Kind::Float)?;
-        let hidden = start.size1()?;
+        let start = if start.dim() == 1 { start.f_unsqueeze(0)? } else { start };
+        let hidden = match start.size()[..] {
+            [starts, hidden] if starts == 1 || starts == rows => hidden,
+            _ => {
+                let expected = format!("[hidden] or [{rows}, hidden]");
+                return Err(TokensError::Shape { what: "start", got: start.size(), expected });
+            }
+        };
         let scale = size_of_start(&start)?;
         let leaves = Parameters::new(seed, start.device());
         let weights = Weights::from_parameters(&leaves, Kind::Float);
@@ -96,7 +106,7 @@ impl TokenModule {
     /// - returns: `[rows, hidden]`, f32
     pub fn forward(&self) -> Result<Tensor> {
         let placeholder = self.start.f_add(&self.offset.f_mul_scalar(self.scale)?)?;
-        let tiled = placeholder.f_unsqueeze(0)?.f_expand([self.rows, self.start.size1()?], false)?;
+        let tiled = placeholder.f_expand([self.rows, -1], false)?;
         let delta = self.body.forward(&tiled.f_div_scalar(self.scale)?)?;
         Ok(tiled.f_add(&delta.f_mul_scalar(self.scale)?)?)
     }
@@ -199,6 +209,26 @@ mod tests {
         assert_eq!(tokens.size(), [10, 6]);
         assert!(tokens.equal(&start.expand([10, 6], false)));
         assert!(tokens.requires_grad());
+    }
+
+    #[test]
+    fn each_row_may_start_at_its_own_vector() {
+        let start = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.25]);
+        let starts = Tensor::stack(&[&start, &(&start * -2.0), &(&start + 1.0)], 0);
+        let config = ModuleConfig { heads: 2, expansion: 1 };
+        let module = TokenModule::new(&starts, 3, config, 1).unwrap();
+        assert!(module.forward().unwrap().equal(&starts));
+        // The same start for all rows is one start: every number agrees, trained or not.
+        let one = TokenModule::new(&start, 3, config, 1).unwrap();
+        let tiled = TokenModule::new(&starts.narrow(0, 0, 1).expand([3, 4], false), 3, config, 1).unwrap();
+        for module in [&one, &tiled] {
+            let parameter =
+                |name: &str| module.parameters().iter().find(|(own, _)| own == name).unwrap().1.shallow_clone();
+            let _ = tch::no_grad(|| (parameter("to_tokens.weight").fill_(0.125), parameter("offset").fill_(0.5)));
+        }
+        assert!(one.forward().unwrap().equal(&tiled.forward().unwrap()));
+        assert!(!one.forward().unwrap().get(0).equal(&one.forward().unwrap().get(1)));
+        assert!(TokenModule::new(&starts.narrow(0, 0, 2), 3, config, 1).is_err());
     }
 
     #[test]

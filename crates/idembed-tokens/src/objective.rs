@@ -86,12 +86,32 @@ pub struct AttentionTerm {
     pub detach_query: bool,
 }
 
+impl AttentionTerm {
+    /// The same for samples of different prompts; `prompts` says of each sample which of the term's prompts it belongs to.
+    ///
+    /// # Errors
+    /// The term has no prompt of that number.
+    pub fn of_samples(&self, prompts: &[usize]) -> Result<Self> {
+        let target = match &self.target {
+            TermTarget::Reference { keys, norm, reduction } => {
+                let prompts: Vec<i64> = prompts.iter().map(|&prompt| prompt as i64).collect();
+                TermTarget::Reference { keys: keys.of_samples(&prompts)?, norm: *norm, reduction: *reduction }
+            }
+            TermTarget::Mask { positions } => {
+                let of_sample = |prompt: &usize| positions.get(*prompt).cloned().unwrap_or_default();
+                TermTarget::Mask { positions: prompts.iter().map(of_sample).collect() }
+            }
+        };
+        Ok(AttentionTerm { target, layers: self.layers.clone(), detach_query: self.detach_query })
+    }
+}
+
 /// What the maps of every batch are pulled to.
 #[derive(Debug)]
 pub enum TermTarget {
     /// The maps of the reference prompt.
     Reference {
-        /// Its keys.
+        /// Its keys: those of one prompt for all samples, or of one for each.
         keys: ReferenceKeys,
         /// Distance of two attention values.
         norm: Norm,
@@ -100,8 +120,8 @@ pub enum TermTarget {
     },
     /// The batch's mask.
     Mask {
-        /// Token positions of the learned words.
-        positions: Vec<i64>,
+        /// Token positions of the learned words: one list for all samples, or one for each.
+        positions: Vec<Vec<i64>>,
     },
 }
 
@@ -160,7 +180,7 @@ pub fn losses<'a>(
 ) -> Result<Losses> {
     let predictor = predictor.into();
     let target = predictor.schedule.training_target(&batch.latents, &batch.noise, &batch.timesteps)?;
-    let (mask, positions);
+    let mask;
     let mut loss = match attention {
         None => None,
         Some(AttentionTerm { target, layers, detach_query }) => {
@@ -168,10 +188,9 @@ pub fn losses<'a>(
                 TermTarget::Reference { keys, norm, reduction } => {
                     TargetMaps::Reference { keys, norm: *norm, reduction: *reduction }
                 }
-                TermTarget::Mask { positions: words } => {
+                TermTarget::Mask { positions } => {
                     mask = Mask::new(needed_mask(batch)?)?;
-                    positions = [words.clone()];
-                    TargetMaps::Mask { mask: &mask, positions: &positions }
+                    TargetMaps::Mask { mask: &mask, positions }
                 }
             };
             Some(FaceWiseLoss::new(maps, layers, *detach_query)?)

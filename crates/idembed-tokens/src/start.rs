@@ -6,8 +6,9 @@ use idembed_weights::UnknownName;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use crate::layout::Layout;
 use crate::prompt::Prompt;
-use crate::{Result, TokensError, place_rows};
+use crate::{Identity, Result, TokensError, identity_start, place_rows};
 
 /// Where the vectors of an identity start.
 #[derive(
@@ -39,6 +40,8 @@ pub enum Start {
     NamesOutput,
     /// At a word that the model hardly knows.
     Rare,
+    /// At the vectors of an identity that was learned before ([`crate::Examples::start`]).
+    Identity,
 }
 
 impl Start {
@@ -115,37 +118,48 @@ pub(crate) fn word_vectors(model: &StableDiffusion, what: &'static str, word: &s
     model.text_encoders.iter().map(vector).collect()
 }
 
-/// The vectors to start at, for each text encoder `[words, hidden]`, f32.
-///
-/// # Shapes
-/// - `class`, `rare`: for each text encoder `[1, hidden]`
+/// What learning can start at.
+#[derive(Debug)]
+pub(crate) struct Origins<'a> {
+    /// The class word, for each text encoder `[1, hidden]`.
+    pub(crate) class: &'a [Tensor],
+    /// A word that the model hardly knows.
+    pub(crate) rare: &'a str,
+    /// Names that the model knows.
+    pub(crate) names: Option<&'a NameVectors>,
+    /// An identity that was learned before.
+    pub(crate) identity: Option<&'a Identity>,
+}
+
+/// The vectors to start at, for each text encoder `[learned words, hidden]`, or, of an identity, `[learned rows, hidden]`, f32.
 pub(crate) fn start_vectors(
     model: &StableDiffusion,
     start: Start,
-    words: usize,
-    class: &[Tensor],
-    rare: &str,
-    names: Option<&NameVectors>,
+    layout: &Layout,
+    origins: &Origins<'_>,
 ) -> Result<Vec<Tensor>> {
+    let words = layout.learned_words();
+    let missing = |what| TokensError::Setting {
+        what,
+        got: "missing".to_owned(),
+        expected: format!("given, because the start is {start}"),
+    };
     let repeated = |vectors: &[Tensor]| -> Result<Vec<Tensor>> {
         let repeat = |vector: &Tensor| vector.f_expand([words as i64, -1], false);
         Ok(vectors.iter().map(repeat).collect::<std::result::Result<_, _>>()?)
     };
     let mean_name = || -> Result<Vec<Tensor>> {
-        let names = names.ok_or_else(|| TokensError::Setting {
-            what: "list of names",
-            got: "missing".to_owned(),
-            expected: format!("given, because the start is {start}"),
-        })?;
+        let names = origins.names.ok_or_else(|| missing("list of names"))?;
         let mean = |names: &Tensor| names.f_mean_dim(0i64, false, Kind::Float);
         Ok(names.of_words(words)?.iter().map(mean).collect::<std::result::Result<_, _>>()?)
     };
     match start {
-        Start::Class => repeated(class),
-        Start::ClassOutput => encoder_output(model, &repeated(class)?),
+        Start::Class => repeated(origins.class),
+        Start::ClassOutput => encoder_output(model, &repeated(origins.class)?),
         Start::Names => mean_name(),
         Start::NamesOutput => encoder_output(model, &mean_name()?),
-        Start::Rare => repeated(&word_vectors(model, "rare word", rare)?),
+        Start::Rare => repeated(&word_vectors(model, "rare word", origins.rare)?),
+        Start::Identity => identity_start::rows_of(origins.identity.ok_or_else(|| missing("identity"))?, model, layout),
     }
 }
 

@@ -8,19 +8,19 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::unet::UNet;
 use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
+use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::LearnConfig;
-use crate::contexts::TrainingPrompt;
-use crate::examples::Examples;
+use crate::examples::{Example, Examples};
 use crate::identity::{EncoderRows, Identity};
 use crate::learned_rows::{Ground, LearnedRows};
-use crate::objective::{AttentionOptions, AttentionTerm, Batch, Predictor, TermTarget, losses};
-use crate::prompt::Prompt;
+use crate::objective::{AttentionOptions, AttentionTerm, Predictor, TermTarget, losses};
 use crate::report::{History, Measured, StepReport};
-use crate::start::{NameVectors, start_vectors, word_vectors};
+use crate::start::{NameVectors, Origins, Start, start_vectors, word_vectors};
 use crate::token_options::Rows;
-use crate::training_pictures::{Timing, TrainingPictures};
+use crate::training_pictures::{Drawn, Timing, TrainingPictures};
+use crate::training_prompts::TrainingPrompts;
 use crate::unet_training::UNetTraining;
 use crate::{Result, TokensError};
 
@@ -36,12 +36,16 @@ pub struct Trainer<'a> {
     model: &'a StableDiffusion,
     pub(crate) config: LearnConfig,
     pictures: TrainingPictures,
-    prompt: TrainingPrompt,
+    prompts: TrainingPrompts,
     attention: Option<AttentionTerm>,
     text_encoder_sha256: Vec<String>,
     unet_sha256: String,
     rows: LearnedRows,
     unet: Option<UNetTraining>,
+    /// SHA-256 of the pictures' own training prompts, if any has one.
+    captions_sha256: Option<String>,
+    /// SHA-256 of the identity that learning starts at, if it does.
+    started_from: Option<String>,
     pub(crate) optimizer: AdamW,
     pub(crate) step: usize,
     /// What the losses are multiplied with before their gradients are computed.
@@ -72,20 +76,17 @@ impl<'a> Trainer<'a> {
         }
 
         let layout = tokens.layout(model.unet.sites().len());
-        let (before, after) = config.template_parts()?;
-        let text = format!("{before}<{}>{after}", config.name);
-        let prompt = Prompt::parse_with(&text, model.text_encoders.tokenizers(), |_| layout.words)?;
-        let position = prompt.placeholders[0].positions[0];
-        let embeds = model.text_encoders.embed(&prompt.ids)?;
-        let prompt = TrainingPrompt::new(embeds, position, layout.clone(), schedule.train_timesteps);
+        let prompts = TrainingPrompts::new(model, &config, &layout, &examples.pictures)?;
         let class = word_vectors(model, "class", &config.class)?;
         let attention = config.objective.attention.as_ref();
-        let attention = attention.map(|options| attention_term(model, options, &prompt, &class)).transpose()?;
+        let attention = attention.map(|options| attention_term(model, options, &prompts, &class)).transpose()?;
 
         let needs_names = tokens.start.is_of_names() || tokens.rows == Rows::Basis;
         let names = if needs_names { Some(NameVectors::of(model, &examples.names)?) } else { None };
         let words = layout.learned_words();
-        let starts = start_vectors(model, tokens.start, words, &class, &config.rare_word, names.as_ref())?;
+        let start = examples.start.as_ref().filter(|_| tokens.start == Start::Identity);
+        let origins = Origins { class: &class, rare: &config.rare_word, names: names.as_ref(), identity: start };
+        let starts = start_vectors(model, tokens.start, &layout, &origins)?;
         let mut bases = match (&names, tokens.rows) {
             (Some(names), Rows::Basis) => names.of_words(words)?.into_iter(),
             _ => Vec::new().into_iter(),
@@ -93,10 +94,19 @@ impl<'a> Trainer<'a> {
         let grounds = class.into_iter().zip(starts);
         let grounds = grounds.map(|(class, start)| Ground { class, start, names: bases.next() }).collect();
         let rows = LearnedRows::new(grounds, &layout, tokens.rows, tokens.fixed_norm, config.module, config.seed)?;
-        let class_prompt = config.template.replace("{}", &config.class);
-        let unet =
-            config.unet.map(|options| UNetTraining::new(model, options, &examples.class_pictures, &class_prompt));
-        let unet = unet.transpose()?;
+        let changes = start.and_then(|start| start.unet.as_ref());
+        let unet = match config.unet {
+            Some(options) => {
+                let class_prompt = config.template.replace("{}", &config.class);
+                Some(UNetTraining::new(model, options, &examples.class_pictures, &class_prompt, changes)?)
+            }
+            None if changes.is_some() => {
+                let got = "one that changes weights of the U-Net".to_owned();
+                let expected = "one that does not, or a method that trains the same weights".to_owned();
+                return Err(TokensError::Setting { what: "identity to start at", got, expected });
+            }
+            None => None,
+        };
         let optimizer = AdamW::new(config.optimizer(), &tensors(&rows, unet.as_ref()))?;
         Ok(Trainer {
             text_encoder_sha256: model.text_encoders.fingerprints()?,
@@ -104,10 +114,12 @@ impl<'a> Trainer<'a> {
             model,
             config,
             pictures,
-            prompt,
+            prompts,
             attention,
             rows,
             unet,
+            captions_sha256: captions_sha256(&examples.pictures),
+            started_from: start.map(Identity::sha256).transpose()?,
             optimizer,
             step: 0,
             loss_scale: if model.compute.kind == Kind::Half { FIRST_HALF_SCALE } else { 1.0 },
@@ -135,7 +147,7 @@ impl<'a> Trainer<'a> {
         &self.history
     }
 
-    /// What a checkpoint must agree with: settings, model, picture, and where it is computed.
+    /// What a checkpoint must agree with: settings, model, pictures, captions, start, and where it is computed.
     pub fn run_fields(&self) -> Result<Vec<(String, String)>> {
         let mut fields = self.config.fields()?;
         let facts = [
@@ -146,6 +158,9 @@ impl<'a> Trainer<'a> {
             ("device and dtype", self.model.compute.to_string()),
         ];
         fields.extend(facts.map(|(name, value)| (name.to_owned(), value)));
+        // What a run has not is not named: it goes on from the checkpoints of versions that did not know of it.
+        let own = [("captions", &self.captions_sha256), ("start identity", &self.started_from)];
+        fields.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
         Ok(fields)
     }
 
@@ -160,9 +175,9 @@ impl<'a> Trainer<'a> {
         let train_timesteps = self.model.noise_schedule.train_timesteps;
         let tokens = self.config.tokens;
         let timing = Timing { stages: tokens.stages, learned: tokens.learned(), train_timesteps };
-        let batch = self.pictures.draw(self.config.seed, self.step, self.config.batch, &timing)?;
+        let drawn = self.pictures.draw(self.config.seed, self.step, self.config.batch, &timing)?;
         let computed = loop {
-            let computed = self.compute(&batch)?;
+            let computed = self.compute(&drawn)?;
             if computed.norm.is_finite() || self.loss_scale <= SMALLEST_SCALE || self.model.compute.kind != Kind::Half {
                 break computed;
             }
@@ -190,19 +205,25 @@ impl<'a> Trainer<'a> {
     }
 
     /// The losses of a batch and the clipped gradients of the parameters; nothing changes.
-    fn compute(&self, batch: &Batch) -> Result<Computed> {
+    fn compute(&self, Drawn { batch, pictures }: &Drawn) -> Result<Computed> {
         let measures = self.config.log_every > 0 && self.step.is_multiple_of(self.config.log_every);
         let mut recorder = if measures && batch.mask.is_some() { Some(self.recorder()?) } else { None };
         let made = self.rows.forward()?;
         let leaf = |made: &Tensor| made.f_detach()?.f_set_requires_grad(true);
         let tokens = made.iter().map(leaf).collect::<std::result::Result<Vec<_>, _>>()?;
-        let states = self.prompt.states(&self.model.text_encoders, &tokens, &batch.timesteps)?;
+        let prompts = self.prompts.of_samples(pictures);
+        let states = self.prompts.states(&self.model.text_encoders, &tokens, &prompts, &batch.timesteps)?;
         let watcher = recorder.as_mut().map(|recorder| recorder as &mut dyn AttentionHook);
         let changed = self.unet.as_ref().map(|unet| unet.build(self.model)).transpose()?;
         let unet = changed.as_ref().unwrap_or(&self.model.unet);
         let predictor = Predictor { unet, schedule: &self.model.noise_schedule };
         let weights = self.config.objective.noise_weights();
-        let losses = losses(predictor, &states, batch, self.attention.as_ref(), weights, watcher)?;
+        let of_samples = match &self.attention {
+            Some(term) if self.prompts.differ() => Some(term.of_samples(&prompts)?),
+            _ => None,
+        };
+        let attention = of_samples.as_ref().or(self.attention.as_ref());
+        let losses = losses(predictor, &states, batch, attention, weights, watcher)?;
         let noise_loss = self.finite("the noise loss", losses.noise.f_double_value(&[])?)?;
         let attention_loss = match &losses.attention {
             Some(loss) => Some(self.finite("the attention loss", loss.f_double_value(&[])?)?),
@@ -242,7 +263,7 @@ impl<'a> Trainer<'a> {
                 grad_norm_noise: global_norm(&of_noise)?,
                 grad_norm_attention: of_attention.map_or(Ok(0.0), |attention| global_norm(&attention))?,
                 leakage: match (recorder, &batch.mask) {
-                    (Some(recorder), Some(masks)) => leakage(&recorder.finish()?, masks)?,
+                    (Some(recorder), Some(masks)) => leakage(&recorder.finish()?, masks, &prompts)?,
                     _ => None,
                 },
             })
@@ -276,10 +297,11 @@ impl<'a> Trainer<'a> {
         Ok(Tensor::f_run_backward(&products, &parameters, false, false)?)
     }
 
-    /// What watches the identity's words in all layers.
+    /// What watches the identity's words in all layers: where they stand in each prompt, a word for each.
     fn recorder(&self) -> Result<MapRecorder> {
-        let word = Word::new(self.config.name.as_str(), self.prompt.positions());
-        Ok(MapRecorder::new(vec![word], LayerChoice::All.resolve(&self.model.unet.downscales())?)?)
+        let words = self.prompts.positions().into_iter();
+        let words = words.map(|positions| Word::new(self.config.name.as_str(), positions)).collect();
+        Ok(MapRecorder::new(words, LayerChoice::All.resolve(&self.model.unet.downscales())?)?)
     }
 
     /// What is trained, with names for a checkpoint, in a fixed order.
@@ -331,6 +353,7 @@ impl<'a> Trainer<'a> {
             },
             steps: self.step,
             seed: self.config.seed,
+            started_from: self.started_from.clone(),
             created_by: concat!("idembed ", env!("CARGO_PKG_VERSION")).to_owned(),
         })
     }
@@ -374,33 +397,41 @@ fn split_off(mut tensors: Vec<Tensor>, count: usize) -> (Vec<Tensor>, Vec<Tensor
     (tensors, rest)
 }
 
-fn attention_term(
+/// The attention loss of a run, with the keys or the positions of every prompt.
+pub(crate) fn attention_term(
     model: &StableDiffusion,
     options: &AttentionOptions,
-    prompt: &TrainingPrompt,
+    prompts: &TrainingPrompts,
     class: &[Tensor],
 ) -> Result<AttentionTerm> {
     let loss = &options.loss;
     let target = match loss.target {
         Target::Reference { norm, reduction } => {
-            let states = prompt.fixed_states(&model.text_encoders, class)?;
+            let states = prompts.fixed_states(&model.text_encoders, class)?;
             let keys = ReferenceKeys::new(tch::no_grad(|| model.unet.project_keys(&states))?)?;
             TermTarget::Reference { keys, norm, reduction }
         }
-        Target::Mask => TermTarget::Mask { positions: prompt.positions() },
+        Target::Mask => TermTarget::Mask { positions: prompts.positions() },
     };
     let layers = loss.layers.resolve(&model.unet.downscales())?;
     Ok(AttentionTerm { target, layers, detach_query: loss.detach_query })
 }
 
-/// The share of the first word's attention outside the masks, averaged over samples; `None` where there is no attention.
-fn leakage(maps: &AttentionMaps, masks: &Tensor) -> Result<Option<f64>> {
+/// The share outside the masks of each sample's attention to its word, averaged over samples; `None` where there is no
+/// attention.
+fn leakage(maps: &AttentionMaps, masks: &Tensor, words: &[usize]) -> Result<Option<f64>> {
     let mut shares = Vec::new();
-    for row in 0..maps.rows() {
+    for (row, &word) in words.iter().enumerate() {
         let mask = Mask::new(&masks.f_narrow(0, row as i64, 1)?)?;
-        shares.extend(maps.leakage(0, &Selection { row: Some(row), ..Selection::default() }, &mask)?);
+        shares.extend(maps.leakage(word, &Selection { row: Some(row), ..Selection::default() }, &mask)?);
     }
     Ok((!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64))
+}
+
+/// SHA-256 of the pictures' own training prompts; `None` if no picture has one.
+fn captions_sha256(pictures: &[Example]) -> Option<String> {
+    let captions: Vec<Option<&str>> = pictures.iter().map(|picture| picture.template.as_deref()).collect();
+    captions.iter().any(Option::is_some).then(|| hex::encode(Sha256::digest(format!("{captions:?}"))))
 }
 
 /// What a step computes before anything changes.

@@ -24,6 +24,14 @@ pub(crate) struct TrainingPictures {
     sha256: String,
 }
 
+/// What one step learns from.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    pub(crate) batch: Batch,
+    /// For each sample, the number of the picture that it shows.
+    pub(crate) pictures: Vec<usize>,
+}
+
 impl TrainingPictures {
     /// Encodes pictures: the means of their latents. Masks count where all pictures have one.
     ///
@@ -38,7 +46,7 @@ impl TrainingPictures {
         let size = first.image.size();
         let mut hashed = Vec::new();
         let (mut images, mut masks) = (Vec::new(), Vec::new());
-        for Example { image, mask } in pictures {
+        for Example { image, mask, .. } in pictures {
             check_shapes(image, mask.as_ref(), &size)?;
             images.push(image.f_to_kind(Kind::Float)?);
             hashed.extend([Some(image), mask.as_ref()]);
@@ -70,7 +78,7 @@ impl TrainingPictures {
     /// Everything random of one step: timesteps, noise, which picture each sample shows, and whether mirrored.
     ///
     /// Each timestep is drawn from within a stage, and the stages that are learned take turns ([`stages_of_step`]).
-    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, timing: &Timing) -> Result<Batch> {
+    pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, timing: &Timing) -> Result<Drawn> {
         let count = samples as i64;
         let mut shape = self.latents.size();
         shape[0] = count;
@@ -87,14 +95,16 @@ impl TrainingPictures {
         let timesteps = timesteps.map(|(stage, share)| timing.timestep_within(timing.learned.start + stage, share));
         let device = self.latents.device();
         let has_mirrored = self.latents.size()[0] > self.count;
-        let rows = if has_mirrored { which.f_add(&mirrored.f_mul_scalar(self.count)?)? } else { which };
+        let rows = if has_mirrored { which.f_add(&mirrored.f_mul_scalar(self.count)?)? } else { which.shallow_clone() };
         let rows = rows.f_to_device(device)?;
-        Ok(Batch {
+        let batch = Batch {
             latents: self.latents.f_index_select(0, &rows)?,
             noise: noise.f_to_device(device)?,
             timesteps: timesteps.collect(),
             mask: self.masks.as_ref().map(|masks| masks.f_index_select(0, &rows)).transpose()?,
-        })
+        };
+        let pictures = Vec::<i64>::try_from(&which)?.into_iter().map(|picture| picture as usize).collect();
+        Ok(Drawn { batch, pictures })
     }
 }
 

@@ -40,20 +40,36 @@ struct Prior {
 }
 
 impl UNetTraining {
-    /// Differences to the weights that are to be trained, all zero.
+    /// Differences to the weights that are to be trained: all zero, or those of an identity.
     ///
     /// # Errors
-    /// Class pictures are needed and missing, or the model's files cannot be read.
+    /// Class pictures are needed and missing, the identity changes other weights, or the model's files cannot be read.
     pub(crate) fn new(
         model: &StableDiffusion,
         options: UNetOptions,
         class_pictures: &[Tensor],
         class_prompt: &str,
+        start: Option<&UNetChanges>,
     ) -> Result<Self> {
+        let shapes = model.unet_weight_shapes()?.into_iter().filter(|(name, _)| options.part.contains(name));
+        let shapes: BTreeMap<String, Vec<i64>> = shapes.collect();
+        if let Some(start) = start {
+            check_weights(start, &shapes)?;
+            if start.sha256 != model.unet.fingerprint()? {
+                tracing::info!(
+                    "the weights to start at were learned for the U-Net {}: only a start here",
+                    start.sha256
+                );
+            }
+        }
         let device = model.compute.device;
-        let trained = model.unet_weight_shapes()?.into_iter().filter(|(name, _)| options.part.contains(name));
-        let deltas = trained
-            .map(|(name, shape)| Ok((name, Tensor::f_zeros(shape, (Kind::Float, device))?.f_set_requires_grad(true)?)));
+        let deltas = shapes.into_iter().map(|(name, shape)| {
+            let delta = match start.and_then(|start| start.deltas.get(&name)) {
+                Some(delta) => delta.f_to_device(device)?.f_to_kind(Kind::Float)?,
+                None => Tensor::f_zeros(shape, (Kind::Float, device))?,
+            };
+            Ok((name, delta.f_set_requires_grad(true)?))
+        });
         let prior = match options.prior_weight > 0.0 {
             false => None,
             true if class_pictures.is_empty() => {
@@ -126,4 +142,16 @@ impl UNetTraining {
         let deltas = self.deltas.iter().map(|(name, delta)| Ok((name.clone(), rounded(delta)?)));
         Ok(UNetChanges { sha256: model.unet.fingerprint()?, deltas: deltas.collect::<Result<_>>()? })
     }
+}
+
+/// Fails if changes are not of the weights that are to be trained, which have these shapes.
+fn check_weights(start: &UNetChanges, trained: &BTreeMap<String, Vec<i64>>) -> Result<()> {
+    let fits = |(name, delta): (&String, &Tensor)| trained.get(name).is_some_and(|shape| *shape == delta.size());
+    if start.deltas.len() == trained.len() && start.deltas.iter().all(fits) {
+        return Ok(());
+    }
+    let (got, expected) = (start.deltas.len(), trained.len());
+    let got = format!("one that changes {got} tensors of the U-Net");
+    let expected = format!("one that changes the {expected} that the method trains, or none");
+    Err(TokensError::Setting { what: "identity to start at", got, expected })
 }

@@ -10,11 +10,12 @@ use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::PredictionType;
 use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::{Compute, StableDiffusion};
+use idembed_optimizer::Decay;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::objective::AttentionOptions;
 use idembed_tokens::{
-    Embedding, Examples, Identities, Identity, LearnConfig, LearnControl, Method, Prompt, TokenOptions, TokensError,
-    Trainer, condition, learn,
+    DEFAULT_TEMPLATE, Embedding, Example, Examples, Identities, Identity, LearnConfig, LearnControl, Method, Prompt,
+    Start, TokenOptions, TokensError, Trainer, condition, learn,
 };
 use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
@@ -77,6 +78,7 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
         let control = LearnControl {
             checkpoint: Some(checkpoint.clone()),
             checkpoint_every: Duration::from_secs(3600),
+            keep_state: false,
             stop: &stop,
         };
         let stopped = learn(&mut first, &control, |_, report| {
@@ -169,9 +171,9 @@ fn a_checkpoint_of_another_run_is_refused() {
     let trainer = |image: &Tensor, config| Trainer::new(&model, &Examples::one(image, None), config).unwrap();
     trainer(&picture(1), config(Method::Sefi, 5)).save(&checkpoint).unwrap();
 
-    let mut longer = trainer(&picture(1), config(Method::Sefi, 6));
-    let error = longer.resume(&checkpoint).unwrap_err();
-    assert_eq!(error.to_string(), "the checkpoint was made with steps 5, this run has 6");
+    let mut shorter = trainer(&picture(1), config(Method::Sefi, 4));
+    let error = shorter.resume(&checkpoint).unwrap_err();
+    assert_eq!(error.to_string(), "the checkpoint was made with steps 5, this run has 4");
     let mut other = trainer(&picture(2), config(Method::Sefi, 5));
     assert!(other.resume(&checkpoint).unwrap_err().to_string().contains("made with picture"));
 
@@ -187,6 +189,159 @@ fn a_checkpoint_of_another_run_is_refused() {
 }
 
 #[test]
+fn a_finished_run_goes_on_with_more_steps() {
+    let model = mini();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    let begin = |config: LearnConfig| Trainer::new(&model, &everything(), config).unwrap();
+    let finish = |trainer: &mut Trainer<'_>, keep_state| {
+        let checkpoint_every = Duration::from_secs(3600);
+        let control =
+            LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every, keep_state, stop: &never() };
+        learn(trainer, &control, |_, _| Ok::<_, TokensError>(())).unwrap().sha256().unwrap()
+    };
+    for method in [Method::Sefi, Method::CustomDiffusion] {
+        let whole = finish(&mut begin(config(method, 5)), true);
+        assert!(CheckpointInfo::read(&checkpoint).unwrap().is_finished());
+        finish(&mut begin(config(method, 3)), true);
+        assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 3);
+        let mut longer = begin(config(method, 5));
+        longer.resume(&checkpoint).unwrap();
+        assert_eq!(finish(&mut longer, false), whole, "{method}");
+        assert!(!CheckpointInfo::read(&checkpoint).unwrap().is_finished(), "not kept, so not written at the end");
+    }
+
+    // Half a cosine ends where the run does.
+    let falling = |steps| LearnConfig { decay: Decay::Cosine, ..config(Method::TextualInversion, steps) };
+    finish(&mut begin(falling(3)), true);
+    begin(falling(3)).resume(&checkpoint).unwrap();
+    let error = begin(falling(4)).resume(&checkpoint).unwrap_err();
+    assert!(matches!(&error, TokensError::StepsDecay { decay: Decay::Cosine, .. }), "{error}");
+    assert!(error.to_string().contains("steps 3, this run has 4"), "{error}");
+}
+
+#[test]
+fn pictures_may_have_prompts_of_their_own() {
+    let model = mini();
+    let examples = |templates: [Option<&str>; 2]| {
+        let pictures = templates.into_iter().enumerate().map(|(index, template)| Example {
+            image: picture(1 + index as u64),
+            mask: Some(mask()),
+            template: template.map(str::to_owned),
+        });
+        Examples { pictures: pictures.collect(), ..everything() }
+    };
+    let learned = |templates, config: &LearnConfig| {
+        let mut trainer = Trainer::new(&model, &examples(templates), config.clone()).unwrap();
+        while !trainer.is_done() {
+            let report = trainer.step().unwrap();
+            let leakage = report.measured.unwrap().leakage.unwrap();
+            assert!((0.0..=1.0).contains(&leakage));
+        }
+        trainer.identity().unwrap().sha256().unwrap()
+    };
+    for (method, target) in
+        [(Method::Sefi, Target::default()), (Method::Sefi, Target::Mask), (Method::Xti, Target::default())]
+    {
+        let mut config = LearnConfig { log_every: 1, batch: 3, ..config(method, 2) };
+        config.objective.attention = AttentionOptions::weighted(0.01);
+        if let Some(attention) = &mut config.objective.attention {
+            attention.loss.target = target;
+        }
+        let plain = learned([None, None], &config);
+        // The run's own prompt, said once more, is the same prompt.
+        assert_eq!(learned([None, Some(DEFAULT_TEMPLATE)], &config), plain);
+        let own = learned([None, Some("{} at the beach")], &config);
+        assert_ne!(own, plain);
+        assert_ne!(learned([Some("{} at the beach"), None], &config), own);
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    let begin = |templates| Trainer::new(&model, &examples(templates), config(Method::Sefi, 2)).unwrap();
+    begin([None, Some("{} at the beach")]).save(&checkpoint).unwrap();
+    begin([None, Some("{} at the beach")]).resume(&checkpoint).unwrap();
+    for others in [[None, None], [None, Some("{} in a library")]] {
+        let error = begin(others).resume(&checkpoint).unwrap_err().to_string();
+        assert!(error.contains("made with captions"), "{error}");
+    }
+}
+
+#[test]
+fn an_identity_is_where_learning_may_start() {
+    let model = mini();
+    let identity_of = |method: Method| {
+        let mut trainer = Trainer::new(&model, &everything(), config(method, 2)).unwrap();
+        while !trainer.is_done() {
+            trainer.step().unwrap();
+        }
+        trainer.identity().unwrap()
+    };
+    let begin = |method: Method, start: &Identity| {
+        let mut config = config(method, 2);
+        config.tokens.start = Start::Identity;
+        Trainer::new(&model, &Examples { start: Some(start.clone()), ..everything() }, config)
+    };
+    for method in Method::iter() {
+        let first = identity_of(method);
+        let mut trainer = begin(method, &first).unwrap();
+        let started = trainer.identity().unwrap();
+        let (rows, expected) = (&started.encoders[0], &first.encoders[0]);
+        // Vectors of a fixed length are divided by it once more.
+        let limit = if config(method, 1).tokens.fixed_norm { 1e-6 } else { 0.0 };
+        for (rows, expected) in [(&rows.k, &expected.k), (&rows.v, &expected.v)] {
+            let difference = (rows - expected).abs().max().double_value(&[]);
+            assert!(difference <= limit, "{method}: {difference}");
+        }
+        let changes = |identity: &Identity| {
+            identity.unet.as_ref().map(|unet| {
+                unet.deltas
+                    .values()
+                    .map(|delta| delta.to_kind(Kind::Double).abs().sum(Kind::Double).double_value(&[]))
+                    .sum::<f64>()
+            })
+        };
+        assert_eq!(changes(&started), changes(&first), "{method}");
+        assert_eq!(started.started_from, Some(first.sha256().unwrap()));
+        trainer.step().unwrap();
+    }
+
+    let (sefi, token) = (identity_of(Method::Sefi), identity_of(Method::TextualInversion));
+    let of_one = begin(Method::Sefi, &token).unwrap();
+    assert!(tokens(&of_one).equal(&token.encoders[0].k.expand([10, -1], false)));
+    let mean = Embedding::of(&sefi).unwrap().vectors.remove(0);
+    let of_many = tokens(&begin(Method::TextualInversion, &sefi).unwrap());
+    assert!((of_many - mean).abs().max().double_value(&[]) < 1e-7);
+
+    let refused = |method, start: &Identity| begin(method, start).unwrap_err().to_string();
+    let weights = identity_of(Method::CustomDiffusion);
+    let with_weights = Identity { unet: weights.unet.clone(), ..sefi.clone() };
+    assert!(refused(Method::Sefi, &with_weights).contains("changes weights of the U-Net, expected one that does not"));
+    assert!(refused(Method::Dreambooth, &weights).contains("tensors of the U-Net, expected one that changes the"));
+    assert!(refused(Method::Sefi, &weights).contains("number of words of the identity to start at is 2, expected 1"));
+    assert!(
+        refused(Method::CelebBasis, &sefi).contains("number of words of the identity to start at is 1, expected 2")
+    );
+    let mut wide = sefi.clone();
+    wide.encoders[0].k = wide.encoders[0].k.narrow(1, 0, 100);
+    assert!(matches!(begin(Method::Sefi, &wide), Err(TokensError::OtherHidden { got: 100, .. })));
+    let mut missing = config(Method::Sefi, 2);
+    missing.tokens.start = Start::Identity;
+    assert!(Trainer::new(&model, &everything(), missing).unwrap_err().to_string().contains("identity is missing"));
+    // One of another base, where the widths agree, is a start like any other.
+    let mut other = sefi.clone();
+    other.encoders[0].sha256 = "0".repeat(64);
+    begin(Method::Sefi, &other).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    begin(Method::Sefi, &sefi).unwrap().save(&checkpoint).unwrap();
+    begin(Method::Sefi, &sefi).unwrap().resume(&checkpoint).unwrap();
+    let error = begin(Method::Sefi, &token).unwrap().resume(&checkpoint).unwrap_err().to_string();
+    assert!(error.contains("made with start identity"), "{error}");
+}
+
+#[test]
 fn a_run_that_breaks_down_keeps_its_last_good_state() {
     let model = mini();
     let folder = tempfile::tempdir().unwrap();
@@ -194,8 +349,12 @@ fn a_run_that_breaks_down_keeps_its_last_good_state() {
     // The second step's tokens are beyond what f32 can hold.
     let config = LearnConfig { learning_rate: 1e38, warm_up: 0, ..config(Method::TextualInversion, 4) };
     let mut trainer = Trainer::new(&model, &Examples::one(&picture(1), None), config.clone()).unwrap();
-    let control =
-        LearnControl { checkpoint: Some(checkpoint.clone()), checkpoint_every: Duration::ZERO, stop: &never() };
+    let control = LearnControl {
+        checkpoint: Some(checkpoint.clone()),
+        checkpoint_every: Duration::ZERO,
+        keep_state: false,
+        stop: &never(),
+    };
     let error = learn(&mut trainer, &control, |_, _| Ok::<_, TokensError>(())).unwrap_err();
     assert!(matches!(error, TokensError::NotFinite { step: 2, checkpoint: Some(_), .. }), "{error}");
     assert_eq!(CheckpointInfo::read(&checkpoint).unwrap().step, 1);

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let photo = photos::open(&args.photo)?;
     let likeness = photos::about(&args.photo, Likeness::to(photo, args.face, &network, compute))?;
     tell(&network, likeness.distance_scale().as_ref());
-    photos::tell(&args.photo, likeness.found());
+    photos::tell(&args.photo, likeness.found(), true);
     let fit = PromptFit::choose(&args.pictures, compute)?;
     if let Some(fit) = &fit {
         tracing::info!("the CLIP `{}` says how well pictures follow the prompts in their files", fit.name);

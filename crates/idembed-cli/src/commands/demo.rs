@@ -9,8 +9,8 @@ use idembed_page::{Figure, Page};
 use idembed_studio::picture_file;
 use idembed_studio::settings::{DemoSettings, ModelSettings, Scene};
 use idembed_studio::{
-    Draw, Drawing, Enough, Frame, Learned, Lesson, MaskChoice, Model, NamedIdentity, Studio, Subject, SubjectChoice,
-    Watch, Watched,
+    Draw, Drawing, Frame, Learned, Lesson, MaskChoice, Model, NamedIdentity, Studio, Subject, SubjectChoice, Watch,
+    Watched,
 };
 use idembed_tokens::{LearnConfig, Method};
 use image::RgbImage;
@@ -119,14 +119,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let load_seconds = started.elapsed().as_secs_f64();
     let identity_file = args.out.join(format!("{}.identity.safetensors", plan.demo.name));
     let subject = plan.subject.at(studio.facts().native_size)?;
-    let lesson = Lesson {
-        subjects: vec![subject],
-        config: plan.config.clone(),
-        checkpoint: None,
-        resume: None,
-        preview: None,
-        enough: Enough::default(),
-    };
+    let lesson = Lesson::new(vec![subject], plan.config.clone());
     let (learned, _) = jobs::learn(&studio, lesson.clone(), |_| Ok(()))?;
     learned.identity.write(&identity_file)?;
 

@@ -150,7 +150,7 @@ impl Report {
     /// Finds the faces and writes the pictures, their names beginning with `stem`.
     fn write(finder: &Finder, path: &Path, wanted: Option<usize>, stem: &Path) -> anyhow::Result<Report> {
         let found = photos::about(path, finder.find(photos::open(path)?.pixels, wanted))?;
-        photos::tell(path, &found);
+        photos::tell(path, &found, true);
         output::make_folder(stem.parent().unwrap_or(Path::new(".")))?;
         let Found { photo, faces, choice, view } = &found;
         let (width, height) = photo.dimensions();

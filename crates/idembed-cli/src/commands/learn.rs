@@ -1,7 +1,8 @@
-//! `idembed learn`: from one photo to an identity file.
+//! `idembed learn`: from one photo, or several, to an identity file.
 
 mod method;
 mod previews;
+mod shot;
 mod subject;
 
 use std::path::{Path, PathBuf};
@@ -9,10 +10,11 @@ use std::time::Instant;
 
 use anyhow::Context;
 use idembed_diffusion::Compute;
+use idembed_face::Note;
 use idembed_page::{Figure, Page};
-use idembed_studio::{ChosenFace, Draw, Drawing, Enough, Learned, Lesson, Model, NamedIdentity, Size, Studio, Subject};
+use idembed_studio::{Draw, Drawing, Learned, Lesson, Model, NamedIdentity, Photo, Size, Studio, SubjectFinder};
 use idembed_tokens::checkpoint::CheckpointInfo;
-use idembed_tokens::{LearnConfig, is_identity_name};
+use idembed_tokens::{Identity, LearnConfig, is_identity_name};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};
@@ -20,6 +22,7 @@ use crate::failure::Hinted;
 use crate::{jobs, output, photos, report};
 use method::MethodArgs;
 use previews::{Previews, Stop};
+use shot::{FoundShot, Shot, ShotReport};
 use subject::SubjectArgs;
 
 const EXAMPLES: &str = "\
@@ -27,15 +30,23 @@ Examples:
   idembed learn photo.jpg --name me
   idembed learn photo.jpg --name me --crop 120,40,512,512 --report me.html
   idembed learn photo.jpg --name me --model models/sd15 --steps 500 --dtype bf16
+  idembed learn a.jpg b.jpg holidays/ --name me
+  idembed learn photo.jpg --name me --start me.identity.safetensors --out better
   idembed learn photo.jpg --name me --resume me.identity.safetensors.ckpt
 
 The largest face near the middle is found, and learned with its hair and
-shoulders; --face, --crop and --no-face say otherwise. Then draw with it:
+shoulders; --face, --crop and --no-face say otherwise. Several photos of the
+same person, or folders of them, may be of any size. Then draw with it:
   idembed generate \"a photo of <me> at the beach\" -i me=me.identity.safetensors
+
+photo.txt beside photo.jpg is a caption: the prompt to learn that photo with,
+{} standing for the person, as in \"a photo of {} at the beach\". What it names
+need not be learned as a part of the face.
 
 While it runs, FILE.ckpt beside the output holds the whole state. After Ctrl-C
 or a crash, the same command with --resume FILE.ckpt goes on and ends with the
-same vectors, bit for bit, as an unbroken run.
+same vectors, bit for bit, as an unbroken run. --keep-state keeps FILE.ckpt of a
+finished run: --resume FILE.ckpt with more --steps makes it the longer run.
 
 Learn only faces of people who agreed.";
 
@@ -43,8 +54,9 @@ Learn only faces of people who agreed.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A photo of one face: JPEG, PNG, WebP, HEIC, TIFF, BMP or GIF
-    photo: PathBuf,
+    /// A photo of one face, several photos of it, or folders of them: JPEG, PNG, WebP, HEIC, TIFF, BMP or GIF
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
     /// What to call the identity: letters, digits, - and _
     #[arg(long, value_name = "NAME", value_parser = identity_name)]
     name: String,
@@ -56,9 +68,12 @@ pub(crate) struct Args {
     /// Replace an identity that is there already, or start anew over an unfinished run
     #[arg(long)]
     force: bool,
-    /// Go on from the state of a stopped run
+    /// Go on from the state of a stopped run, or, with more --steps, of a finished one
     #[arg(long, value_name = "FILE.ckpt")]
     resume: Option<PathBuf>,
+    /// Keep the state when the run is finished
+    #[arg(long)]
+    keep_state: bool,
     /// Write a page with loss curves, settings, timings and some pictures
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -89,11 +104,16 @@ fn identity_name(text: &str) -> Result<String, String> {
 /// What was checked before the model is loaded.
 struct Plan {
     model: Model,
-    subject: Subject,
+    photos: Vec<FoundShot>,
+    /// What reports say of them.
+    shots: Vec<ShotReport>,
     size: Option<Size>,
     config: LearnConfig,
+    start: Option<Identity>,
     out: PathBuf,
     checkpoint: PathBuf,
+    /// The files that hold a state that is of no use once the identity is there.
+    spent: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -104,55 +124,104 @@ impl Plan {
             output::check_new_file(report, true)?;
         }
         let checkpoint = output::with_added(&out, ".ckpt");
-        let read: Vec<&Path> = std::iter::once(args.photo.as_path()).chain(args.subject.mask_file()).collect();
+        let shots = Shot::all(&args.photos, !args.subject.no_captions)?;
+        args.subject.check_count(shots.len())?;
+        let named = args.subject.mask_file().into_iter().chain(args.method.start_file());
+        let read: Vec<&Path> = shots.iter().flat_map(Shot::files).chain(named).collect();
         output::check_inputs_stay(args.report.iter().chain([&out, &checkpoint]), &read)?;
         output::check_inputs_stay(args.report.iter().chain([&out]), args.resume.as_slice())?;
-        check_checkpoint(args, &checkpoint)?;
+        let spent = check_checkpoint(args, &checkpoint)?;
 
         let model = args.model.find()?;
-        let config = args.method.config(&args.name, &args.subject, &model)?;
+        let start = args.method.start_file().map(read_start).transpose()?;
+        let captions = shots.iter().map(Shot::read_caption).collect::<anyhow::Result<Vec<_>>>()?;
+        let opened = shots.iter().map(|shot| open(&shot.path, &args.subject)).collect::<anyhow::Result<Vec<_>>>()?;
+        let masked = opened.iter().filter(|photo| args.subject.has_mask(photo)).count();
+        let config = args.method.config(&args.name, &args.subject, masked == opened.len(), &model)?;
         config.check()?;
+        if 0 < masked && masked < opened.len() {
+            tracing::warn!("{masked} of {} photos have a mask: none counts", opened.len());
+        }
         let ignored = args.method.without_effect(&config).into_iter().chain(args.subject.without_effect());
         for (flag, reason) in ignored {
             tracing::warn!("{flag} has no effect: {reason}");
         }
 
-        let photo = photos::open(&args.photo)?;
-        let subject = photos::about(&args.photo, Subject::find(photo, &args.subject.choice(), compute))?;
-        if let Some(found) = subject.found() {
-            photos::tell(&args.photo, found);
-        }
-        Ok(Plan { model, subject, size: args.subject.size, config, out, checkpoint })
+        let alone = shots.len() == 1;
+        let finder = SubjectFinder::open(&args.subject.choice(), compute)?;
+        let photos = shots.into_iter().zip(captions).zip(opened).map(|((Shot { path, .. }, caption), photo)| {
+            let subject = photos::about(&path, finder.find(photo))?;
+            if let Some(found) = subject.found() {
+                photos::tell(&path, found, alone);
+            }
+            Ok(FoundShot { path, caption, subject })
+        });
+        let photos = photos.collect::<anyhow::Result<Vec<_>>>()?;
+        let shots = photos.iter().map(FoundShot::report).collect();
+        Ok(Plan { model, photos, shots, size: args.subject.size, config, start, out, checkpoint, spent })
     }
 
-    /// The part of the photo.
-    fn lesson(&self, size: Size, resume: Option<PathBuf>) -> anyhow::Result<Lesson> {
-        let subject = self.subject.at(size)?;
-        if let Some((width, height)) = subject.enlarged_from {
-            tracing::warn!("the part to learn is {width} x {height} pixels and is enlarged to {size}");
-        }
+    /// The parts of the photos, which are given up for that.
+    fn lesson(&mut self, size: Size, args: &Args) -> anyhow::Result<Lesson> {
+        let photos = std::mem::take(&mut self.photos);
+        let subjects = photos.iter().map(|photo| photo.cut(size)).collect::<anyhow::Result<_>>()?;
         Ok(Lesson {
-            subjects: vec![subject],
-            config: self.config.clone(),
             checkpoint: Some(self.checkpoint.clone()),
-            resume,
-            preview: None,
-            enough: Enough::default(),
+            resume: args.resume.clone(),
+            keep_state: args.keep_state,
+            start: self.start.clone(),
+            ..Lesson::new(subjects, self.config.clone())
         })
     }
 }
 
-/// A stopped run is neither overwritten nor mixed up with another.
-fn check_checkpoint(args: &Args, checkpoint: &Path) -> anyhow::Result<()> {
+/// Reads a photo; what was changed on the way, and whether its transparency is its mask, is said.
+fn open(path: &Path, subject: &SubjectArgs) -> anyhow::Result<Photo> {
+    let mut photo = Photo::open(path)?;
+    if subject.takes_opacity(&photo) {
+        photo.notes.retain(|note| *note != Note::FlattenedOnWhite);
+        let path = path.display();
+        tracing::info!(
+            "`{path}`: what is opaque is the mask; the colours under the rest are learned as they are stored"
+        );
+    }
+    photos::say(path, &photo.notes);
+    Ok(photo)
+}
+
+/// Reads the identity to start at, and says which it is.
+fn read_start(path: &Path) -> anyhow::Result<Identity> {
+    let shown = path.display();
+    if !path.exists() {
+        let hint = "--start takes class, class-output, names, names-output, rare, or the path of an identity file";
+        return Err(Hinted::new(format!("there is no identity file `{shown}` to start at"), hint).into());
+    }
+    let identity = Identity::read(path)?;
+    let Identity { method, base_model, steps, .. } = &identity;
+    tracing::info!("starting at `{shown}`, learned with {method} for `{base_model}` in {steps} steps");
+    Ok(identity)
+}
+
+/// A stopped run is neither overwritten nor mixed up with another. Gives the files that are of no use after this run.
+fn check_checkpoint(args: &Args, checkpoint: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut spent = if args.keep_state { Vec::new() } else { vec![checkpoint.to_owned()] };
     if let Some(resume) = &args.resume {
-        CheckpointInfo::read(resume)?;
-        return Ok(());
+        // That of a finished run was kept on purpose.
+        if !CheckpointInfo::read(resume)?.is_finished() && !args.keep_state {
+            spent.push(resume.clone());
+        }
+        return Ok(spent);
     }
     if !checkpoint.exists() || args.force {
-        return Ok(());
+        return Ok(spent);
     }
     let shown = checkpoint.display();
-    let far = CheckpointInfo::read(checkpoint).map(|info| format!(" (step {} is done)", info.step)).unwrap_or_default();
+    let info = CheckpointInfo::read(checkpoint).ok();
+    if let Some(info) = info.as_ref().filter(|info| info.is_finished()) {
+        let hint = format!("--resume {shown} with more --steps goes on with it, --force starts anew");
+        return Err(Hinted::new(format!("`{shown}` holds the state of a run of {} steps", info.step), hint).into());
+    }
+    let far = info.map(|info| format!(" (step {} is done)", info.step)).unwrap_or_default();
     let hint = format!("--resume {shown} goes on with it, --force starts anew");
     Err(Hinted::new(format!("`{shown}` holds an unfinished run{far}"), hint).into())
 }
@@ -161,12 +230,12 @@ fn check_checkpoint(args: &Args, checkpoint: &Path) -> anyhow::Result<()> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let compute = args.compute.resolve()?;
-    let plan = Plan::new(args, compute)?;
+    let mut plan = Plan::new(args, compute)?;
     let studio = jobs::load(&plan.model, compute)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let size = plan.size.unwrap_or(studio.facts().native_size);
     let expected_memory_mib = jobs::announce(&studio.forecast_learning(&plan.config, size)?);
-    let mut lesson = plan.lesson(size, args.resume.clone())?;
+    let mut lesson = plan.lesson(size, args)?;
     let wanted = (args.preview_every, args.stop);
     let mut previews =
         Previews::of(&plan.model, &plan.config, &lesson.subjects[0], wanted, args.report.clone(), compute)?;
@@ -182,7 +251,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     learned.identity.write(&plan.out)?;
     drop(deferred);
-    remove_checkpoints(&plan, args.resume.as_deref());
+    remove_checkpoints(&plan);
+    if args.keep_state {
+        tracing::info!("the state is in `{}`, to go on with more --steps", plan.checkpoint.display());
+    }
     if !args.json {
         output::line(plan.out.display())?;
     }
@@ -216,7 +288,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "noise_loss": learned.noise_loss(),
             "attention_loss": learned.attention_loss(),
             "leakage": learned.leakage(),
-            "face": plan.subject.found().map(ChosenFace::of),
+            "started_from": learned.identity.started_from,
+            "photos": plan.shots,
+            "face": match &plan.shots[..] {
+                [shot] => shot.face.as_ref(),
+                _ => None,
+            },
+            "state": args.keep_state.then(|| output::shown(&plan.checkpoint)),
             "device": compute.to_string(),
             "expected_memory_mib": expected_memory_mib,
             "peak_memory_mib": output::peak_memory_mib(),
@@ -226,9 +304,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The state is of no use once the identity is there.
-fn remove_checkpoints(plan: &Plan, resumed: Option<&Path>) {
-    for path in [Some(plan.checkpoint.as_path()), resumed].into_iter().flatten() {
+/// The state is of no use once the identity is there, unless it is to be kept.
+fn remove_checkpoints(plan: &Plan) {
+    for path in &plan.spent {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!("cannot remove `{}`: {error}", path.display());
@@ -273,7 +351,9 @@ fn page(
     previews: Option<&Previews>,
 ) -> anyhow::Result<Page> {
     let LearnConfig { name, class, method, .. } = &plan.config;
-    let subtitle = format!("{method} with {}, learned from one photo", plan.model.name);
+    let shots = &plan.shots;
+    let photos = if shots.len() == 1 { "one photo".to_owned() } else { format!("{} photos", shots.len()) };
+    let subtitle = format!("{method} with {}, learned from {photos}", plan.model.name);
     let mut page = report::facts(Page::new(&format!("Identity <{name}>"), &subtitle), learned);
     page = report::photo(page, lesson, "what was learned from", "the mask of the face")?;
     if !pictures.is_empty() {
@@ -284,7 +364,12 @@ fn page(
         page = previews.section(page);
     }
     page = report::charts(page, learned);
-    page = report::settings(page, &plan.model, compute, [("part of the photo", plan.subject.part())], lesson)?;
+    let parts = shots.iter().enumerate().map(|(index, shot)| {
+        let which = if shots.len() == 1 { "the photo".to_owned() } else { format!("photo {}", index + 1) };
+        (format!("part of {which}"), shot.part.clone())
+    });
+    let start = learned.identity.started_from.clone().map(|sha256| ("start identity".to_owned(), sha256));
+    page = report::settings(page, &plan.model, compute, parts.chain(start), lesson)?;
     page = report::timings(page, load_seconds, learned, &[]);
     let file = plan.out.file_name().unwrap_or_default().display();
     Ok(report::commands(page, &format!("idembed generate \"a photo of <{name}>\" --identity {name}={file}")))

@@ -39,7 +39,7 @@ Examples:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Learn an identity from one photo
+    /// Learn an identity from one photo, or several
     Learn(Box<learn::Args>),
     /// Draw pictures from a prompt, with identities or without
     Generate(generate::Args),

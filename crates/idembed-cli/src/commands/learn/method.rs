@@ -1,5 +1,9 @@
 //! How an identity is learned: the flags of `idembed learn` that become a [`LearnConfig`].
 
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
 use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
 use idembed_studio::Model;
 use idembed_tokens::{LearnConfig, LearnWishes, Method, StageRange, Start};
@@ -46,9 +50,10 @@ pub(super) struct MethodArgs {
     #[arg(long)]
     shared_kv: bool,
     /// Where the vectors start: class (the class word), class-output (what the text encoder makes of it), names (the mean of
-    /// known names), names-output, or rare (a rare word) [default: the method's, class for sefi]
-    #[arg(long, value_name = "WHERE")]
-    start: Option<Start>,
+    /// known names), names-output, rare (a rare word), or an identity file to go on from, of the same or another method
+    /// [default: the method's, class for sefi]
+    #[arg(long, value_name = "WHERE|FILE")]
+    start: Option<StartFlag>,
     /// Keep every vector as long as the class word's
     #[arg(long)]
     fixed_norm: bool,
@@ -99,18 +104,53 @@ enum TargetName {
     None,
 }
 
+/// What `--start` says.
+#[derive(Debug, Clone)]
+enum StartFlag {
+    /// One of the known words.
+    At(Start),
+    /// Any other word.
+    File(PathBuf),
+}
+
+impl FromStr for StartFlag {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<StartFlag, Infallible> {
+        Ok(match text.parse() {
+            // Which identity that is, only a path can say.
+            Ok(Start::Identity) | Err(_) => StartFlag::File(PathBuf::from(text)),
+            Ok(start) => StartFlag::At(start),
+        })
+    }
+}
+
 impl MethodArgs {
     /// The run's settings: the flags, and what the model likes where there is none.
     ///
     /// # Errors
-    /// A mask is needed and there will be none.
-    pub(super) fn config(&self, name: &str, subject: &SubjectArgs, model: &Model) -> anyhow::Result<LearnConfig> {
+    /// A mask is needed and there will be none; `masked` says whether all photos have one.
+    pub(super) fn config(
+        &self,
+        name: &str,
+        subject: &SubjectArgs,
+        masked: bool,
+        model: &Model,
+    ) -> anyhow::Result<LearnConfig> {
         let config = model.learn_config(name, self.method).with(&self.wishes(subject));
-        if config.objective.needs_mask() && !subject.has_mask() {
+        if config.objective.needs_mask() && !masked {
             let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
             return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));
         }
         Ok(config)
+    }
+
+    /// The identity file to start at, if one was named.
+    pub(super) fn start_file(&self) -> Option<&Path> {
+        match &self.start {
+            Some(StartFlag::File(file)) => Some(file),
+            _ => None,
+        }
     }
 
     /// What the flags say.
@@ -129,7 +169,10 @@ impl MethodArgs {
             stages: self.stages,
             learned_stages: self.learned_stages,
             split_kv: self.shared_kv.then_some(false),
-            start: self.start,
+            start: self.start.as_ref().map(|start| match start {
+                StartFlag::At(start) => *start,
+                StartFlag::File(_) => Start::Identity,
+            }),
             fixed_norm: self.fixed_norm.then_some(true),
             rare_word: self.rare_word.clone(),
             unet_lr: self.unet_lr,
