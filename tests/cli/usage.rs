@@ -25,7 +25,11 @@ fn sizes_and_steps_out_of_range() {
     place.fails(2, &learn(&["--masked-noise"]), &["--masked-noise needs a mask"]);
     place.fails(1, &learn(&["--crop", "0,0,200,50"]), &["reaches outside the picture, which is 128 x 128"]);
     place.fails(1, &learn(&["--template", "a photo"]), &["one {}"]);
-    place.fails(1, &learn(&["--stages", "2", "--learned-stages", "2-3"]), &["learned stages is 2-3", "within the number"]);
+    place.fails(
+        1,
+        &learn(&["--stages", "2", "--learned-stages", "2-3"]),
+        &["learned stages is 2-3", "within the number"],
+    );
     place.fails(1, &learn(&["--class", " "]), &["class"]);
     place.fails(2, &["learn", text(&portrait), "--name", "a b"], &["letters, digits"]);
 }
