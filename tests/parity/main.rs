@@ -8,6 +8,7 @@ mod attention_precision;
 mod clip;
 mod components;
 mod detection;
+mod methods;
 mod metrics;
 mod optimizer;
 mod parsing;
