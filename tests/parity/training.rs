@@ -21,7 +21,7 @@ const BF16_ATTENTION_LIMIT: f64 = 0.2;
 /// Updates are compared, not parameters, of which they are a small part. Adam moves a parameter in the direction of its
 /// gradient's sign, so that where a gradient is zero but for rounding, nobody knows where it goes: elements with smaller
 /// gradients than this, relative to the largest of their parameter, are not compared.
-const DECIDED: f64 = 0.05;
+const DECIDED: f64 = 0.1;
 
 fn config(case: &Value, name: &str) -> LearnConfig {
     let number = |key: &str| case[key].as_f64().unwrap();
