@@ -374,6 +374,7 @@ fn split_off(mut tensors: Vec<Tensor>, count: usize) -> (Vec<Tensor>, Vec<Tensor
     (tensors, rest)
 }
 
+/// The attention loss of a run. The reference is the model as it came: its keys do not follow weights that are trained.
 fn attention_term(
     model: &StableDiffusion,
     options: &AttentionOptions,
