@@ -9,6 +9,7 @@ mod clip;
 mod components;
 mod detection;
 mod dlib;
+mod methods;
 mod metrics;
 mod optimizer;
 mod parsing;

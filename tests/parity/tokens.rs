@@ -3,6 +3,7 @@
 
 use idembed_attention::{LayerChoice, Norm, Reduction, ReferenceKeys};
 use idembed_diffusion::conditioning::Conditioning;
+use idembed_diffusion::unet::UNet;
 use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
@@ -21,7 +22,7 @@ fn model(fixture: &Fixture, name: &str) -> StableDiffusion {
     StableDiffusion::load(&fixture.folder.join(name), Compute::CPU_F32).unwrap()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap()
 }
 
@@ -29,7 +30,7 @@ fn integer(value: &Value, key: &str) -> i64 {
     value[key].as_i64().unwrap()
 }
 
-fn number(value: &Value, key: &str) -> f64 {
+pub(crate) fn number(value: &Value, key: &str) -> f64 {
     value[key].as_f64().unwrap()
 }
 
@@ -178,7 +179,8 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
     }
 }
 
-fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> RgbImage {
+/// `unet` predicts in the place of the model's own.
+pub(crate) fn draw(model: &StableDiffusion, prompt: &Conditioning, unet: Option<&UNet>, case: &Value) -> RgbImage {
     let negative = model.condition("").unwrap();
     let size = case["size"].as_array().unwrap();
     let request = TextToImage {
@@ -191,7 +193,7 @@ fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> RgbImag
         height: size[0].as_i64().unwrap(),
         seeds: &[integer(case, "seed") as u64],
         batch: 1,
-        unet: None,
+        unet,
     };
     let mut pictures = Vec::new();
     let drawn = request.run(model, &mut (), |_, picture| {
@@ -203,7 +205,7 @@ fn draw(model: &StableDiffusion, prompt: &Conditioning, case: &Value) -> RgbImag
 }
 
 /// Notes the share of values that differ by more than one grey level.
-fn compare_pictures(parity: &mut Parity, case: &str, ours: &RgbImage, expected: &Tensor) {
+pub(crate) fn compare_pictures(parity: &mut Parity, case: &str, ours: &RgbImage, expected: &Tensor) {
     let expected: Vec<u8> = Vec::try_from(expected.permute([1, 2, 0]).contiguous().view([-1])).unwrap();
     assert_eq!(ours.as_raw().len(), expected.len());
     let off = ours.as_raw().iter().zip(&expected).filter(|(ours, expected)| ours.abs_diff(**expected) > 1).count();
@@ -226,7 +228,7 @@ fn pictures_of_two_identities() {
             let conditioning = condition(&model, &prompt, &identities, false).unwrap();
             let scheduler = text(case, "scheduler");
             let expected = fixture.tensor(&format!("picture.{name}.{scheduler}"));
-            let picture = draw(&model, &conditioning, case);
+            let picture = draw(&model, &conditioning, None, case);
             compare_pictures(&mut parity, &format!("tokens/picture.{name}.{scheduler}"), &picture, expected);
         }
     }
@@ -252,7 +254,7 @@ fn exported_embedding() {
 
     let prompt = Prompt::parse(text(case, "prompt"), model.text_encoders.tokenizers()).unwrap();
     let conditioning = condition(&model, &prompt, &Identities::named([("me", &me)]).unwrap(), false).unwrap();
-    let picture = draw(&model, &conditioning, case);
+    let picture = draw(&model, &conditioning, None, case);
     compare_pictures(&mut parity, "tokens/embedding", &picture, fixture.tensor("embedding.picture"));
     parity.finish();
 }

@@ -1,4 +1,5 @@
-//! Files of ours in the hands of diffusers, and faces in those of dlib. Needs their Python: `cargo xtask test --python`.
+//! Files of ours in the hands of diffusers and safetensors, and faces in those of dlib. Needs their Python:
+//! `cargo xtask test --python`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -7,6 +8,7 @@
 
 mod faces;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -14,10 +16,11 @@ use std::process::Command;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
-use idembed_integration_tests::{mini_model, python};
+use idembed_integration_tests::{fixture_dir, mini_model, python};
 use idembed_tokens::{Embedding, EncoderRows, Identities, Identity, Prompt, condition};
 use image::RgbImage;
-use tch::Tensor;
+use serde_json::Value;
+use tch::{Kind, Tensor};
 
 /// `export --to embedding` writes what `load_textual_inversion` reads, and the vector means the same there.
 #[test]
@@ -57,6 +60,41 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     let far = ours.as_raw().iter().zip(&theirs).filter(|(a, b)| a.abs_diff(**b) > 1).count();
     println!("parity: reference/embedding pixels_off={far} of {}", theirs.len());
     assert!(far * 1000 <= theirs.len(), "{far} of {} values differ by more than one grey level", theirs.len());
+}
+
+/// What an identity with rows for each layer, two words and changed weights is in a file is what safetensors reads there.
+#[test]
+fn safetensors_reads_identity_files() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["layers", "words", "weights"] {
+        let identity = Identity::read(&fixture_dir("methods").join(format!("{name}.safetensors"))).unwrap();
+        let file = folder.path().join(name);
+        identity.write(&file).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/identity_file.py");
+        let output = Command::new(&python).arg(script).arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+
+        let rows = &identity.encoders[0];
+        let rows = [("k.0".to_owned(), &rows.k), ("v.0".to_owned(), &rows.v)];
+        let changes = identity.unet.iter().flat_map(|unet| &unet.deltas);
+        let changes = changes.map(|(name, delta)| (format!("unet.{name}"), delta));
+        let expected: BTreeMap<String, &Tensor> = rows.into_iter().chain(changes).collect();
+        let tensors = read["tensors"].as_object().unwrap();
+        assert_eq!(tensors.len(), expected.len());
+        for (name, tensor) in expected {
+            let found = &tensors[&name];
+            assert_eq!(found["dtype"], if name.starts_with("unet.") { "float16" } else { "float32" });
+            assert_eq!(found["shape"], serde_json::json!(tensor.size()));
+            let sum = tensor.sum(Kind::Double).double_value(&[]);
+            assert!((found["sum"].as_f64().unwrap() - sum).abs() < 1e-9, "{name}");
+        }
+        let metadata: BTreeMap<_, _> = identity.metadata().into_iter().collect();
+        assert_eq!(read["metadata"], serde_json::json!(metadata));
+        let count = metadata["stages"].parse::<i64>().unwrap() * (identity.layers * identity.words) as i64;
+        assert_eq!(identity.encoders[0].k.size(), [count, 16]);
+    }
 }
 
 /// An identity of five stages near the class word, as learning would give it.

@@ -35,7 +35,8 @@ impl DrawnWeights {
         Tensor::write_safetensors(&tensors, path).unwrap();
     }
 
-    fn draw(&self, name: &str, shape: &[i64]) -> Tensor {
+    /// One of them.
+    pub fn draw(&self, name: &str, shape: &[i64]) -> Tensor {
         if name.ends_with("num_batches_tracked") {
             return Tensor::from(0_i64);
         }

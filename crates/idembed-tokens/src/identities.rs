@@ -118,4 +118,20 @@ mod tests {
         assert_eq!(identities.unused(&prompt), ["you"]);
         assert!(Identities::none().check(&prompt).is_err());
     }
+
+    #[test]
+    fn one_identity_of_a_prompt_may_change_weights() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer");
+        let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+        let changes = || UNetChanges { sha256: "abcd".to_owned(), deltas: BTreeMap::new() };
+        let (plain, one) = (example(), Identity { unet: Some(changes()), ..example() });
+        let two = one.clone();
+        let identities = Identities::named([("plain", &plain), ("one", &one), ("two", &two)]).unwrap();
+        let found = |prompt: &str| identities.changed_unet(&Prompt::parse(prompt, [&tokenizer]).unwrap());
+        assert!(found("a photo of <plain>").unwrap().is_none());
+        assert!(std::ptr::eq(found("<one> with <plain> and <one>").unwrap().unwrap(), one.unet.as_ref().unwrap()));
+        let error = found("<two> with <one>").unwrap_err();
+        assert!(matches!(error, TokensError::TwoChangeWeights { first, second } if first == "two" && second == "one"));
+        assert!(matches!(found("<cat>"), Err(TokensError::UnknownIdentity { .. })));
+    }
 }

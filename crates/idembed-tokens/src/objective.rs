@@ -255,7 +255,8 @@ pub fn noise_loss(
 /// is predicted.
 ///
 /// # Source
-/// arXiv 2303.09556, and diffusers' `compute_snr` with the training scripts' use of it.
+/// arXiv 2303.09556, and diffusers' `compute_snr` as `train_text_to_image.py` uses it; `train_dreambooth.py` adds 1 to the first
+/// weight where the velocity is predicted.
 fn min_snr_weights(schedule: &NoiseSchedule, timesteps: &[i64], cut: f64) -> Vec<f64> {
     let weight = |timestep: &i64| {
         let alpha = schedule.alphas_cumprod[*timestep as usize];

@@ -99,7 +99,7 @@ impl From<StageRange> for String {
 impl TokenOptions {
     /// The learned stages, from 0.
     pub fn learned(&self) -> Range<usize> {
-        self.learned_stages.map_or(0..self.stages, |range| range.first - 1..range.last)
+        self.learned_stages.map_or(0..self.stages, |range| range.first.saturating_sub(1)..range.last)
     }
 
     /// How the rows are arranged for a model with so many cross-attention layers.
@@ -121,13 +121,14 @@ impl TokenOptions {
     pub fn check(&self) -> Result<()> {
         let range = self.learned_stages.map_or("all".to_owned(), |range| range.to_string());
         let words = self.words.to_string();
+        let needs_names = self.start.is_of_names() || self.rows == Rows::Basis;
         let checks = [
             (self.stages >= 1, "stages", self.stages.to_string(), "1 or more"),
             (self.learned().start < self.learned().end, "learned stages", range.clone(), "a range that is not empty"),
             (self.learned().end <= self.stages, "learned stages", range, "within the number of stages"),
             (1 <= self.words && self.words <= 8, "words", words.clone(), "1 to 8"),
             (self.words == 1 || self.rows != Rows::Module, "words", words.clone(), "1 for a token module"),
-            (!self.start.is_of_names() || self.words <= 2, "words", words, "1 or 2 to start at names"),
+            (!needs_names || self.words <= 2, "words", words, "1 or 2 where names are needed"),
         ];
         match checks.into_iter().find(|(allowed, ..)| !allowed) {
             Some((_, what, got, expected)) => Err(TokensError::Setting { what, got, expected: expected.to_owned() }),
@@ -163,5 +164,8 @@ mod tests {
         assert!(refused(TokenOptions { words: 2, ..good }).contains("1 for a token module"));
         assert!(refused(TokenOptions { words: 0, ..good }).contains("1 to 8"));
         assert!(refused(TokenOptions { rows: Rows::Vectors, words: 3, start: Start::Names, ..good }).contains("names"));
+        assert!(refused(TokenOptions { rows: Rows::Basis, words: 3, ..good }).contains("names"));
+        let none = TokenOptions { learned_stages: Some(StageRange { first: 0, last: 0 }), ..good };
+        assert!(refused(none).contains("a range that is not empty"));
     }
 }

@@ -397,7 +397,8 @@ fn split_off(mut tensors: Vec<Tensor>, count: usize) -> (Vec<Tensor>, Vec<Tensor
     (tensors, rest)
 }
 
-/// The attention loss of a run, with the keys or the positions of every prompt.
+/// The attention loss of a run, with the keys or the positions of every prompt. The reference is the model as it came: its keys
+/// do not follow weights that are trained.
 pub(crate) fn attention_term(
     model: &StableDiffusion,
     options: &AttentionOptions,

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use idembed_attention::Target;
+use idembed_diffusion::conditioning::stage_of;
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::PredictionType;
 use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_optimizer::Decay;
 use idembed_tokens::checkpoint::CheckpointInfo;
-use idembed_tokens::objective::AttentionOptions;
+use idembed_tokens::objective::{AttentionOptions, noise_loss};
 use idembed_tokens::{
     DEFAULT_TEMPLATE, Embedding, Example, Examples, Identities, Identity, LearnConfig, LearnControl, Method, Prompt,
     Start, TokenOptions, TokensError, Trainer, condition, learn,
@@ -46,7 +47,7 @@ fn config(method: Method, steps: usize) -> LearnConfig {
 
 /// What any method may need.
 fn everything() -> Examples {
-    let names = ["banus vimak", "sodex nigel", "fifun mufar", "nuzol puger"].map(str::to_owned).to_vec();
+    let names = std::fs::read_to_string(mini_folder().join("names.txt")).unwrap().lines().map(str::to_owned).collect();
     Examples { class_pictures: vec![picture(8), picture(9)], names, ..Examples::one(&picture(1), Some(&mask())) }
 }
 
@@ -386,6 +387,38 @@ fn what_cannot_be_learned_is_refused() {
 }
 
 #[test]
+fn a_method_that_lacks_what_it_needs_is_refused() {
+    let model = mini();
+    let begun = |examples: &Examples, config| Trainer::new(&model, examples, config).map(drop);
+    let refused = |examples: &Examples, config| begun(examples, config).unwrap_err().to_string();
+    let named = |names: &[&str]| Examples {
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        ..Examples::one(&picture(1), None)
+    };
+    let basis = config(Method::CelebBasis, 1);
+    let expected = "expected 3 or more that are two tokens for the model";
+    assert_eq!(refused(&named(&[]), basis.clone()), format!("number of names to start at is 0 of 0, {expected}"));
+    // The last one is more than two tokens.
+    let few = named(&["banus vimak", "sodex nigel", "ada lovelace"]);
+    assert_eq!(refused(&few, basis), format!("number of names to start at is 2 of 3, {expected}"));
+    let vector = config(Method::TextualInversion, 1);
+    for start in [Start::Names, Start::NamesOutput] {
+        let tokens = TokenOptions { start, ..vector.tokens };
+        assert!(refused(&few, LearnConfig { tokens, ..vector.clone() }).contains("2 of 3"), "{start}");
+    }
+
+    let odd = LearnConfig { rare_word: " ".to_owned(), ..config(Method::Dreambooth, 1) };
+    assert!(refused(&everything(), odd).starts_with("rare word is ` `"));
+    for method in [Method::Dreambooth, Method::CustomDiffusion] {
+        let mut config = config(method, 1);
+        let error = refused(&few, config.clone());
+        assert_eq!(error, "number of class pictures is 0, expected 1 or more, because the prior has a weight");
+        config.unet.as_mut().unwrap().prior_weight = 0.0;
+        begun(&few, config).unwrap();
+    }
+}
+
+#[test]
 fn a_class_of_several_tokens_starts_at_their_mean() {
     let model = mini();
     let config = LearnConfig { class: "red car".to_owned(), ..config(Method::Sefi, 1) };
@@ -451,7 +484,8 @@ fn a_prompt_takes_only_identities_that_are_there_and_fit() {
     assert!(matches!(with(&other, true), Err(TokensError::OtherHidden { got: 100, expected: 128, .. })));
 }
 
-/// The noise loss of a trainer's tokens on the same noised latents at every tenth of the timesteps.
+/// The noise loss of a trainer's tokens on the same noised latents at every tenth of the timesteps that the method learns, and
+/// where it learns them.
 fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
     let identity = trainer.identity().unwrap();
     let template = &trainer.config().template;
@@ -464,17 +498,22 @@ fn noise_loss_of(model: &StableDiffusion, trainer: &Trainer<'_>) -> f64 {
     let shape = latents.size();
     let changed = identity.unet.as_ref().map(|changes| changes.apply(model).unwrap());
     let unet = changed.as_ref().unwrap_or(&model.unet);
-    let losses = (0..10).map(|part| {
-        let timestep = 50 + 100 * part;
-        let noise = seeded_noise(40 + part as u64, &shape, 1).unwrap().remove(0);
+    let LearnConfig { tokens, objective, .. } = trainer.config();
+    let mask = mask();
+    let mask = objective.masked_noise.then_some(&mask);
+    let timesteps = (0..10).map(|part| 50 + 100 * part);
+    let learned = timesteps.filter(|&at| tokens.learned().contains(&stage_of(at as f64, tokens.stages, 1000)));
+    let losses = learned.map(|timestep| {
+        let noise = seeded_noise(timestep as u64, &shape, 1).unwrap().remove(0);
         let noised = model.noise_schedule.add_noise(&latents, &noise, &[timestep]).unwrap();
         let states = &conditioning.pieces()[conditioning.piece_at(timestep as f64)].states;
         let context = unet.project(states).unwrap();
         let times = Tensor::from_slice(&[timestep as f32]);
         let predicted = tch::no_grad(|| unet.forward(UNetInput::new(&noised, &times, &context), None)).unwrap();
-        predicted.mse_loss(&noise, tch::Reduction::Mean).double_value(&[])
+        noise_loss(&predicted, &noise, mask, None).unwrap().double_value(&[])
     });
-    losses.sum::<f64>() / 10.0
+    let losses: Vec<f64> = losses.collect();
+    losses.iter().sum::<f64>() / losses.len() as f64
 }
 
 #[test]
