@@ -33,9 +33,10 @@ fn examples(fixture: &Fixture, pictures: usize) -> Examples {
     let pictures = images.into_iter().zip(masks).take(pictures);
     let names = fixture.list("names").iter().map(|name| name.as_str().unwrap().to_owned());
     Examples {
-        pictures: pictures.map(|(image, mask)| Example { image, mask: Some(mask) }).collect(),
+        pictures: pictures.map(|(image, mask)| Example { image, mask: Some(mask), template: None }).collect(),
         class_pictures: each(fixture.tensor("class_images")),
         names: names.collect(),
+        start: None,
     }
 }
 

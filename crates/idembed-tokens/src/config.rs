@@ -158,10 +158,12 @@ impl LearnConfig {
                 "a number above 0",
             ),
             (
-                self.unet.is_none_or(|unet| finite(unet.learning_rate) && finite(unet.prior_weight)),
+                self.unet.is_none_or(|unet| {
+                    finite(unet.learning_rate) && unet.learning_rate > 0.0 && finite(unet.prior_weight)
+                }),
                 "U-Net's learning rate and prior weight",
                 self.unet.map_or_else(String::new, |unet| format!("{} and {}", unet.learning_rate, unet.prior_weight)),
-                "numbers of 0 or more",
+                "a number above 0 and one of 0 or more",
             ),
             (self.module.expansion >= 1, "module expansion", self.module.expansion.to_string(), "1 or more"),
         ];

@@ -14,46 +14,56 @@ const EMBEDDING_KEY: &str = "emb_params";
 /// The tensors' names for the two text encoders of SDXL: CLIP ViT-L and OpenCLIP ViT-bigG.
 const EMBEDDING_KEYS_OF_TWO: [&str; 2] = ["clip_l", "clip_g"];
 
-/// One vector in place of an identity's many, and what that costs.
+/// One vector for each word in place of an identity's many, and what that costs.
 #[derive(Debug)]
 pub struct Embedding {
-    /// For each text encoder the mean of the K and V rows of all stages: the single vector closest to all of them.
-    /// `[1, hidden]`, f32.
+    /// For each text encoder the means, word by word, of the K and V rows of all stages and layers: the vectors closest to all
+    /// of them. `[words, hidden]`, f32.
     pub vectors: Vec<Tensor>,
     /// How many rows each stands for.
     pub rows: usize,
-    /// Root mean square distance of those rows from the vector, relative to the vector's length, those of all text encoders
+    /// Root mean square distance of those rows from their vector, relative to the vectors' length, those of all text encoders
     /// side by side; 0 if nothing is lost.
     pub spread: f64,
+    /// Whether the identity changes weights of the U-Net, which an embedding cannot hold.
+    pub leaves_weights: bool,
 }
 
 impl Embedding {
-    /// The single vector that is closest to an identity.
+    /// The vectors that are closest to an identity.
     pub fn of(identity: &Identity) -> Result<Self> {
         let side_by_side = |half: fn(&EncoderRows) -> &Tensor| {
             Tensor::f_cat(&identity.encoders.iter().map(half).collect::<Vec<_>>(), 1)
         };
         let rows = Tensor::f_cat(&[side_by_side(|rows| &rows.k)?, side_by_side(|rows| &rows.v)?], 0)?;
+        // Words follow each other in both tables.
+        let rows = rows.f_view([-1, identity.words as i64, identity.hidden()])?;
         let count = rows.size().first().map_or(0, |&rows| rows as usize);
-        let vector = rows.f_mean_dim(0, true, Kind::Float)?;
-        let squared = rows.f_sub(&vector)?.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / count as f64;
-        let length = vector.f_norm()?.f_double_value(&[])?;
+        let vectors = rows.f_mean_dim(0, false, Kind::Float)?;
+        let squared = rows.f_sub(&vectors)?.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])? / count as f64;
+        let length = vectors.f_norm()?.f_double_value(&[])?;
         let spread = if squared == 0.0 { 0.0 } else { squared.sqrt() / length };
         let widths: Vec<i64> = identity.encoders.iter().map(EncoderRows::hidden).collect();
-        let vectors = vector.f_split_with_sizes(widths, 1)?;
-        Ok(Embedding { vectors, rows: count, spread })
+        let vectors = vectors.f_split_with_sizes(widths, 1)?;
+        Ok(Embedding { vectors, rows: count, spread, leaves_weights: identity.unet.is_some() })
     }
 
     /// What other tools cannot know of this identity, in one sentence.
     pub fn loss(&self) -> String {
-        if self.spread == 0.0 {
-            return "nothing is lost: all vectors of this identity are the same".to_owned();
+        let vectors = match self.spread {
+            0.0 => "nothing is lost: all vectors of this identity are the same".to_owned(),
+            spread => format!(
+                "{} vectors (keys and values of every stage) become their mean; they lie {:.0} % of its length away from it",
+                self.rows,
+                100.0 * spread
+            ),
+        };
+        match self.leaves_weights {
+            false => vectors,
+            true => {
+                format!("the weights of the U-Net that this identity changes are left out; of the vectors, {vectors}")
+            }
         }
-        format!(
-            "{} vectors (keys and values of every stage) become their mean; they lie {:.0} % of its length away from it",
-            self.rows,
-            100.0 * self.spread
-        )
     }
 
     /// Writes the embedding file: the vector as `emb_params`; for two text encoders, as `clip_l` and `clip_g`.
@@ -101,6 +111,18 @@ mod tests {
         let embedding = Embedding::of(&identity(&[3.0, 0.0, 3.0, 0.0], &[3.0, 4.0, 3.0, 4.0])).unwrap();
         assert_eq!((embedding.rows, embedding.vectors[0].double_value(&[0, 1])), (4, 2.0));
         assert!((embedding.spread - 2.0 / 13.0f64.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn words_stay_apart_and_weights_are_missed() {
+        let mut identity = identity(&[1.0, 2.0, 3.0, 4.0], &[3.0, 2.0, 3.0, 8.0]);
+        identity.words = 2;
+        let embedding = Embedding::of(&identity).unwrap();
+        assert_eq!(embedding.rows, 2);
+        assert!(embedding.vectors[0].equal(&Tensor::from_slice(&[2.0f32, 2.0, 3.0, 6.0]).view([2, 2])));
+        assert!(!embedding.loss().contains("U-Net"));
+        identity.unet = Some(crate::UNetChanges { sha256: String::new(), deltas: Default::default() });
+        assert!(Embedding::of(&identity).unwrap().loss().contains("the U-Net that this identity changes are left out"));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Trainer<'a> {
     unet: Option<UNetTraining>,
     /// SHA-256 of the pictures' own training prompts, if any has one.
     captions_sha256: Option<String>,
+    /// SHA-256 of the names that the method starts at or is made of, if it needs some.
+    names_sha256: Option<String>,
     /// SHA-256 of the identity that learning starts at, if it does.
     started_from: Option<String>,
     pub(crate) optimizer: AdamW,
@@ -119,6 +121,7 @@ impl<'a> Trainer<'a> {
             rows,
             unet,
             captions_sha256: captions_sha256(&examples.pictures),
+            names_sha256: needs_names.then(|| hex::encode(Sha256::digest(examples.names.join("\n")))),
             started_from: start.map(Identity::sha256).transpose()?,
             optimizer,
             step: 0,
@@ -159,7 +162,11 @@ impl<'a> Trainer<'a> {
         ];
         fields.extend(facts.map(|(name, value)| (name.to_owned(), value)));
         // What a run has not is not named: it goes on from the checkpoints of versions that did not know of it.
-        let own = [("captions", &self.captions_sha256), ("start identity", &self.started_from)];
+        let own = [
+            ("captions", &self.captions_sha256),
+            ("names", &self.names_sha256),
+            ("start identity", &self.started_from),
+        ];
         fields.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))));
         Ok(fields)
     }
