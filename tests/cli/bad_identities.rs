@@ -23,8 +23,8 @@ fn damaged_identity_files() {
     let metadata = |key: &'static str, value: &'static str| {
         move |file: &mut TensorFile| file.header["__metadata__"][key] = json!(value)
     };
-    changed(&place, "later", metadata("format", "idembed-identity/3"));
-    refused(&place, "later", &["its format is `idembed-identity/3`, expected `idembed-identity/2`", "later version"]);
+    changed(&place, "later", metadata("format", "idembed-identity/4"));
+    refused(&place, "later", &["its format is `idembed-identity/4`, expected `idembed-identity/3`", "later version"]);
     changed(&place, "stages", metadata("stages", "7"));
     refused(&place, "stages", &["shape [5, 128], expected [7, 128]"]);
     changed(&place, "no-number", metadata("hidden", "many"));

@@ -18,7 +18,7 @@ fn files_that_are_no_photo() {
     std::fs::write(place.path("half.png"), &whole[..whole.len() / 2]).unwrap();
     refused(&place, "text.png", &["`text.png` is not a picture", "hint: save the photo as JPEG or PNG"]);
     refused(&place, "empty.jpg", &["`empty.jpg` is empty"]);
-    refused(&place, "folder", &["`folder` is a folder, not a photo"]);
+    refused(&place, "folder", &["the folder `folder` holds no picture"]);
     refused(&place, "half.png", &["`half.png`"]);
     refused(&place, "missing.png", &["cannot read the photo `missing.png`", "check the path"]);
 }

@@ -5,7 +5,7 @@ use idembed_integration_tests::weights;
 use crate::program::{Place, portrait, text};
 
 fn learn<'a>(portrait: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["learn", portrait, "--no-face", "--name=me", "--batch=1", "--size=64x64", "--json"], more].concat()
+    [&["learn", portrait, "--no-face", "--name=me", "--batch=1", "--size=64x64"], more].concat()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn learning_ends_when_pictures_do_not_get_better() {
     }
     let (place, portrait) = (Place::new(), portrait());
     // A rate that makes everything worse, so that the first state is the best.
-    let flags = ["--steps=500", "--preview-every=1", "--stop=auto", "--lr=30", "--mask=none"];
+    let flags = ["--steps=500", "--preview-every=1", "--stop=auto", "--lr=30", "--mask=none", "--json"];
     let said = place.run(&learn(text(&portrait), &flags));
     assert_eq!(said.status, Some(0), "{}", said.stderr);
     assert!(said.stderr.contains("learning ends once `mini` and `mini` see no better pictures"), "{}", said.stderr);
