@@ -192,7 +192,7 @@ impl Unit<'_> {
         let watched = shop.studio.start_watching(plan(&[*first])?, watch).wait()?;
         let mut drawn = vec![watched.drawn];
         if !rest.is_empty() {
-            drawn.extend(draw(shop.studio, plan(rest)?)?);
+            drawn.extend(shop.studio.draw_all(plan(rest)?)?);
         }
         spent.drawing += started.elapsed().as_secs_f64();
 
@@ -241,7 +241,7 @@ impl Unit<'_> {
         let text = prompt.with_identities(&people[0].name, &people[1].name);
         let wish = shop.protocol.draw(shop.seeds.to_vec())?;
         let identities = identities.map(NamedIdentity::clone).to_vec();
-        let drawn = draw(shop.studio, Drawing::plan(shop.model, &text, identities, &wish)?)?;
+        let drawn = shop.studio.draw_all(Drawing::plan(shop.model, &text, identities, &wish)?)?;
         spent.drawing += started.elapsed().as_secs_f64();
 
         let started = Instant::now();
@@ -293,18 +293,6 @@ impl Unit<'_> {
 
 fn folder(out: &Path, variant: &Variant, sitter: &Sitter) -> PathBuf {
     out.join("units").join(&variant.label).join(&sitter.name)
-}
-
-/// All pictures of a drawing.
-fn draw(studio: &Studio, drawing: Drawing) -> Result<Vec<Drawn>> {
-    let job = studio.start_drawing(drawing);
-    let pictures = job.events().filter_map(|event| match event {
-        Event::Picture(drawn) => Some(drawn),
-        _ => None,
-    });
-    let pictures = pictures.collect();
-    job.wait()?;
-    Ok(pictures)
 }
 
 /// A person's identity by a method: learned now, unless it was before. With what that took.

@@ -176,6 +176,14 @@ impl Studio {
     ) -> Result<Vec<Drawn>> {
         let drawing = self.plan(prompt, identities, how)?;
         self.forecast_drawing(&drawing, false)?;
+        self.draw_all(drawing)
+    }
+
+    /// Draws what was planned, to the end.
+    ///
+    /// # Errors
+    /// What drawing reports.
+    pub fn draw_all(&self, drawing: Drawing) -> Result<Vec<Drawn>> {
         let job = self.start_drawing(drawing);
         let pictures = job.events().filter_map(|event| match event {
             Event::Picture(drawn) => Some(drawn),

@@ -304,3 +304,11 @@ proptest! {
         }
     }
 }
+
+/// The list of names that the bundled model is said to know.
+#[test]
+fn the_miniature_lists_the_names_of_the_world() {
+    let listed = include_str!("../../../../models/mini/names.txt");
+    let names: Vec<String> = (0..idembed_world::identity::NAMED).map(idembed_world::identity::name).collect();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), names);
+}
