@@ -7,7 +7,7 @@ use idembed_studio::settings::PersonSettings;
 use idembed_studio::{Cut, Frame, MaskChoice, Model, Size, Subject, SubjectChoice};
 use idembed_tokens::is_identity_name;
 use idembed_weights::Compute;
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::RgbImage;
 
 use crate::{EvalError, Result};
 
@@ -31,13 +31,6 @@ pub(crate) struct Portrait {
     pub(crate) cut: Cut,
     /// Other pictures.
     pub(crate) others: Vec<RgbImage>,
-}
-
-impl Portrait {
-    /// Where the face is in what is learned from.
-    pub(crate) fn mask(&self) -> Option<GrayImage> {
-        self.cut.mask.clone().map(|mask| DynamicImage::ImageRgb8(mask).into_luma8())
-    }
 }
 
 impl Candidate {

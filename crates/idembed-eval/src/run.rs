@@ -221,7 +221,7 @@ pub fn run(args: &Run) -> Result<()> {
     let mut sitters = Vec::with_capacity(candidates.len());
     for candidate in &candidates {
         let portrait = candidate.open(size, compute)?;
-        let mask = portrait.mask();
+        let mask = portrait.cut.grey_mask();
         let person = instruments.person(&candidate.name, &portrait.cut.picture, mask.as_ref(), &portrait.others)?;
         sitters.push(Sitter { name: candidate.name.clone(), portrait, person });
     }

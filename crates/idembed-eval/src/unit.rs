@@ -136,15 +136,15 @@ impl Unit<'_> {
     pub(crate) fn run(&self, shop: &Shop<'_>, tell: &mut dyn FnMut(&str)) -> Result<()> {
         memory::forget_peak();
         let folder = self.folder(shop.out);
-        let (identity, learned) = identity(shop, self.variant, self.sitter, tell)?;
+        let (own, learned) = identity(shop, self.variant, self.sitter, tell)?;
         let partner = match self.partner.filter(|_| self.prompts(shop).any(Prompt::is_of_two)) {
-            Some(partner) => Some((partner, identity_of(shop, self.variant, partner, tell)?)),
+            Some(partner) => Some((partner, identity(shop, self.variant, partner, tell)?.0)),
             None => None,
         };
-        let of_two: BTreeMap<usize, bool> =
-            shop.prompts.iter().map(|prompt| (prompt.number, prompt.is_of_two())).collect();
-        let lines_of =
-            |number: usize| shop.seeds.len() * if of_two.get(&number).copied().unwrap_or(false) { 2 } else { 1 };
+        let lines_of = |number: usize| {
+            let is_of_two = shop.prompts.iter().any(|prompt| prompt.number == number && prompt.is_of_two());
+            shop.seeds.len() * if is_of_two { 2 } else { 1 }
+        };
         let mut lines = Lines::open(folder.join("pictures.jsonl"), lines_of)?;
         let mut spent = Spent::default();
         for prompt in self.prompts(shop) {
@@ -154,11 +154,11 @@ impl Unit<'_> {
             tell(&prompt.prompt);
             let made = match (&partner, prompt.is_of_two()) {
                 (Some((partner, other)), true) => {
-                    let mut made = self.draw_pair(shop, prompt, [&identity, other], partner, false, &mut spent)?;
-                    made.extend(self.draw_pair(shop, prompt, [&identity, other], partner, true, &mut spent)?);
+                    let mut made = self.draw_pair(shop, prompt, [&own, other], partner, false, &mut spent)?;
+                    made.extend(self.draw_pair(shop, prompt, [&own, other], partner, true, &mut spent)?);
                     made
                 }
-                _ => self.draw_one(shop, prompt, &identity, &mut spent)?,
+                _ => self.draw_one(shop, prompt, &own, &mut spent)?,
             };
             lines.add(prompt.number, &made)?;
         }
@@ -352,16 +352,6 @@ fn identity(
 /// Whether a checkpoint did not fit.
 fn is_of_another_run(error: &StudioError) -> bool {
     matches!(error, StudioError::Tokens(TokensError::OtherRun { .. } | TokensError::File { .. }))
-}
-
-/// As [`identity`], of somebody else's unit.
-fn identity_of(
-    shop: &Shop<'_>,
-    variant: &Variant,
-    sitter: &Sitter,
-    tell: &mut dyn FnMut(&str),
-) -> Result<NamedIdentity> {
-    Ok(identity(shop, variant, sitter, tell)?.0)
 }
 
 /// Learns, and scores what is drawn on the way.

@@ -277,6 +277,13 @@ pub struct Cut {
     pub caption: Option<String>,
 }
 
+impl Cut {
+    /// The mask, in grey.
+    pub fn grey_mask(&self) -> Option<GrayImage> {
+        self.mask.clone().map(|mask| DynamicImage::ImageRgb8(mask).into_luma8())
+    }
+}
+
 fn open_parser(compute: Compute) -> Result<BiSeNet> {
     let file = models::network_file(models::PARSER).ok_or(StudioError::Missing { part: Part::Parser })?;
     Ok(BiSeNet::load(&file, Compute { kind: Kind::Float, ..compute })?)

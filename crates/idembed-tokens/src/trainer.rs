@@ -251,8 +251,8 @@ impl<'a> Trainer<'a> {
         }
         let weights: Vec<Tensor> =
             self.unet.iter().flat_map(UNetTraining::parameters).map(|(_, delta)| delta.shallow_clone()).collect();
-        let of_tokens = self.scaled_gradients(&total, &tokens.iter().chain(&weights).collect::<Vec<_>>(), false)?;
-        let (of_tokens, of_weights) = split_off(of_tokens, tokens.len());
+        let mut of_tokens = self.scaled_gradients(&total, &tokens.iter().chain(&weights).collect::<Vec<_>>(), false)?;
+        let of_weights = of_tokens.split_off(tokens.len());
         let mut gradients = self.row_gradients(&made, &of_tokens)?;
         gradients.extend(of_weights);
         let norm = clip_by_global_norm(&mut gradients, self.config.clip_norm)?;
@@ -396,12 +396,6 @@ impl<'a> Trainer<'a> {
 fn tensors<'a>(rows: &'a LearnedRows, unet: Option<&'a UNetTraining>) -> Vec<&'a Tensor> {
     let rows = rows.parameters().into_iter();
     rows.chain(unet.into_iter().flat_map(UNetTraining::parameters)).map(|(_, tensor)| tensor).collect()
-}
-
-/// The first `count` tensors, and the rest.
-fn split_off(mut tensors: Vec<Tensor>, count: usize) -> (Vec<Tensor>, Vec<Tensor>) {
-    let rest = tensors.split_off(count);
-    (tensors, rest)
 }
 
 /// The attention loss of a run, with the keys or the positions of every prompt. The reference is the model as it came: its keys

@@ -7,7 +7,6 @@ use idembed_page::{Figure, Page};
 use idembed_studio::{BestPreview, Cut, Draw, Enough, Model, Preview, PreviewWish, instruments};
 use idembed_tokens::{Identity, LearnConfig};
 use idembed_weights::Compute;
-use image::DynamicImage;
 
 use crate::{output, report};
 
@@ -73,7 +72,7 @@ impl Previews {
             Stop::Steps => None,
             Stop::Auto => {
                 let (instruments, judges) = instruments(model, &[], TAU, compute)?;
-                let mask = subject.mask.clone().map(|mask| DynamicImage::ImageRgb8(mask).into_luma8());
+                let mask = subject.grey_mask();
                 let person = instruments.person(&config.name, &subject.picture, mask.as_ref(), &[])?;
                 let request = |prompt: &String| Request::new(prompt, &config.class, Default::default());
                 let (id, clip) = (&judges.id[0], &judges.prompt[0]);
