@@ -76,7 +76,7 @@ struct RunArgs {
     /// Steps of learning
     #[arg(long, value_name = "N")]
     steps: Option<OsString>,
-    /// Few people, prompts and steps: a first table in about ten minutes on two cores
+    /// Few people, prompts and steps: a first table in three minutes on two cores
     #[arg(long)]
     quick: bool,
     /// auto, cpu, cuda or cuda:N
