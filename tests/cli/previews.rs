@@ -28,6 +28,29 @@ fn the_report_shows_pictures_on_the_way() {
 }
 
 #[test]
+fn steps_and_previews_are_written_for_tensorboard() {
+    let (place, portrait) = (Place::new(), portrait());
+    let flags = ["--steps=3", "--preview-every=2", "--tensorboard=runs/me"];
+    let value = place.json(&learn(text(&portrait), &flags));
+    let file = std::fs::read(place.path(value["tensorboard"].as_str().unwrap())).unwrap();
+    let times = |text: &str| file.windows(text.len()).filter(|bytes| *bytes == text.as_bytes()).count();
+    assert_eq!(
+        (times("loss/noise"), times("loss/attention"), times("learning rate"), times("loss/prior")),
+        (3, 3, 3, 0)
+    );
+    // Four prompts after steps 0, 2 and 3.
+    assert_eq!(
+        (times("preview/"), times("preview/1 a close-up photo of <me> in a forest"), times("IHDR")),
+        (12, 3, 12)
+    );
+
+    std::fs::write(place.path("file"), "").unwrap();
+    let said = place.run(&learn(text(&portrait), &["--steps=3", "--force", "--tensorboard=file"]));
+    assert_eq!(said.status, Some(1));
+    assert!(said.stderr.contains("cannot write an event file in `file`"), "{}", said.stderr);
+}
+
+#[test]
 fn learning_ends_when_pictures_do_not_get_better() {
     if weights("mtcnn").is_none() {
         return;

@@ -20,7 +20,7 @@ mod reference_faces;
 mod report;
 mod setup;
 mod test;
-mod world_sheet;
+mod world;
 
 use std::process::ExitCode;
 
@@ -58,7 +58,9 @@ enum Command {
     /// Train the networks of the miniature on the drawn world
     Pretrain(pretrain::Args),
     /// Draw a sheet of pictures of the miniature world
-    WorldSheet(world_sheet::Args),
+    WorldSheet(world::SheetArgs),
+    /// Draw photos of people of the miniature world whom no network knows, to learn and to evaluate with
+    WorldPeople(world::PeopleArgs),
 }
 
 fn main() -> ExitCode {
@@ -73,7 +75,8 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
-        Command::WorldSheet(args) => world_sheet::run(&args),
+        Command::WorldSheet(args) => world::sheet(&args),
+        Command::WorldPeople(args) => world::people(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -74,17 +74,25 @@ pub(crate) fn watch(
     Ok(job.wait()?)
 }
 
-/// Learns; the first wish to stop ends it after the step where its state is kept. `preview` gets what is drawn on the way.
+/// What is told of learning, beside how far it is.
+pub(crate) enum Told<'a> {
+    /// A step is done.
+    Step(&'a StepReport),
+    /// Pictures were drawn on the way.
+    Preview(Box<Preview>),
+}
+
+/// Learns; the first wish to stop ends it after the step where its state is kept. `tell` hears of every step and preview.
 pub(crate) fn learn(
     studio: &Studio,
     lesson: Lesson,
-    preview: impl FnMut(Preview) -> anyhow::Result<()>,
+    tell: impl FnMut(Told<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Learned, Option<Deferred>)> {
     let keeps_state = lesson.checkpoint.is_some();
     let steps = lesson.config.steps;
     let job = studio.start_learning(lesson);
     let deferred = keeps_state.then(|| Deferred::begin(job.canceller()));
-    let learned = follow_learning(job, steps, preview)?;
+    let learned = follow_learning(job, steps, tell)?;
     tracing::info!("learned {} steps in {}", learned.steps_here, duration(learned.seconds));
     if let Some(ratio) = learned.gradient_ratio().filter(|ratio| !SENSIBLE_RATIOS.contains(ratio)) {
         let (too, other) = if ratio < 1.0 { ("weakly", "larger") } else { ("strongly", "smaller") };
@@ -100,8 +108,9 @@ pub(crate) fn learn(
 fn follow_learning(
     job: Job<Learned>,
     steps: usize,
-    mut preview: impl FnMut(Preview) -> anyhow::Result<()>,
+    mut tell: impl FnMut(Told<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Learned> {
+    let mut tell = |told: Told<'_>| tell(told).inspect_err(|_| job.cancel());
     let mut progress = None;
     let mut measured: Option<Measured> = None;
     let mut noise = RunningMean::default();
@@ -111,12 +120,7 @@ fn follow_learning(
                 let progress = progress.get_or_insert_with(|| Progress::new("drawing the class", 0, of as u64));
                 progress.at(done as u64, "", "");
             }
-            Event::Preview(drawn) => {
-                if let Err(error) = preview(*drawn) {
-                    job.cancel();
-                    return Err(error);
-                }
-            }
+            Event::Preview(drawn) => tell(Told::Preview(drawn))?,
             Event::LearnBegins { done, of } => {
                 if done > 0 {
                     tracing::info!("going on after step {done} of {of}");
@@ -124,6 +128,7 @@ fn follow_learning(
                 progress = Some(Progress::new("learning", done as u64, steps as u64));
             }
             Event::LearnStep { report, .. } => {
+                tell(Told::Step(&report))?;
                 noise.add(report.noise_loss);
                 measured = report.measured.clone().or(measured);
                 if let Some(progress) = &mut progress {

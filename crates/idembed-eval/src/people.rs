@@ -11,9 +11,6 @@ use image::RgbImage;
 
 use crate::{EvalError, Result};
 
-/// What a picture file's name ends with.
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "heic", "tiff"];
-
 /// Somebody to learn.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -64,11 +61,8 @@ impl Candidate {
         let mut people = Vec::new();
         for own in sorted(folder)?.into_iter().filter(|path| path.is_dir()) {
             let name = own.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let is_picture = |path: &PathBuf| {
-                let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-                ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-            };
-            let mut photos = sorted(&own)?.into_iter().filter(is_picture);
+            let photos = idembed_face::pictures_in(&own);
+            let mut photos = photos.map_err(|source| EvalError::Photo { path: own.clone(), source })?.into_iter();
             let Some(photo) = photos.next() else { continue };
             if !is_identity_name(&name) {
                 let what = format!("the folder `{name}` cannot name a person: letters, digits, - and _ are allowed");
@@ -114,15 +108,15 @@ mod tests {
         let put = |name: &str| {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
+            let content: &[u8] = if name.ends_with("txt") { b"no picture" } else { b"\x89PNG\r\n\x1a\n" };
+            std::fs::write(path, content).unwrap();
         };
         assert!(matches!(Candidate::of_folder(folder.path()), Err(EvalError::NoPeople { .. })));
-        let _ =
-            ["berta/2.jpg", "berta/1.PNG", "berta/notes.txt", "anna/a.webp", "empty/notes.txt", "alone.png"].map(put);
+        let _ = ["berta/2.jpg", "berta/1", "berta/notes.txt", "anna/a.webp", "empty/notes.txt", "alone.png"].map(put);
         let people = Candidate::of_folder(folder.path()).unwrap();
         let names: Vec<_> = people.iter().map(|person| (person.name.as_str(), person.others.len())).collect();
         assert_eq!(names, [("anna", 0), ("berta", 1)]);
-        assert!(people[1].photo.ends_with("berta/1.PNG"));
+        assert!(people[1].photo.ends_with("berta/1"));
         put("two words/1.png");
         assert!(Candidate::of_folder(folder.path()).unwrap_err().to_string().contains("two words"));
         assert!(matches!(Candidate::of_folder(&folder.path().join("nothing")), Err(EvalError::Io(_))));

@@ -105,7 +105,7 @@ pub(crate) fn learn(
     let examples = Examples {
         pictures: pictures.collect::<Result<_>>()?,
         class_pictures: class_pictures(model, own, lesson, context)?,
-        names: own.known_names()?,
+        names: if lesson.config.tokens.needs_names() { own.known_names()? } else { Vec::new() },
         start: lesson.start.clone(),
     };
     let mut trainer = Trainer::new(model, &examples, lesson.config.clone())?;

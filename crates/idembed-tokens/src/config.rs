@@ -10,7 +10,7 @@ use crate::module::ModuleConfig;
 use crate::objective::{AttentionOptions, ObjectiveOptions};
 use crate::prompt::is_identity_name;
 use crate::start::Start;
-use crate::token_options::{StageRange, TokenOptions};
+use crate::token_options::{Rows, StageRange, TokenOptions};
 use crate::unet_options::UNetOptions;
 use crate::{Result, TokensError};
 
@@ -127,7 +127,9 @@ impl LearnConfig {
         let lambda = self.objective.attention.as_ref().map(|attention| attention.lambda);
         template_parts(&self.template)?;
         let finite = |value: f64| value.is_finite() && value >= 0.0;
+        let learns = self.unet.is_some() || self.tokens.rows != Rows::Fixed;
         let checks = [
+            (learns, "rows", Rows::Fixed.to_string(), "rows that are learned, or a part of the U-Net"),
             (is_identity_name(&self.name), "name", self.name.clone(), "letters, digits, - and _"),
             (!self.class.trim().is_empty(), "class", format!("`{}`", self.class), "a word"),
             (self.steps >= 1, "steps", self.steps.to_string(), "1 or more"),
@@ -334,6 +336,10 @@ mod tests {
         assert!(refused(|config| config.template = "a photo".to_owned()).contains("one {}"));
         assert!(refused(|config| config.template = "{} and {}".to_owned()).contains("one {}"));
         assert!(refused(|config| config.name = "a b".to_owned()).contains("letters"));
+        assert_eq!(
+            refused(|config| config.tokens = TokenOptions { rows: Rows::Fixed, ..config.tokens }),
+            "rows is fixed, expected rows that are learned, or a part of the U-Net"
+        );
         assert!(refused(|config| config.tokens.stages = 0).contains("stages is 0, expected 1 or more"));
     }
 

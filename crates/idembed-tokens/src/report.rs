@@ -12,6 +12,8 @@ pub struct StepReport {
     pub attention_loss: Option<f64>,
     /// The weight of the attention loss.
     pub lambda: f64,
+    /// The class pictures' noise loss times its weight, if there are any.
+    pub prior_loss: Option<f64>,
     /// The learning rate of this step.
     pub learning_rate: f64,
     /// What was measured, at every [`crate::LearnConfig::log_every`]-th step.

@@ -114,6 +114,11 @@ impl TokenOptions {
         }
     }
 
+    /// Whether names that the model knows are needed.
+    pub fn needs_names(&self) -> bool {
+        self.start.is_of_names() || self.rows == Rows::Basis
+    }
+
     /// Checks what no model is needed for.
     ///
     /// # Errors
@@ -121,14 +126,13 @@ impl TokenOptions {
     pub fn check(&self) -> Result<()> {
         let range = self.learned_stages.map_or("all".to_owned(), |range| range.to_string());
         let words = self.words.to_string();
-        let needs_names = self.start.is_of_names() || self.rows == Rows::Basis;
         let checks = [
             (self.stages >= 1, "stages", self.stages.to_string(), "1 or more"),
             (self.learned().start < self.learned().end, "learned stages", range.clone(), "a range that is not empty"),
             (self.learned().end <= self.stages, "learned stages", range, "within the number of stages"),
             (1 <= self.words && self.words <= 8, "words", words.clone(), "1 to 8"),
             (self.words == 1 || self.rows != Rows::Module, "words", words.clone(), "1 for a token module"),
-            (!needs_names || self.words <= 2, "words", words, "1 or 2 where names are needed"),
+            (!self.needs_names() || self.words <= 2, "words", words, "1 or 2 where names are needed"),
         ];
         match checks.into_iter().find(|(allowed, ..)| !allowed) {
             Some((_, what, got, expected)) => Err(TokensError::Setting { what, got, expected: expected.to_owned() }),

@@ -83,8 +83,7 @@ impl<'a> Trainer<'a> {
         let attention = config.objective.attention.as_ref();
         let attention = attention.map(|options| attention_term(model, options, &prompts, &class)).transpose()?;
 
-        let needs_names = tokens.start.is_of_names() || tokens.rows == Rows::Basis;
-        let names = if needs_names { Some(NameVectors::of(model, &examples.names)?) } else { None };
+        let names = if tokens.needs_names() { Some(NameVectors::of(model, &examples.names)?) } else { None };
         let words = layout.learned_words();
         let start = examples.start.as_ref().filter(|_| tokens.start == Start::Identity);
         let origins = Origins { class: &class, rare: &config.rare_word, names: names.as_ref(), identity: start };
@@ -121,7 +120,7 @@ impl<'a> Trainer<'a> {
             rows,
             unet,
             captions_sha256: captions_sha256(&examples.pictures),
-            names_sha256: needs_names.then(|| hex::encode(Sha256::digest(examples.names.join("\n")))),
+            names_sha256: tokens.needs_names().then(|| hex::encode(Sha256::digest(examples.names.join("\n")))),
             started_from: start.map(Identity::sha256).transpose()?,
             optimizer,
             step: 0,
@@ -204,11 +203,11 @@ impl<'a> Trainer<'a> {
         self.check_model()?;
         self.optimizer.update(&tensors(&self.rows, self.unet.as_ref()), &computed.gradients, &rates)?;
         self.step += 1;
-        let Computed { noise_loss, attention_loss, measured, .. } = computed;
+        let Computed { noise_loss, attention_loss, prior_loss, measured, .. } = computed;
         self.history.noise.push(noise_loss as f32);
         self.history.attention.extend(attention_loss.map(|loss| loss as f32));
         let lambda = self.config.lambda();
-        Ok(StepReport { step: self.step, noise_loss, attention_loss, lambda, learning_rate, measured })
+        Ok(StepReport { step: self.step, noise_loss, attention_loss, lambda, prior_loss, learning_rate, measured })
     }
 
     /// The losses of a batch and the clipped gradients of the parameters; nothing changes.
@@ -237,6 +236,10 @@ impl<'a> Trainer<'a> {
             None => None,
         };
         let prior = self.prior_loss(unet)?;
+        let prior_loss = match &prior {
+            Some(loss) => Some(self.finite("the class pictures' noise loss", loss.f_double_value(&[])?)?),
+            None => None,
+        };
 
         let attention = losses.attention.as_ref().map(|loss| loss.f_mul_scalar(self.config.lambda())).transpose()?;
         let of_attention = match &attention {
@@ -277,18 +280,14 @@ impl<'a> Trainer<'a> {
         } else {
             None
         };
-        Ok(Computed { noise_loss, attention_loss, gradients, norm, measured })
+        Ok(Computed { noise_loss, attention_loss, prior_loss, gradients, norm, measured })
     }
 
     /// The weighted noise loss of class pictures, where the method has one.
     fn prior_loss(&self, unet: &UNet) -> Result<Option<Tensor>> {
         let Some(training) = &self.unet else { return Ok(None) };
         let LearnConfig { seed, batch, objective, .. } = &self.config;
-        let loss = training.prior_loss(self.model, unet, *seed, self.step, *batch, objective.min_snr)?;
-        if let Some(loss) = &loss {
-            self.finite("the class pictures' noise loss", loss.f_double_value(&[])?)?;
-        }
-        Ok(loss)
+        training.prior_loss(self.model, unet, *seed, self.step, *batch, objective.min_snr)
     }
 
     /// The gradients of what makes the rows, given those of the rows.
@@ -440,6 +439,7 @@ fn captions_sha256(pictures: &[Example]) -> Option<String> {
 struct Computed {
     noise_loss: f64,
     attention_loss: Option<f64>,
+    prior_loss: Option<f64>,
     /// Of the parameters, clipped.
     gradients: Vec<Tensor>,
     /// Their norm before they were clipped.

@@ -4,6 +4,7 @@ mod method;
 mod previews;
 mod shot;
 mod subject;
+mod tensorboard;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,11 +20,13 @@ use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};
 use crate::failure::Hinted;
+use crate::jobs::Told;
 use crate::{jobs, output, photos, report};
 use method::MethodArgs;
 use previews::{Previews, Stop};
 use shot::{FoundShot, Shot, ShotReport};
 use subject::SubjectArgs;
+use tensorboard::EventFile;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +86,9 @@ pub(crate) struct Args {
     /// Draw the report's prompts after every N steps: the report shows the pictures side by side, and grows meanwhile
     #[arg(long, value_name = "N", value_parser = crate::args::positive)]
     preview_every: Option<usize>,
+    /// Write the losses of every step, and previews, as event files that TensorBoard shows
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// When to end: steps (after --steps), or auto (once pictures drawn on the way do not get better; the best state is kept)
     #[arg(long, value_name = "WHEN", default_value = "steps")]
     stop: Stop,
@@ -242,8 +248,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(previews) = &previews {
         (lesson.preview, lesson.enough) = (Some(previews.wish()), previews.enough());
     }
-    let (mut learned, deferred) = jobs::learn(&studio, lesson.clone(), |preview| {
-        previews.as_mut().map_or(Ok(()), |previews| previews.add(preview))
+    let mut events = args.tensorboard.as_deref().map(EventFile::create).transpose()?;
+    let (mut learned, deferred) = jobs::learn(&studio, lesson.clone(), |told| {
+        if let Some(events) = &mut events {
+            events.add(&told)?;
+        }
+        match (told, &mut previews) {
+            (Told::Preview(preview), Some(previews)) => previews.add(*preview),
+            _ => Ok(()),
+        }
     })?;
     if let Some((value, step, best)) = previews.as_mut().and_then(Previews::take_best) {
         tracing::info!("the state after step {step} is the best, with {value:.4}");
@@ -294,6 +307,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 [shot] => shot.face.as_ref(),
                 _ => None,
             },
+            "tensorboard": events.as_ref().map(|events| output::shown(events.path())),
             "state": args.keep_state.then(|| output::shown(&plan.checkpoint)),
             "device": compute.to_string(),
             "expected_memory_mib": expected_memory_mib,

@@ -23,6 +23,9 @@ pub enum PretrainError {
     /// Parameters, or a file of them, are not what they should be.
     #[error(transparent)]
     Weights(#[from] idembed_weights::Error),
+    /// Learning or drawing a person failed.
+    #[error(transparent)]
+    Studio(Box<idembed_studio::StudioError>),
     /// The world refused to draw.
     #[error(transparent)]
     World(#[from] idembed_world::SideError),
@@ -82,6 +85,12 @@ pub enum PretrainError {
     /// A thread of the training ended before its time.
     #[error("a thread of the training ended too soon")]
     ThreadEnded,
+}
+
+impl From<idembed_studio::StudioError> for PretrainError {
+    fn from(error: idembed_studio::StudioError) -> Self {
+        PretrainError::Studio(Box::new(error))
+    }
 }
 
 impl PretrainError {

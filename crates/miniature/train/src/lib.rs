@@ -2,7 +2,7 @@
 //!
 //! A [`Task`] is one network with its data and its loss; [`train`] runs any of them: steps along gradients on all cores
 //! or on a GPU, an average of the parameters, checkpoints to go on from bit for bit, figures on pictures that were never
-//! trained on. This crate knows the world and the networks; it never sees a photo or an identity that somebody learned.
+//! trained on. [`report`] measures what came of it. This crate knows the world and the networks; it never sees a photo.
 
 mod captions;
 mod checkpoint;

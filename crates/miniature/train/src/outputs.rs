@@ -9,12 +9,16 @@ use idembed_weights::{Parameters, TensorFile};
 use image::{DynamicImage, ImageFormat};
 
 use crate::checkpoint::SIZE_LIMIT;
+use crate::tokenizer::Vocabulary;
 use crate::{PretrainError, Result};
 
 /// The file of the weights of a network, as `transformers` calls it.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// The same as diffusers calls it.
 pub(crate) const DIFFUSERS_WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+
+/// The vectors of the words in a text encoder.
+const TOKEN_EMBEDDING: &str = "text_model.embeddings.token_embedding.weight";
 
 /// Makes a folder with all above it.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
@@ -54,6 +58,17 @@ pub(crate) fn copy_of(stage: &'static str, from: &Path, to: &Path) -> Result<()>
 /// Gives parameters the values of a file of weights.
 pub(crate) fn read_weights(parameters: &Parameters, path: &Path) -> Result<()> {
     Ok(parameters.set(&TensorFile::read(path, "weights", SIZE_LIMIT)?.tensors)?)
+}
+
+/// The same for a text encoder whose tokenizer may have been another one: a word keeps what was learned of it, and what
+/// is new keeps the values it has. `from` and `to` are the folders of the tokenizers.
+pub(crate) fn read_text_weights(parameters: &Parameters, path: &Path, from: &Path, to: &Path) -> Result<()> {
+    let mut values = TensorFile::read(path, "weights", SIZE_LIMIT)?.tensors;
+    let own = parameters.list().into_iter().find(|(name, _)| name == TOKEN_EMBEDDING);
+    if let (Some(rows), Some((_, own))) = (values.get_mut(TOKEN_EMBEDDING), own) {
+        *rows = Vocabulary::read(to)?.carry_over(rows, &Vocabulary::read(from)?, &own)?;
+    }
+    Ok(parameters.set(&values)?)
 }
 
 fn write_error(path: &Path, source: io::Error) -> PretrainError {

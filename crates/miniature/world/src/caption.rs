@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
+use crate::description::{Description, article};
 use crate::factors::{Framing, Place};
 use crate::identity::Gender;
 use crate::sample::{Person, Sample, Subject};
 use crate::things::Species;
+
+/// The most traits that follow the noun of somebody alone; of two people one is told of each, or the text gets too long.
+const TRAITS: usize = 3;
 
 /// Several ways to say what a picture shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,18 +32,21 @@ impl Captions {
         let ([first, second], loose) = match &sample.subject {
             Subject::Person(person) => {
                 let place = side(sample.place);
-                let (exact, name) = (noun(person, &mut chance, true), noun(person, &mut chance, false));
-                ([described(person, &exact, place, ", "), described(person, &name, place, " ")], short(person, &name))
+                let mut call = |exact| Called::draw(person, sample, TRAITS, exact, &mut chance);
+                let (exact, loose) = (call(true), call(false));
+                ([described(person, &exact, place, ", "), described(person, &loose, place, " ")], short(person, &loose))
             }
             Subject::Pair(people) => {
                 let [left, right] = people.as_ref();
                 let mut pair = |exact: bool, joint: &str| {
-                    let mut one =
-                        |person, place| described(person, &noun(person, &mut chance, exact), side(place), joint);
+                    let mut one = |person, place| {
+                        described(person, &Called::draw(person, sample, 1, exact, &mut chance), side(place), joint)
+                    };
                     format!("{} and {}", one(left, Place::Left), one(right, Place::Right))
                 };
                 let both = [pair(true, ", "), pair(false, " ")];
-                let names = [noun(left, &mut chance, true), noun(right, &mut chance, true)];
+                let mut name = |person| Called::draw(person, sample, 1, true, &mut chance).whole();
+                let names = [name(left), name(right)];
                 (both, vec![names.join(" and ")])
             }
             Subject::Animal(animal) => thing(sample, if animal.species == Species::Cat { "a cat" } else { "a bear" }),
@@ -96,24 +103,41 @@ fn side(place: Place) -> Option<&'static str> {
     }
 }
 
-/// The name of a named one; "a man", "a woman", or, where that need not be exact, "a person". Age goes with it.
-fn noun(person: &Person, chance: &mut Chance, exact: bool) -> String {
-    let vague = chance.happens(0.6) && !exact;
-    let old = person.attributes.old;
-    if let Some(name) = person.who.name() {
-        return if old { format!("old {name}") } else { name };
+/// What a person is called: a noun, and traits that may follow it.
+struct Called {
+    noun: String,
+    traits: Option<String>,
+}
+
+impl Called {
+    /// The name of a named one; "a man", "a woman", or, where that need not be exact, "a person". Age goes with it, and
+    /// some of the traits, at most `most` behind it.
+    fn draw(person: &Person, sample: &Sample, most: usize, exact: bool, chance: &mut Chance) -> Self {
+        let vague = chance.happens(0.6) && !exact;
+        let Description { adjective, phrase } = Description::draw(person, sample, most, chance);
+        let old = person.attributes.old.then_some("old");
+        let before = |noun: &str| old.into_iter().chain(adjective).chain([noun]).collect::<Vec<_>>().join(" ");
+        let noun = match (person.who.name(), person.identity.gender) {
+            (Some(name), _) => before(&name),
+            (None, _) if vague => article(&before("person")),
+            (None, Gender::Woman) => article(&before("woman")),
+            (None, Gender::Man) => article(&before("man")),
+        };
+        Called { noun, traits: phrase }
     }
-    let class = match person.identity.gender {
-        _ if vague => "person",
-        Gender::Woman => "woman",
-        Gender::Man => "man",
-    };
-    if old { format!("an old {class}") } else { format!("a {class}") }
+
+    /// Noun and traits.
+    fn whole(self) -> String {
+        let Called { noun, traits } = self;
+        traits.map_or_else(|| noun.clone(), |traits| format!("{noun} {traits}"))
+    }
 }
 
 /// A person with everything about them. The place comes first, so that it is not taken for the object's.
-fn described(person: &Person, noun: &str, place: Option<&str>, joint: &str) -> String {
-    let mut words = vec![place.map_or_else(|| noun.to_owned(), |place| format!("{noun} {place}"))];
+fn described(person: &Person, called: &Called, place: Option<&str>, joint: &str) -> String {
+    let Called { noun, traits } = called;
+    let mut words = vec![place.map_or_else(|| noun.clone(), |place| format!("{noun} {place}"))];
+    words.extend(traits.clone());
     words.extend(person.attributes.phrases().into_iter().map(str::to_owned));
     words.push(format!("in {}", person.shirt.phrase()));
     words.extend(person.object.map(|object| format!("holding {}", object.phrase())));
@@ -121,10 +145,11 @@ fn described(person: &Person, noun: &str, place: Option<&str>, joint: &str) -> S
 }
 
 /// A person alone, and with one thing said of them.
-fn short(person: &Person, noun: &str) -> Vec<String> {
+fn short(person: &Person, Called { noun, traits }: &Called) -> Vec<String> {
+    let traits = traits.as_ref().map(|traits| format!("{noun} {traits}"));
     let object = person.object.map(|object| format!("{noun} holding {}", object.phrase()));
     let attribute = person.attributes.phrases().first().map(|phrase| format!("{noun} {phrase}"));
-    [Some(noun.to_owned()), object, attribute].into_iter().flatten().collect()
+    [Some(noun.clone()), traits, object, attribute].into_iter().flatten().collect()
 }
 
 fn thing(sample: &Sample, noun: &str) -> ([String; 2], Vec<String>) {

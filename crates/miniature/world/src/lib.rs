@@ -8,6 +8,7 @@
 
 mod caption;
 mod chance;
+mod description;
 mod draw;
 mod drawn;
 pub mod factors;

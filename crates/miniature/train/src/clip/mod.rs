@@ -6,7 +6,7 @@ mod batch;
 mod held_out;
 mod loss;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use idembed_clip::{Activation, ClipConfig, ClipModel, ClipPreprocessor, ClipTextConfig, ClipVisionConfig, Tokenizer};
 use idembed_weights::{Parameters, Weights};
@@ -14,7 +14,7 @@ use idembed_world::SIDE;
 use image::RgbImage;
 use tch::{Device, Kind};
 
-use crate::outputs::{WEIGHTS, read_weights};
+use crate::outputs::{WEIGHTS, read_text_weights};
 use crate::recipe::Usual;
 use crate::{Check, Choices, Losses, Recipe, Result, Share, Task, tokenizer};
 pub use batch::CaptionedBatch;
@@ -37,6 +37,8 @@ pub struct ClipTask {
     config: ClipConfig,
     loss: ClipLoss,
     preprocessor: ClipPreprocessor,
+    /// Where the tokenizer is.
+    folder: PathBuf,
     tokenizer: Tokenizer,
     held_out: HeldOut,
 }
@@ -47,11 +49,12 @@ impl ClipTask {
     /// # Errors
     /// The tokenizer cannot be read or written.
     pub fn new(recipe: Recipe, out: &Path) -> Result<Self> {
-        let tokenizer = tokenizer::ensure(&out.join(FOLDER))?;
+        let folder = out.join(FOLDER);
+        let tokenizer = tokenizer::ensure(&folder)?;
         let config = config(&tokenizer);
         let preprocessor = ClipPreprocessor::openai(config.vision.image_size);
         let held_out = HeldOut::draw(tokenizer.clone(), preprocessor.clone())?;
-        Ok(ClipTask { recipe, config, loss: ClipLoss::default(), preprocessor, tokenizer, held_out })
+        Ok(ClipTask { recipe, config, loss: ClipLoss::default(), preprocessor, folder, tokenizer, held_out })
     }
 
     /// The recipe with these choices.
@@ -112,7 +115,8 @@ impl Task for ClipTask {
     }
 
     fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
-        read_weights(parameters, &folder.join(FOLDER).join(WEIGHTS))
+        let from = folder.join(FOLDER);
+        read_text_weights(parameters, &from.join(WEIGHTS), &from, &self.folder)
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<CaptionedBatch> {

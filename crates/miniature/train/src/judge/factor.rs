@@ -68,6 +68,15 @@ impl Factor {
         }
     }
 
+    /// The class of a picture that shows nothing special in this respect; `None` where every class is as usual.
+    pub(crate) fn usual(self) -> Option<usize> {
+        match self {
+            Factor::Object => Some(Object::ALL.len()),
+            Factor::Expression | Factor::Eyes | Factor::Headwear | Factor::Dye | Factor::Old | Factor::Beard => Some(0),
+            Factor::Scene | Factor::Style | Factor::Shirt => None,
+        }
+    }
+
     /// All of them as a judge reads them.
     pub(crate) fn described() -> Result<Factors> {
         let described = |factor: Factor| judge::Factor {
@@ -122,6 +131,18 @@ mod tests {
             }
             assert!(seen.iter().all(|seen| *seen), "{factor:?}: {seen:?}");
         }
+    }
+
+    #[test]
+    fn what_is_usual_is_what_a_plain_portrait_shows() {
+        let mut sample = Sample::portrait(Who::Passer(0), 0);
+        if let idembed_world::Subject::Person(person) = &mut sample.subject {
+            (person.object, person.attributes) = (None, Default::default());
+        }
+        sample.style = Style::Photo;
+        let usual = Factor::ALL.into_iter().filter_map(|factor| Some((factor, factor.usual()?)));
+        assert_eq!(usual.clone().count(), 7);
+        usual.for_each(|(factor, class)| assert_eq!(factor.class(&sample), Some(class), "{factor:?}"));
     }
 
     #[test]

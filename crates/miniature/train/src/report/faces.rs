@@ -80,7 +80,8 @@ pub(super) fn names(
     let mut centres = Vec::with_capacity(NAMED as usize);
     let mut drawn_ones = Vec::with_capacity(SHOWN);
     for who in 0..NAMED {
-        let samples: Vec<Sample> = (0..GALLERY).map(|index| gallery_sample(who, index)).collect();
+        let photo = |index| plain_photo(Who::Named(who), u64::from(who) * GALLERY + index);
+        let samples: Vec<Sample> = (0..GALLERY).map(photo).collect();
         let drawn = idembed_world::draw_all(&samples, SIDE)?;
         let crop = |drawn: &Drawn| Some(recogniser.crop(&drawn.picture, &true_face(drawn.truth.faces.first()?)));
         let crops: Vec<RgbImage> = drawn.iter().filter_map(crop).collect();
@@ -118,10 +119,9 @@ pub(super) fn names(
     Ok((figures, sheet.finish()))
 }
 
-/// A plain photo of a named person, not one that was trained on.
-fn gallery_sample(who: u32, index: u64) -> Sample {
-    let seed = seeds::held_out(u64::from(who) * GALLERY + index);
-    let mut sample = Sample::portrait(Who::Named(who), seed);
+/// A photo from near that shows a face as it is; not one that was trained on.
+pub(super) fn plain_photo(who: Who, index: u64) -> Sample {
+    let mut sample = Sample::portrait(who, seeds::held_out(index));
     (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
     if let Subject::Person(person) = &mut sample.subject {
         (person.attributes, person.object) = (Attributes::default(), None);
@@ -130,7 +130,7 @@ fn gallery_sample(who: u32, index: u64) -> Sample {
 }
 
 /// The direction of the mean embedding.
-fn centre(embeddings: &Array2<f32>) -> Array1<f32> {
+pub(super) fn centre(embeddings: &Array2<f32>) -> Array1<f32> {
     let sum = embeddings.sum_axis(Axis(0));
     let length = sum.dot(&sum).sqrt().max(f32::MIN_POSITIVE);
     sum / length

@@ -2,9 +2,11 @@
 
 mod card;
 mod faces;
+mod learned;
 mod metric;
 mod painter;
 mod prompts;
+mod traits;
 mod wishes;
 
 use std::fs;
@@ -111,6 +113,11 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
     report.say_new(say);
     let painter = Painter::new(&model, guidance, steps, stop)?;
     report.prompts(&painter, &judge, say)?;
+    report.say_new(say);
+    report.figures.extend(traits::told_apart(&painter, &detector, recogniser.as_ref(), say)?);
+    report.say_new(say);
+    let sitting = learned::Sitting::new(&options.model, compute, &detector, recogniser.as_ref(), stop)?;
+    report.figures.extend(sitting.measure(say)?);
     report.say_new(say);
     let (figures, sheet) = faces::names(&painter, &detector, recogniser.as_ref(), say)?;
     report.figures.extend(figures);

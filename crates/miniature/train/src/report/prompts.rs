@@ -29,7 +29,7 @@ pub(super) fn follow(
     judge: &Judge,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Vec<Metric>, Vec<Shown>)> {
-    let (mut answers, mut shown) = (Vec::new(), Vec::new());
+    let (mut answers, mut shown, mut unasked) = (Vec::new(), Vec::new(), Vec::new());
     for first in (0..PROMPTS).step_by(BATCH) {
         let wishes: Vec<Wish> = (first..PROMPTS.min(first + BATCH)).map(wish).collect();
         let draw = |(offset, wish): (usize, &Wish)| painter.draw(&wish.prompt, (first + offset) as u64);
@@ -40,6 +40,11 @@ pub(super) fn follow(
                 .iter()
                 .map(|&(factor, class)| (factor, verdict.class_index(factor.name()) == Some(class)));
             let found: Vec<(Factor, bool)> = found.collect();
+            let silent = |factor: &Factor| wish.expected.iter().all(|(asked, _)| asked != factor);
+            unasked.extend(Factor::ALL.into_iter().filter(silent).filter_map(|factor| {
+                let special = verdict.class_index(factor.name()) != Some(factor.usual()?);
+                Some((factor, special))
+            }));
             if shown.len() < SHOWN {
                 shown.push(Shown { picture, caption: caption(&wish.prompt, &found) });
             }
@@ -61,6 +66,14 @@ pub(super) fn follow(
         let own = answers.iter().filter(|(of, _)| *of == factor).map(|(_, right)| *right);
         figures.push(Metric::new(format!("among the attributes: {}", factor.name()), percent(own), "%", None));
     }
+    let share = |name: &str, counts: fn(Factor) -> bool| {
+        let of_kind = unasked.iter().filter(|(factor, _)| counts(*factor)).map(|(_, special)| *special);
+        Metric::new(format!("drawn unasked: {name}"), percent(of_kind), "%", None)
+    };
+    figures.extend([
+        share("objects", |factor| factor == Factor::Object),
+        share("attributes, each", |factor| factor != Factor::Object),
+    ]);
     Ok((figures, shown))
 }
 

@@ -31,6 +31,9 @@ const TRAINED: [(&str, &str); 2] = [(TEXT_ENCODER, WEIGHTS), (UNET, DIFFUSERS_WE
 /// What the stage `vae` leaves.
 const VAE_FILES: [&str; 2] = ["config.json", DIFFUSERS_WEIGHTS];
 
+/// The folder of the tokenizer.
+const TOKENIZER: &str = "tokenizer";
+
 /// Before the names of CLIP's text encoder in its file.
 const TEXT_PREFIX: &str = "text_model.";
 /// Bytes of that file at most: far above any that is trained here.
@@ -59,15 +62,13 @@ impl ModelFolder {
         }
         VAE_FILES.iter().try_for_each(|name| take_over(left_in("vae"), "vae", name, &path.join("vae")))?;
         // The text encoder goes on from CLIP's, so its tokens must be CLIP's.
-        tokenizer::FILES
-            .iter()
-            .try_for_each(|name| take_over(left_in("clip"), "clip", name, &path.join("tokenizer")))?;
+        tokenizer::FILES.iter().try_for_each(|name| take_over(left_in("clip"), "clip", name, &path.join(TOKENIZER)))?;
         let clip = left_in("clip").join("clip").join(WEIGHTS);
         if !clip.is_file() {
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(PretrainError::Earlier { stage: "clip", path: clip, source });
         }
-        let tokenizer = Tokenizer::from_folder(&path.join("tokenizer"))?;
+        let tokenizer = Tokenizer::from_folder(&path.join(TOKENIZER))?;
         let config = path.join("text_encoder").join("config.json");
         write(&config, &text_encoder_config(&tokenizer)?)?;
         let scheduler = SchedulerConfigJson::read(&path.join("scheduler").join("scheduler_config.json"))?;
@@ -94,19 +95,19 @@ impl ModelFolder {
         Ok(text_encoder(parameters).set(&weights)?)
     }
 
+    /// Reads the weights of text encoder and U-Net that [`ModelFolder::write_weights`] wrote below `folder`.
+    pub(super) fn read_weights(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
+        let [text, unet] = TRAINED.map(|(part, file)| (parameters.part(part), folder.join(part).join(file)));
+        outputs::read_text_weights(&text.0, &text.1, &folder.join(TOKENIZER), &self.path.join(TOKENIZER))?;
+        outputs::read_weights(&unet.0, &unet.1)
+    }
+
     /// Writes the weights of text encoder and U-Net.
     pub(super) fn write_weights(&self, parameters: &Parameters) -> Result<()> {
         TRAINED.iter().try_for_each(|(part, file)| {
             Ok(parameters.part(part).save(&self.path.join(part).join(file), Kind::Half)?)
         })
     }
-}
-
-/// Reads the weights of text encoder and U-Net that [`ModelFolder::write_weights`] wrote.
-pub(super) fn read_weights(parameters: &Parameters, folder: &Path) -> Result<()> {
-    TRAINED
-        .iter()
-        .try_for_each(|(part, file)| outputs::read_weights(&parameters.part(part), &folder.join(part).join(file)))
 }
 
 /// The configuration with the numbers that the tokenizer decides.

@@ -127,7 +127,9 @@ impl Task for UNetTask {
     }
 
     fn import(&self, parameters: &Parameters, folder: &Path) -> Result<()> {
-        folder::read_weights(parameters, folder)
+        // Words that the model does not know begin as CLIP's.
+        self.folder.read_text_encoder(parameters)?;
+        self.folder.read_weights(parameters, folder)
     }
 
     fn draw(&self, step: usize, share: Share) -> Result<NoisyBatch> {

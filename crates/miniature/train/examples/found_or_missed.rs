@@ -1,0 +1,131 @@
+//! Does learning a person from one photo miss what the model knows of them, or find something that fits the photo better?
+//!
+//! For people whom the model knows by name, a perfect answer exists. Here each is learned from one drawn photo, and the noise
+//! loss is measured over the same noises and timesteps: with the class word, with the name, and with what was learned; on the
+//! photo that was learned from, and on others of the same person. Learned above named: it was not found. Learned below named
+//! on the photo alone: the photo was learned and not the person.
+//!
+//! `cargo run -p idembed-pretrain --example found_or_missed -- --people 3 --steps 200 --lr 0.01`
+#![allow(clippy::print_stdout, reason = "a command-line program")]
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::conditioning::Conditioning;
+use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::unet::UNetInput;
+use idembed_studio::{Learn, LearnWishes, Model, Photo, Studio};
+use idembed_tokens::{Identities, Method, Prompt, condition};
+use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
+use idembed_world::factors::{Attributes, Framing, Place, Style};
+use idembed_world::{SIDE, Sample, Subject, Who};
+use image::RgbImage;
+use tch::{Kind, Tensor};
+
+/// Compare the noise losses of names and of what is learned.
+#[derive(Parser)]
+struct Args {
+    /// The model
+    #[arg(long, default_value = "mini")]
+    model: String,
+    /// How many people
+    #[arg(long, default_value_t = 3)]
+    people: u32,
+    /// Photos of each beside the one that is learned
+    #[arg(long, default_value_t = 3)]
+    others: u64,
+    /// The method
+    #[arg(long, default_value = "sefi")]
+    method: Method,
+    /// Steps of learning; default: the model's
+    #[arg(long)]
+    steps: Option<usize>,
+    /// The learning rate; default: the model's
+    #[arg(long)]
+    lr: Option<f64>,
+    /// The weight of the attention loss; default: the method's
+    #[arg(long)]
+    lambda: Option<f64>,
+    /// Noises for each timestep
+    #[arg(long, default_value_t = 8)]
+    noises: usize,
+}
+
+/// The timesteps at which losses are measured: the middle of each tenth.
+const TIMESTEPS: [i64; 10] = [50, 150, 250, 350, 450, 550, 650, 750, 850, 950];
+/// Not among the seeds of any training.
+const SEED: u64 = (1 << 63) | (1 << 40);
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let compute = Compute::resolve(DeviceChoice::default(), DtypeChoice::default())?;
+    let own = Model::find(&args.model)?;
+    let model = StableDiffusion::load(&own.folder, compute)?;
+    let studio = Studio::load(own, compute)?;
+    let template = studio.model().learn_config("me", args.method).template;
+
+    println!("person, pictures: noise loss of the class word, of the name, of what was learned");
+    for who in 0..args.people {
+        let photos: Vec<RgbImage> = (0..=args.others).map(|index| photo(who, index)).collect::<Result<_>>()?;
+        let wishes = LearnWishes { steps: args.steps, lr: args.lr, lambda: args.lambda, ..LearnWishes::default() };
+        let how = Learn { method: args.method, wishes, ..Learn::default() };
+        let learned = studio.learn("me", &as_photo(&photos[0]), how)?;
+        let name = Who::Named(who).name().context("somebody with a name")?;
+        let identities = Identities::named([("me", &learned.identity)])?;
+        let text = Prompt::parse(&template.replace("{}", "<me>"), model.text_encoders.iter().map(|it| &it.tokenizer))?;
+        let conditionings = [
+            model.condition(&template.replace("{}", "person"))?,
+            model.condition(&template.replace("{}", &name))?,
+            condition(&model, &text, &identities, false)?,
+        ];
+        for (pictures, of) in [(&photos[..1], "the learned one"), (&photos[1..], "others")] {
+            let losses = conditionings.iter().map(|it| noise_loss(&model, pictures, it, args.noises));
+            let losses = losses.map(|loss| Ok(format!("{:.5}", loss?))).collect::<Result<Vec<_>>>()?;
+            println!("{name}, {of}: {}", losses.join("  "));
+        }
+    }
+    Ok(())
+}
+
+/// A plain photo of a person whom the model knows.
+fn photo(who: u32, index: u64) -> Result<RgbImage> {
+    let mut sample = Sample::portrait(Who::Named(who), SEED + index);
+    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
+    if let Subject::Person(person) = &mut sample.subject {
+        (person.attributes, person.object) = (Attributes::default(), None);
+    }
+    Ok(idembed_world::draw(&sample, SIDE)?.picture)
+}
+
+fn as_photo(pixels: &RgbImage) -> Photo {
+    Photo { pixels: pixels.clone(), transparency: None, original_size: (SIDE, SIDE), notes: Vec::new() }
+}
+
+/// The mean over pictures, timesteps and noises.
+fn noise_loss(model: &StableDiffusion, pictures: &[RgbImage], text: &Conditioning, noises: usize) -> Result<f64> {
+    tch::no_grad(|| {
+        let mut sum = 0.0;
+        for picture in pictures {
+            let side = i64::from(SIDE);
+            let pixels = Tensor::f_from_slice(picture.as_raw())?.f_view([1, side, side, 3])?.f_permute([0, 3, 1, 2])?;
+            let pixels = pixels.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?;
+            let latents = model.vae.encode(&pixels)?.mean;
+            let (_, channels, height, width) = latents.size4()?;
+            let count = noises as i64;
+            let latents = latents.f_expand([count, channels, height, width], false)?;
+            for timestep in TIMESTEPS {
+                let noise = seeded_noise(timestep as u64, &[count, channels, height, width], 1)?.remove(0);
+                let timesteps = vec![timestep; noises];
+                let noisy = model.noise_schedule.add_noise(&latents, &noise, &timesteps)?;
+                let target = model.noise_schedule.training_target(&latents, &noise, &timesteps)?;
+                let states = &text.pieces()[text.piece_at(timestep as f64)].states;
+                let context = model.unet.project(states)?;
+                let timesteps = Tensor::f_from_slice(&timesteps)?.f_to_kind(Kind::Float)?;
+                let predicted = model.unet.forward(UNetInput::new(&noisy, &timesteps, &context), None)?;
+                let error = predicted.f_to_kind(Kind::Float)?.f_sub(&target)?.f_square()?.f_mean(Kind::Float)?;
+                sum += error.f_double_value(&[])?;
+            }
+        }
+        Ok(sum / (pictures.len() * TIMESTEPS.len()) as f64)
+    })
+}
