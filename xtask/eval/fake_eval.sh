@@ -8,7 +8,7 @@ if [ "${1-}" != run ]; then
     exit 2
 fi
 shift
-protocol=miniature methods=textual-inversion,sefi people=3 seeds=2 model=mini ablation='' out='' shard=1/1 pause=0 fail='' log=/dev/null
+protocol=miniature methods=textual-inversion,sefi people=3 seeds=2 model=mini ablation='' grid='' out='' shard=1/1 pause=0 fail='' log=/dev/null
 while [ $# -gt 0 ]; do
     case $1 in
     --quick)
@@ -18,6 +18,7 @@ while [ $# -gt 0 ]; do
         ;;
     --protocol) protocol=$2 ;;
     --methods) methods=$2 ;;
+    --grid) grid=$2 ;;
     --ablation) ablation=$2 ;;
     --identities) people=$2 ;;
     --pictures) seeds=$2 ;;
@@ -42,6 +43,13 @@ start) methods=sefi@start=person,sefi@start=face ;;
 *) echo "error: no ablation $ablation" >&2 && exit 2 ;;
 esac
 methods=$(echo "$methods" | tr , ' ')
+if [ -n "$grid" ]; then
+    all=
+    for method in $methods; do
+        for value in $(echo "${grid#*=}" | tr , ' '); do all="$all $method@${grid%%=*}=$value"; done
+    done
+    methods=$all
+fi
 
 # Words as a JSON list of texts.
 listed() {

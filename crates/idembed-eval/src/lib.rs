@@ -28,4 +28,4 @@ pub use error::{EvalError, Result};
 pub use people::Candidate;
 pub use protocol::{Entry, Prompt, PromptSet, Protocol, Sampler};
 pub use run::{Run, Shard, run};
-pub use variant::{Ablation, Variant};
+pub use variant::{Ablation, Grid, Variant};

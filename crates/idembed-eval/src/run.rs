@@ -15,7 +15,7 @@ use crate::people::Candidate;
 use crate::progress::Progress;
 use crate::protocol::{Prompt, Protocol, Sampler, some_of};
 use crate::unit::{Shop, Sitter, Unit};
-use crate::variant::{Ablation, Variant};
+use crate::variant::{Ablation, Grid, Variant};
 
 /// The methods that are compared unless others are named.
 const METHODS: [&str; 10] = [
@@ -49,6 +49,9 @@ pub struct Run {
     /// Ask about one setting of sefi, beside or instead of the methods
     #[arg(long, value_name = "WHAT")]
     ablation: Option<Ablation>,
+    /// Each method with every value of a setting, as in `steps=50,200,800`; given again, with all combinations
+    #[arg(long, value_name = "SETTING=A,B,...")]
+    grid: Vec<Grid>,
     /// How many people to learn [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     identities: Option<u16>,
@@ -143,6 +146,9 @@ impl Run {
         if variants.is_empty() {
             let labels = if self.quick { &QUICK_METHODS[..] } else { &METHODS[..] };
             variants = labels.iter().map(|label| label.parse()).collect::<Result<_>>()?;
+        }
+        for grid in &self.grid {
+            variants = grid.over(&variants)?;
         }
         let mut distinct: Vec<Variant> = Vec::new();
         for mut variant in variants {

@@ -72,6 +72,40 @@ impl std::str::FromStr for Variant {
     }
 }
 
+/// One setting with several values, to be tried with every method: `steps=50,200,800`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grid {
+    setting: String,
+    values: Vec<String>,
+}
+
+impl std::str::FromStr for Grid {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let values = |values: &str| values.split(',').map(str::to_owned).collect::<Vec<_>>();
+        match text.split_once('=') {
+            Some((setting, of)) if !setting.is_empty() && values(of).iter().all(|value| !value.is_empty()) => {
+                Ok(Grid { setting: setting.to_owned(), values: values(of) })
+            }
+            _ => Err(format!("`{text}` is no setting with values, such as steps=50,200,800")),
+        }
+    }
+}
+
+impl Grid {
+    /// Each of these with every value.
+    ///
+    /// # Errors
+    /// There is no such setting, or it has no such value.
+    pub(crate) fn over(&self, variants: &[Variant]) -> Result<Vec<Variant>> {
+        let labels = variants.iter().flat_map(|variant| {
+            self.values.iter().map(move |value| format!("{}@{}={value}", variant.label, self.setting))
+        });
+        labels.map(|label| label.parse()).collect()
+    }
+}
+
 /// A question about one setting of `sefi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Ablation {
@@ -141,6 +175,21 @@ mod tests {
         assert_eq!((two.lambda(), two.tokens.stages), (0.01, 7));
         let loss = config("sefi@target=mask@layers=2").objective.attention.unwrap().loss;
         assert_eq!((loss.target, loss.layers), (Target::Mask, "2".parse::<LayerChoice>().unwrap()));
+    }
+
+    #[test]
+    fn a_grid_gives_every_combination() {
+        let grid = |text: &str| text.parse::<Grid>();
+        let methods: Vec<Variant> = ["xti", "sefi"].iter().map(|label| label.parse().unwrap()).collect();
+        let with_steps = grid("steps=50,200").unwrap().over(&methods).unwrap();
+        let both = grid("lr=0.01,0.04").unwrap().over(&with_steps).unwrap();
+        assert_eq!(both.len(), 8);
+        assert_eq!((both[1].label.as_str(), both[1].wishes.lr), ("xti@steps=50@lr=0.04", Some(0.04)));
+        assert_eq!(both[7].wishes.steps, Some(200));
+        for wrong in ["steps", "=1", "steps=", "steps=1,,2"] {
+            assert!(grid(wrong).is_err(), "{wrong}");
+        }
+        assert!(grid("nose=1").unwrap().over(&methods).is_err());
     }
 
     #[test]

@@ -27,13 +27,31 @@ impl Estimate {
             return None;
         }
         let n = values.len();
-        let mut random = SplitMix64(seed);
-        let mut means: Vec<f64> =
-            (0..resamples).map(|_| (0..n).map(|_| values[random.below(n)]).sum::<f64>() / n as f64).collect();
-        means.sort_by(f64::total_cmp);
+        let mean_of = |drawn: &[usize]| drawn.iter().map(|&index| values[index]).sum::<f64>() / n as f64;
+        let (low, high) = interval(n, resamples, seed, |drawn| Some(mean_of(drawn)))?;
         let mean = values.iter().sum::<f64>() / n as f64;
-        Some(Self { mean, low: quantile(&means, 0.025), high: quantile(&means, 0.975), n })
+        Some(Self { mean, low, high, n })
     }
+}
+
+/// The percentiles of a statistic over `resamples` samples of `count` of the numbers `0..count`, drawn with replacement;
+/// samples for which it is not defined are left out. `None` if it is defined for none.
+pub(crate) fn interval(
+    count: usize,
+    resamples: u32,
+    seed: u64,
+    mut statistic: impl FnMut(&[usize]) -> Option<f64>,
+) -> Option<(f64, f64)> {
+    let mut random = SplitMix64(seed);
+    let mut drawn = vec![0; count];
+    let mut values: Vec<f64> = (0..resamples)
+        .filter_map(|_| {
+            drawn.fill_with(|| random.below(count));
+            statistic(&drawn)
+        })
+        .collect();
+    values.sort_by(f64::total_cmp);
+    (!values.is_empty()).then(|| (quantile(&values, 0.025), quantile(&values, 0.975)))
 }
 
 /// The sum of a person's values, and how many they are.
@@ -50,7 +68,8 @@ impl Sum {
         self.count += 1;
     }
 
-    fn mean(self) -> Option<f64> {
+    /// The mean of the values.
+    pub(crate) fn mean(self) -> Option<f64> {
         (self.count > 0).then(|| self.total / self.count as f64)
     }
 }

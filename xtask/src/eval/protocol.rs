@@ -8,6 +8,7 @@ mod columns;
 mod cost;
 mod curves;
 mod evaluation;
+mod frontiers;
 mod gallery;
 mod merge;
 mod page;
@@ -64,6 +65,10 @@ struct RunArgs {
     /// Try several values of one setting: lambda, stages, split-kv, target, layers, norm, start or steps
     #[arg(long, value_name = "SETTING")]
     ablation: Option<OsString>,
+    /// Each method with every value of a setting, as in steps=50,200,800; given again, with all combinations. The table then
+    /// compares the methods by the best that each can do at equal likeness
+    #[arg(long, value_name = "SETTING=A,B,...")]
+    grid: Vec<OsString>,
     /// How many people
     #[arg(long, value_name = "N")]
     identities: Option<OsString>,
@@ -182,6 +187,9 @@ impl RunArgs {
             name.push("-");
             name.push(ablation);
         }
+        if !self.grid.is_empty() {
+            name.push("-grid");
+        }
         if self.quick {
             name.push("-quick");
         }
@@ -210,6 +218,7 @@ impl RunArgs {
         for (flag, value) in flags {
             arguments.extend(value.into_iter().flat_map(|value| [flag.into(), value.to_owned()]));
         }
+        arguments.extend(self.grid.iter().flat_map(|grid| ["--grid".into(), grid.clone()]));
         arguments.extend(self.quick.then(|| "--quick".into()));
         arguments.extend(self.more.iter().cloned());
         Ok(arguments)

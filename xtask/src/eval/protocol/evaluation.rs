@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::cost::Cost;
 use super::curves::Curve;
+use super::frontiers::Frontiers;
 use super::record::{self, Judges, References, Run, UnitReport};
 use super::tally::{Bootstrap, Tally};
 use super::units::Unit;
@@ -63,6 +64,9 @@ pub(crate) struct Scores {
     pub(crate) references: BTreeMap<&'static str, Reference>,
     /// The methods, in their order.
     pub(crate) methods: Vec<MethodScores>,
+    /// Methods compared over all their settings, where they have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frontiers: Option<Frontiers>,
 }
 
 /// How the intervals were made.
@@ -188,6 +192,7 @@ impl Evaluation {
             },
             references: references.into_iter().filter_map(|(name, of)| Some((name, Reference::of(of)?))).collect(),
             methods: run.methods.iter().enumerate().map(of_method).collect(),
+            frontiers: Frontiers::of(run, &self.tally, bootstrap),
         })
     }
 

@@ -43,6 +43,7 @@ pub(crate) fn render(evaluation: &Evaluation, scores: &Scores, costs: &[Cost]) -
             .table(&differences(scores, &short));
     }
     page = charts::plane(page, scores);
+    page = charts::frontiers(page, scores);
     page = charts::ablations(page, scores);
     page = charts::curves(page, scores);
     if let Some(gallery) = &gallery {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::columns::{self, Better, Score};
 use super::cost::Cost;
 use super::evaluation::{MethodScores, Scores};
+use super::frontiers::{Compared, Frontier, Frontiers};
 use crate::eval::bootstrap::OverPeople;
 
 /// What is written where there is no figure.
@@ -23,6 +24,9 @@ impl Scores {
         let _ = write!(text, "\n{}", grid(&self.short()));
         for score in self.all() {
             let _ = write!(text, "\n{}\n{}", describe(&score), grid(&self.of_score(&score)));
+        }
+        if let Some(frontiers) = &self.frontiers {
+            let _ = write!(text, "\n{}\n{}", frontiers.headline(), grid(&frontiers.rows()));
         }
         let by_category = self.by_category();
         if !by_category.is_empty() {
@@ -171,6 +175,42 @@ pub(crate) fn costs(costs: &[Cost]) -> String {
     let head = row("cost of a person", Cost::HEADS.map(str::to_owned));
     let rows = costs.iter().map(|cost| row(&cost.method, cost.cells()));
     grid(&[head].into_iter().chain(rows).collect::<Vec<_>>())
+}
+
+impl Frontiers {
+    /// What is compared, in a line.
+    pub(crate) fn headline(&self) -> String {
+        let (likeness, prompt) = (Score::named(self.likeness).label(), Score::named(self.prompt).label());
+        let range = self.range.map_or("there is none that all reach".to_owned(), |[from, to]| {
+            format!("{from:.3} to {to:.3}")
+        });
+        format!("each method by its best setting at equal {likeness} ({range}): {prompt}, over {} people", self.people)
+    }
+
+    /// The head and a row for each method: at equal likeness, and its best setting.
+    pub(crate) fn rows(&self) -> Vec<Vec<String>> {
+        let (prompt, deciding) = (Score::named(self.prompt), Score::named(self.deciding));
+        let first = self.methods.first().map_or("", |first| &first.method);
+        let heads = [prompt.label(), deciding.label()].map(|label| {
+            [label, format!("less {first}"), "low".to_owned(), "high".to_owned()]
+        });
+        let mut head = row("", heads.concat());
+        head.push("of".to_owned());
+        let cells = |score: &Score<'_>, compared: Option<&Compared>| {
+            let nothing = || NOTHING.to_owned();
+            let more = |value: Option<f64>| value.map_or_else(nothing, |value| signed(score, value));
+            let [low, high] = [0, 1].map(|end| compared.and_then(|it| it.interval).map(|interval| interval[end]));
+            let value = compared.map_or_else(nothing, |it| score.show(it.value));
+            [value, more(compared.and_then(|it| it.difference)), more(low), more(high)]
+        };
+        let of_method = |method: &Frontier| {
+            let mut cells =
+                [cells(&prompt, method.at_equal_likeness.as_ref()), cells(&deciding, Some(&method.best_score))].concat();
+            cells.push(method.best.clone());
+            row(&method.method, cells)
+        };
+        [head].into_iter().chain(self.methods.iter().map(of_method)).collect()
+    }
 }
 
 /// What a score is, and which way it is better.

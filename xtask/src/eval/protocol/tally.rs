@@ -57,6 +57,16 @@ impl Tally {
         }
     }
 
+    /// Whether a method has a score.
+    pub(crate) fn has(&self, method: usize, score: &str) -> bool {
+        self.cells.get(&(method, None)).is_some_and(|scores| scores.contains_key(score))
+    }
+
+    /// The mean of a person's pictures by a method.
+    pub(crate) fn mean_of(&self, method: usize, score: &str, person: usize) -> Option<f64> {
+        self.cells.get(&(method, None))?.get(score)?.get(person)?.mean()
+    }
+
     /// The means of a method over people, by the name of the score.
     pub(crate) fn means(
         &self,

@@ -439,6 +439,7 @@ fn the_program_is_given_what_was_asked_for() {
         protocol: of("celeb-basis"),
         methods: of("a,b"),
         ablation: of("lambda"),
+        grid: ["steps=1,2", "lr=3"].map(OsString::from).to_vec(),
         identities: of("3"),
         model: of("sd15"),
         steps: of("100"),
@@ -449,9 +450,9 @@ fn the_program_is_given_what_was_asked_for() {
     };
     let arguments = run.arguments(Some("8".as_ref()), Path::new("o")).unwrap();
     let expected = "run --protocol celeb-basis --methods a,b --ablation lambda --identities 3 --model sd15 --pictures 8 \
-                    --steps 100 --device cuda:1 --out o --quick --extra";
+                    --steps 100 --device cuda:1 --out o --grid steps=1,2 --grid lr=3 --quick --extra";
     assert_eq!(arguments, expected.split(' ').map(OsString::from).collect::<Vec<_>>());
-    assert!(run.default_out().ends_with("out/eval/celeb-basis-lambda-quick"));
+    assert!(run.default_out().ends_with("out/eval/celeb-basis-lambda-grid-quick"));
     let file = RunArgs { protocol: of("mine/prompts.json"), ..RunArgs::default() };
     assert!(file.default_out().ends_with("out/eval/prompts"));
     let plain = RunArgs::default().arguments(None, Path::new("o")).unwrap();
@@ -523,4 +524,21 @@ fn values_of_a_setting_are_curves_where_they_are_numbers() {
     let start = ran("start", "start");
     let section = start.split_once("<h2>").unwrap().0;
     assert!(!section.contains("<svg") && section.contains("<th scope=\"row\">face</th><td>"), "{section}");
+}
+
+#[test]
+fn methods_with_several_settings_are_compared_at_equal_likeness() {
+    let place = Place::new();
+    let table = place.asked("out", &[]).run(|run| run.grid = vec!["steps=50,200".into()]).done().printed;
+    let section = table.split_once("each method by its best setting at equal ID").unwrap().1;
+    let rows: Vec<&str> = section.lines().skip(1).take(3).collect();
+    assert!(rows[0].contains("less textual-inversion") && rows[0].ends_with("of"), "{}", rows[0]);
+    assert!(rows[1].starts_with("textual-inversion ") && rows[1].contains("textual-inversion@steps="), "{}", rows[1]);
+    assert!(rows[2].starts_with("sefi ") && rows[2].contains("sefi@steps="), "{}", rows[2]);
+    let scores = place.scores("out");
+    assert_eq!(scores["frontiers"]["methods"][1]["points"].as_array().unwrap().len(), 2);
+    assert!(place.read("out/index.html").contains("<h2>Wishes at equal ID</h2>"));
+    // Without settings there is no frontier.
+    place.ran("plain", &[]);
+    assert!(place.scores("plain").get("frontiers").is_none());
 }

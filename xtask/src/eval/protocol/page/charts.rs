@@ -3,6 +3,7 @@
 use idembed_page::{Cell, Chart, Measured, Page, Scatter, Table, Uncertain};
 
 use crate::eval::bootstrap::OverPeople;
+use crate::eval::parts::sentence;
 use crate::eval::protocol::columns::Score;
 use crate::eval::protocol::evaluation::{MethodScores, Scores};
 
@@ -31,6 +32,26 @@ pub(super) fn plane(page: Page, scores: &Scores) -> Page {
         })
     };
     page.drawings(&up.into_iter().map(Score::named).map(drawing).collect::<Vec<_>>())
+}
+
+/// How well prompts are followed at each likeness, a line through the best settings of each method.
+pub(super) fn frontiers(page: Page, scores: &Scores) -> Page {
+    let Some(frontiers) = &scores.frontiers else { return page };
+    let (likeness, prompt) = (Score::named(frontiers.likeness).label(), Score::named(frontiers.prompt).label());
+    let chart = frontiers.methods.iter().fold(Chart::new(&prompt, &likeness, ""), |chart, method| {
+        let best = method.points.iter().filter(|point| point.on_frontier);
+        let points = best.map(|point| Measured { x: point.likeness, y: point.prompt, interval: None });
+        chart.measured(&method.method, &points.collect::<Vec<_>>(), None)
+    });
+    let rows = frontiers.rows();
+    let Some((head, rows)) = rows.split_first() else { return page };
+    let table = rows.iter().fold(Table::new(&head[1..]), |table, row| {
+        table.row(&row[0], row[1..].iter().map(Cell::new))
+    });
+    page.section(&format!("{prompt} at equal {likeness}"))
+        .text(&sentence(&frontiers.headline()))
+        .drawings(&[chart])
+        .table(&table)
 }
 
 /// What the values of one setting do: curves where they are numbers, a table where they are words.

@@ -1,0 +1,321 @@
+//! Methods compared by all that their settings give: how well each follows prompts at equal likeness.
+//!
+//! `sefi@steps=200@lr=0.01` is a setting of the method `sefi`. A method's frontier says how much of the prompts the best of
+//! its settings fulfils among those that reach a likeness.
+
+use serde::Serialize;
+
+use super::columns::DECIDING;
+use super::record::Run;
+use super::tally::{Bootstrap, Tally};
+use crate::eval::bootstrap;
+
+/// What settings are ordered by: the first of these that was scored.
+const LIKENESS: [&str; 2] = ["id_others", "id"];
+/// What is compared at equal likeness.
+const PROMPT: [&str; 2] = ["wishes", "prompt"];
+/// Levels of likeness at which methods are compared.
+const LEVELS: u32 = 41;
+
+/// The frontiers of a run's methods.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Frontiers {
+    /// The name of the score that is made equal.
+    pub(crate) likeness: &'static str,
+    /// The name of the score that is compared.
+    pub(crate) prompt: &'static str,
+    /// The name of the score by which the best setting is chosen.
+    pub(crate) deciding: &'static str,
+    /// The least and the greatest likeness that every method reaches; none if there is nothing that all reach.
+    pub(crate) range: Option<[f64; 2]>,
+    /// The people whom every setting has scores of.
+    pub(crate) people: usize,
+    /// The methods; the first is what the others are compared with.
+    pub(crate) methods: Vec<Frontier>,
+}
+
+/// The frontier of a method.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Frontier {
+    /// The method, without settings.
+    pub(crate) method: String,
+    /// Its settings, from the least likeness to the greatest.
+    pub(crate) points: Vec<Point>,
+    /// The mean over the levels of likeness.
+    pub(crate) at_equal_likeness: Option<Compared>,
+    /// The setting with the best deciding score.
+    pub(crate) best: String,
+    /// Its deciding score.
+    pub(crate) best_score: Compared,
+}
+
+/// A setting of a method: means over people.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Point {
+    /// The label.
+    pub(crate) setting: String,
+    /// Its likeness.
+    pub(crate) likeness: f64,
+    /// How well it follows prompts.
+    pub(crate) prompt: f64,
+    /// Whether no other setting of the method is as good in both and better in one.
+    pub(crate) on_frontier: bool,
+}
+
+/// A figure, and how much more it is than that of the first method, with its interval over people.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Compared {
+    /// The figure.
+    pub(crate) value: f64,
+    /// How much more.
+    pub(crate) difference: Option<f64>,
+    /// The ends of the 95 % interval of that; none for a single person.
+    pub(crate) interval: Option<[f64; 2]>,
+}
+
+impl Frontiers {
+    /// Those of a run; none where no method has several settings, or nothing that can be compared was scored.
+    pub(crate) fn of(run: &Run, tally: &Tally, bootstrap: Bootstrap) -> Option<Self> {
+        let families = families(&run.methods);
+        if families.iter().all(|(_, labels)| labels.len() < 2) {
+            return None;
+        }
+        let scored = |names: &[&'static str]| {
+            names.iter().copied().find(|name| (0..run.methods.len()).all(|label| tally.has(label, name)))
+        };
+        let (likeness, prompt, deciding) = (scored(&LIKENESS)?, scored(&PROMPT)?, scored(&DECIDING)?);
+        let table = Table::of(tally, run, [likeness, prompt, deciding]);
+        let everybody: Vec<usize> = (0..table.people).collect();
+        let whole: Vec<Settings> = families.iter().map(|(_, labels)| table.settings(labels, &everybody)).collect();
+        let (first, levels) = (whole.first()?, levels(&whole));
+
+        // The interval of a difference to the first method: both are found anew for each sample of people.
+        let interval = |labels: &[usize], statistic: &dyn Fn(&Settings, &Settings) -> Option<f64>| {
+            if table.people < 2 {
+                return None;
+            }
+            let of_sample = |drawn: &[usize]| {
+                statistic(&table.settings(labels, drawn), &table.settings(&families[0].1, drawn))
+            };
+            let (low, high) = bootstrap::interval(table.people, bootstrap.resamples, bootstrap.seed, of_sample)?;
+            Some([low, high])
+        };
+        let gap = |own: &Settings, first: &Settings| own.prompt_less(first, &levels);
+        let lead = |own: &Settings, first: &Settings| Some(own.best()?.1 - first.best()?.1);
+        let methods = families.iter().zip(&whole).enumerate().map(|(number, ((method, labels), own))| {
+            let compared = |value: f64, statistic: &dyn Fn(&Settings, &Settings) -> Option<f64>| Compared {
+                value,
+                difference: (number > 0).then(|| statistic(own, first)).flatten(),
+                interval: (number > 0).then(|| interval(labels, statistic)).flatten(),
+            };
+            let (best, best_score) = own.best()?;
+            Some(Frontier {
+                method: method.clone(),
+                points: own.points(labels, &run.methods),
+                at_equal_likeness: own.prompt_over(&levels).map(|value| compared(value, &gap)),
+                best: run.methods[labels[best]].clone(),
+                best_score: compared(best_score, &lead),
+            })
+        });
+        let range = levels.first().copied().zip(levels.last().copied()).map(|(from, to)| [from, to]);
+        Some(Self { likeness, prompt, deciding, range, people: table.people, methods: methods.collect::<Option<_>>()? })
+    }
+}
+
+/// Methods with the labels of their settings, in the order in which they come first.
+fn families(labels: &[String]) -> Vec<(String, Vec<usize>)> {
+    let mut families: Vec<(String, Vec<usize>)> = Vec::new();
+    for (number, label) in labels.iter().enumerate() {
+        let method = label.split('@').next().unwrap_or_default();
+        match families.iter_mut().find(|(known, _)| known == method) {
+            Some((_, settings)) => settings.push(number),
+            None => families.push((method.to_owned(), vec![number])),
+        }
+    }
+    families
+}
+
+/// The means of people: likeness, prompt and deciding score.
+type Means = [f64; 3];
+
+/// Each label's means of each person whom all labels have.
+struct Table {
+    people: usize,
+    labels: Vec<Vec<Means>>,
+}
+
+impl Table {
+    fn of(tally: &Tally, run: &Run, names: [&str; 3]) -> Self {
+        let means = |label: usize, person: usize| -> Option<Means> {
+            let [likeness, prompt, deciding] = names.map(|name| tally.mean_of(label, name, person));
+            Some([likeness?, prompt?, deciding?])
+        };
+        let labels = 0..run.methods.len();
+        let of_person = |person: usize| labels.clone().map(|label| means(label, person)).collect::<Option<Vec<_>>>();
+        let people: Vec<Vec<Means>> = (0..run.identities.len()).filter_map(of_person).collect();
+        let of_label = |label: usize| people.iter().map(|person| person[label]).collect();
+        Self { people: people.len(), labels: labels.clone().map(of_label).collect() }
+    }
+
+    /// The means over these people of some labels.
+    fn settings(&self, labels: &[usize], people: &[usize]) -> Settings {
+        let mean = |label: &usize| {
+            let sum = people.iter().fold([0.0; 3], |sum, &person| {
+                let own = self.labels[*label][person];
+                [sum[0] + own[0], sum[1] + own[1], sum[2] + own[2]]
+            });
+            sum.map(|sum| sum / people.len() as f64)
+        };
+        Settings(labels.iter().map(mean).collect())
+    }
+}
+
+/// The settings of one method: means over people.
+struct Settings(Vec<Means>);
+
+impl Settings {
+    /// How well prompts are followed by the best setting of at least this likeness; none reaches it otherwise.
+    fn prompt_at(&self, level: f64) -> Option<f64> {
+        self.0.iter().filter(|[likeness, ..]| *likeness >= level).map(|[_, prompt, _]| *prompt).reduce(f64::max)
+    }
+
+    fn prompt_over(&self, levels: &[f64]) -> Option<f64> {
+        mean(levels.iter().filter_map(|&level| self.prompt_at(level)))
+    }
+
+    /// How much better than another method, over the levels that both reach.
+    fn prompt_less(&self, other: &Settings, levels: &[f64]) -> Option<f64> {
+        mean(levels.iter().filter_map(|&level| Some(self.prompt_at(level)? - other.prompt_at(level)?)))
+    }
+
+    /// The number of the setting with the best deciding score, and that.
+    fn best(&self) -> Option<(usize, f64)> {
+        let scores = self.0.iter().map(|[.., deciding]| *deciding).enumerate();
+        scores.reduce(|best, next| if next.1 > best.1 { next } else { best })
+    }
+
+    fn points(&self, labels: &[usize], names: &[String]) -> Vec<Point> {
+        let beats = |a: &Means, b: &Means| a[0] >= b[0] && a[1] >= b[1] && (a[0] > b[0] || a[1] > b[1]);
+        let point = |(own, &label): (&Means, &usize)| Point {
+            setting: names[label].clone(),
+            likeness: own[0],
+            prompt: own[1],
+            on_frontier: !self.0.iter().any(|other| beats(other, own)),
+        };
+        let mut points: Vec<Point> = self.0.iter().zip(labels).map(point).collect();
+        points.sort_by(|a, b| a.likeness.total_cmp(&b.likeness));
+        points
+    }
+}
+
+/// Levels of likeness within what the settings of every method span.
+fn levels(methods: &[Settings]) -> Vec<f64> {
+    let likeness = |method: &Settings| method.0.iter().map(|[likeness, ..]| *likeness).collect::<Vec<_>>();
+    let lowest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::min));
+    let highest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::max));
+    match (lowest.reduce(f64::max), highest.reduce(f64::min)) {
+        (Some(from), Some(to)) if from <= to => {
+            (0..LEVELS).map(|step| from + (to - from) * f64::from(step) / f64::from(LEVELS - 1)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::protocol::units::{Scored, Unit};
+
+    const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 300, seed: 7 };
+
+    /// What each label has of each person: likeness, prompt and deciding score.
+    fn frontiers(labels: &[(&str, &[Means])]) -> Option<Frontiers> {
+        let people = labels.first().map_or(0, |(_, people)| people.len());
+        let run = serde_json::json!({
+            "format": "", "protocol": "p", "model": "m", "prompts": [], "seeds": [0],
+            "methods": labels.iter().map(|(label, _)| *label).collect::<Vec<_>>(),
+            "identities": (0..people).map(|person| format!("person{person}")).collect::<Vec<_>>(),
+        });
+        let run: Run = serde_json::from_value(run).unwrap();
+        let mut tally = Tally::new(&run);
+        for (method, (label, people)) in labels.iter().enumerate() {
+            for (identity, means) in people.iter().enumerate().filter(|(_, means)| means[0].is_finite()) {
+                let line = serde_json::json!({
+                    "method": label, "identity": format!("person{identity}"), "category": "c", "prompt": "", "number": 0,
+                    "seed": 0, "path": "", "scores": {"id": means[0], "wishes": means[1], "id_p": means[2]},
+                });
+                let line = serde_json::from_value(line).unwrap();
+                let unit = Unit { method, identity, name: String::new(), folder: Default::default() };
+                tally.add(&unit, &[Scored { line, text: String::new() }]);
+            }
+        }
+        Frontiers::of(&run, &tally, BOOTSTRAP)
+    }
+
+    #[test]
+    fn the_best_setting_of_at_least_the_likeness_counts() {
+        // Person by person alike, so that the interval has no width.
+        let two = |means: Means| [means, means];
+        let found = frontiers(&[
+            ("a@steps=1", &two([0.1, 1.0, 0.1])),
+            ("b@lr=1", &two([0.2, 0.9, 0.18])),
+            ("a@steps=2", &two([0.4, 0.5, 0.2])),
+            ("b@lr=2", &two([0.3, 0.4, 0.12])),
+            ("b@lr=3", &two([0.5, 0.7, 0.35])),
+        ])
+        .unwrap();
+        assert_eq!((found.likeness, found.prompt, found.deciding, found.people), ("id", "wishes", "id_p", 2));
+        assert_eq!(found.range, Some([0.2, 0.4]));
+        let [a, b] = &found.methods[..] else { panic!("two methods") };
+        // All of a's levels are reached by its second setting alone; b's first reaches the first level only.
+        let b_mean = (0.9 + 40.0 * 0.7) / 41.0;
+        let close = |got: f64, expected: f64| (got - expected).abs() < 1e-12;
+        assert!(close(a.at_equal_likeness.unwrap().value, 0.5) && a.at_equal_likeness.unwrap().difference.is_none());
+        let compared = b.at_equal_likeness.unwrap();
+        assert!(close(compared.value, b_mean) && close(compared.difference.unwrap(), b_mean - 0.5), "{compared:?}");
+        assert!(compared.interval.unwrap().iter().all(|end| close(*end, b_mean - 0.5)));
+        assert_eq!((a.best.as_str(), b.best.as_str()), ("a@steps=2", "b@lr=3"));
+        assert!(close(b.best_score.difference.unwrap(), 0.15));
+        let on: Vec<bool> = b.points.iter().map(|point| point.on_frontier).collect();
+        assert_eq!(on, [true, false, true]);
+    }
+
+    #[test]
+    fn the_interval_holds_what_other_people_would_give() {
+        let first: Vec<Means> = (0..12).map(|person| [0.5, 0.5 + 0.01 * f64::from(person), 0.1]).collect();
+        let second: Vec<Means> = (0..12).map(|person| [0.5, 0.6 + 0.02 * f64::from(person % 5), 0.2]).collect();
+        let more: Vec<Means> = (0..12).map(|_| [0.4, 0.2, 0.0]).collect();
+        let found = frontiers(&[("a", &first), ("b@x=1", &second), ("b@x=2", &more)]).unwrap();
+        let Compared { difference, interval, .. } = found.methods[1].at_equal_likeness.unwrap();
+        let [low, high] = interval.unwrap();
+        assert!(low < difference.unwrap() && difference.unwrap() < high && high - low > 0.01, "{low} {high}");
+        assert_eq!(found.methods[1].best_score.interval.map(|ends| ends.map(|end| (end * 1e6).round())), Some([1e5; 2]));
+    }
+
+    #[test]
+    fn people_that_a_setting_lacks_are_left_out_and_one_has_no_interval() {
+        let nobody = [f64::NAN; 3];
+        let found = frontiers(&[
+            ("a@x=1", &[[0.2, 0.5, 0.1], [0.9, 0.9, 0.9]]),
+            ("a@x=2", &[[0.4, 0.25, 0.1], nobody]),
+            ("b", &[[0.3, 0.75, 0.2], [0.1, 0.1, 0.1]]),
+        ])
+        .unwrap();
+        assert_eq!((found.people, found.range), (1, Some([0.3, 0.3])));
+        let compared = found.methods[1].at_equal_likeness.unwrap();
+        assert_eq!((compared.difference, compared.interval), (Some(0.5), None));
+    }
+
+    #[test]
+    fn methods_that_share_no_likeness_have_nothing_to_compare() {
+        let found = frontiers(&[("a@x=1", &[[0.2, 0.5, 0.1]]), ("a@x=2", &[[0.3, 0.4, 0.1]]), ("b", &[[0.5; 3]])]).unwrap();
+        assert_eq!(found.range, None);
+        assert!(found.methods.iter().all(|method| method.at_equal_likeness.is_none()));
+        assert!(frontiers(&[("a", &[[0.2; 3]]), ("b", &[[0.3; 3]])]).is_none(), "no settings, no frontier");
+    }
+}
