@@ -1,4 +1,4 @@
-//! Files of ours in the hands of diffusers and safetensors, and faces in those of dlib. Needs their Python:
+//! Files of ours in the hands of diffusers, safetensors and TensorBoard, and faces in those of dlib. Needs their Python:
 //! `cargo xtask test --python`.
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
 )]
 
 mod faces;
+mod tensorboard;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -57,10 +57,8 @@ enum Command {
     Manifest(manifest::Args),
     /// Train the networks of the miniature on the drawn world
     Pretrain(pretrain::Args),
-    /// Draw a sheet of pictures of the miniature world
-    WorldSheet(world::SheetArgs),
-    /// Draw photos of people of the miniature world whom no network knows, to learn and to evaluate with
-    WorldPeople(world::PeopleArgs),
+    /// Draw pictures of the miniature world
+    World(world::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,8 +73,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
-        Command::WorldSheet(args) => world::sheet(&args),
-        Command::WorldPeople(args) => world::people(&args),
+        Command::World(args) => world::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

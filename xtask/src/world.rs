@@ -1,4 +1,4 @@
-//! `cargo xtask world-sheet` and `world-people`: pictures of the miniature world.
+//! `cargo xtask world`: pictures of the miniature world.
 //!
 //! Drawing is the work of `idembed-world`; its examples are run, so that this package stays light.
 
@@ -9,9 +9,24 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace;
 
-/// Options of `cargo xtask world-sheet`.
+/// Options of `cargo xtask world`.
 #[derive(clap::Args)]
-pub(crate) struct SheetArgs {
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What is drawn.
+#[derive(clap::Subcommand)]
+enum What {
+    /// A sheet of pictures like those that the networks are trained on
+    Sheet(SheetArgs),
+    /// Photos of people whom no network knows, a folder each, to learn and to evaluate with
+    People(PeopleArgs),
+}
+
+#[derive(clap::Args)]
+struct SheetArgs {
     /// The first picture's seed; the others follow
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -29,9 +44,8 @@ pub(crate) struct SheetArgs {
     truth: bool,
 }
 
-/// Options of `cargo xtask world-people`.
 #[derive(clap::Args)]
-pub(crate) struct PeopleArgs {
+struct PeopleArgs {
     /// The number of the first person
     #[arg(long, default_value_t = 10_000)]
     first: u64,
@@ -49,11 +63,18 @@ pub(crate) struct PeopleArgs {
     out: PathBuf,
 }
 
-/// Draws a sheet.
+/// Runs the command.
 ///
 /// # Errors
 /// When the build or the drawing fails.
-pub(crate) fn sheet(args: &SheetArgs) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Sheet(args) => sheet(args),
+        What::People(args) => people(args),
+    }
+}
+
+fn sheet(args: &SheetArgs) -> Result<()> {
     let mut cargo = example("sheet");
     cargo.args(["--seed", &args.seed.to_string()]);
     cargo.args(["--columns", &args.columns.to_string(), "--rows", &args.rows.to_string()]);
@@ -61,11 +82,7 @@ pub(crate) fn sheet(args: &SheetArgs) -> Result<()> {
     draw(cargo, &args.out)
 }
 
-/// Draws photos of people.
-///
-/// # Errors
-/// When the build or the drawing fails.
-pub(crate) fn people(args: &PeopleArgs) -> Result<()> {
+fn people(args: &PeopleArgs) -> Result<()> {
     let mut cargo = example("people");
     let numbers = [("--first", args.first), ("--count", args.count), ("--photos", args.photos)];
     for (flag, number) in numbers {

@@ -1,13 +1,7 @@
-"""Writes events.tfevents with TensorBoard's own writer, or with --read prints what TensorBoard reads in a folder.
+"""Writes events.tfevents with TensorBoard's own writer (pinned in tests/fixtures/requirements.txt of the repository)."""
 
-Needs tensorboard, pinned in tests/fixtures/requirements.txt.
-"""
-
-import argparse
-import json
 from pathlib import Path
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -32,24 +26,5 @@ def write(path):
             writer.write(event.SerializeToString())
 
 
-def read(folder):
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
-    events.Reload()
-    tags = events.Tags()
-    scalars = {tag: [[event.step, event.value] for event in events.Scalars(tag)] for tag in tags["scalars"]}
-    images = {tag: [[event.step, event.width, event.height] for event in events.Images(tag)] for tag in tags["images"]}
-    print(json.dumps(dict(scalars=scalars, images=images)))
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--read", type=Path, metavar="FOLDER")
-    folder = parser.parse_args().read
-    if folder:
-        read(folder)
-    else:
-        write(Path(__file__).with_name("events.tfevents"))
-
-
 if __name__ == "__main__":
-    main()
+    write(Path(__file__).with_name("events.tfevents"))

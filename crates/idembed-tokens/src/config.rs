@@ -11,6 +11,7 @@ use crate::objective::{AttentionOptions, ObjectiveOptions};
 use crate::prompt::is_identity_name;
 use crate::start::Start;
 use crate::token_options::{Rows, StageRange, TokenOptions};
+use crate::training_pictures::Showing;
 use crate::unet_options::UNetOptions;
 use crate::{Result, TokensError};
 
@@ -64,6 +65,9 @@ pub struct LearnConfig {
     pub seed: u64,
     /// Shows the picture mirrored half of the time.
     pub mirror: bool,
+    /// How many cut-outs of the picture are shown as often as the whole: parts of 0.7 and more of its side, enlarged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crops: usize,
     /// Size of the token module, where the method has one.
     pub module: ModuleConfig,
     /// Every how many steps the two gradient norms and the leakage are measured: each measurement costs one more
@@ -94,9 +98,15 @@ impl LearnConfig {
             clip_norm: 1.0,
             seed: 0,
             mirror: false,
+            crops: 0,
             module: ModuleConfig::default(),
             log_every: 10,
         }
+    }
+
+    /// How the picture is shown.
+    pub(crate) fn showing(&self) -> Showing {
+        Showing { mirror: self.mirror, crops: self.crops, seed: self.seed }
     }
 
     /// The weight of the attention loss, 0 if there is none.
@@ -225,6 +235,10 @@ pub struct LearnWishes {
     pub learned_stages: Option<StageRange>,
     /// Whether keys and values have vectors of their own.
     pub split_kv: Option<bool>,
+    /// Where the vectors come from.
+    pub rows: Option<Rows>,
+    /// How many vectors stand for the identity, one behind the other.
+    pub words: Option<usize>,
     /// Where the vectors start.
     pub start: Option<Start>,
     /// Keeps every vector as long as the class word's.
@@ -243,10 +257,14 @@ pub struct LearnWishes {
     pub batch: Option<usize>,
     /// Learning rate.
     pub lr: Option<f64>,
+    /// What the learning rate does after warming up.
+    pub decay: Option<Decay>,
     /// Decides every random draw.
     pub seed: Option<u64>,
     /// Shows the picture mirrored half of the time.
     pub mirror: Option<bool>,
+    /// How many cut-outs of the picture are shown too.
+    pub crops: Option<usize>,
     /// Counts the noise loss only inside the mask.
     pub masked_noise: Option<bool>,
     /// Weighs timesteps by their signal-to-noise ratio, cut off at this.
@@ -273,6 +291,8 @@ impl LearnConfig {
             self.tokens.learned_stages = wishes.learned_stages;
         }
         set(&mut self.tokens.split_kv, &wishes.split_kv);
+        set(&mut self.tokens.rows, &wishes.rows);
+        set(&mut self.tokens.words, &wishes.words);
         set(&mut self.tokens.start, &wishes.start);
         set(&mut self.tokens.fixed_norm, &wishes.fixed_norm);
         set(&mut self.rare_word, &wishes.rare_word);
@@ -284,8 +304,10 @@ impl LearnConfig {
         set(&mut self.steps, &wishes.steps);
         set(&mut self.batch, &wishes.batch);
         set(&mut self.learning_rate, &wishes.lr);
+        set(&mut self.decay, &wishes.decay);
         set(&mut self.seed, &wishes.seed);
         set(&mut self.mirror, &wishes.mirror);
+        set(&mut self.crops, &wishes.crops);
         set(&mut self.objective.masked_noise, &wishes.masked_noise);
         if wishes.min_snr.is_some() {
             self.objective.min_snr = wishes.min_snr;
@@ -302,6 +324,11 @@ impl LearnConfig {
         }
         self
     }
+}
+
+/// For fields that files of older versions do not have.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn setting(what: &'static str, got: &str, expected: &str) -> TokensError {

@@ -57,6 +57,7 @@ pub use contexts::{TrainingPrompt, condition, place_rows};
 pub use error::{FileError, Result, TokensError};
 pub use examples::{Example, Examples};
 pub use export::Embedding;
+pub use idembed_optimizer::Decay;
 pub use identities::Identities;
 pub use identity::{EncoderRows, Identity};
 pub use layout::Layout;

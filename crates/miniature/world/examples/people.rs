@@ -1,4 +1,4 @@
-//! Photos of people whom no network was trained on, a folder for each; `cargo xtask world-people` runs it.
+//! Photos of people whom no network was trained on, a folder for each; `cargo xtask world people` runs it.
 //!
 //! `cargo xtask eval --people DIR` learns from the first photo of each folder and compares with the others.
 

@@ -1,4 +1,4 @@
-//! A sheet of pictures of the drawn world; `cargo xtask world-sheet` runs it.
+//! A sheet of pictures of the drawn world; `cargo xtask world sheet` runs it.
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use std::path::PathBuf;

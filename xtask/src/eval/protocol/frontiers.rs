@@ -94,9 +94,8 @@ impl Frontiers {
             if table.people < 2 {
                 return None;
             }
-            let of_sample = |drawn: &[usize]| {
-                statistic(&table.settings(labels, drawn), &table.settings(&families[0].1, drawn))
-            };
+            let of_sample =
+                |drawn: &[usize]| statistic(&table.settings(labels, drawn), &table.settings(&families[0].1, drawn));
             let (low, high) = bootstrap::interval(table.people, bootstrap.resamples, bootstrap.seed, of_sample)?;
             Some([low, high])
         };
@@ -294,7 +293,10 @@ mod tests {
         let Compared { difference, interval, .. } = found.methods[1].at_equal_likeness.unwrap();
         let [low, high] = interval.unwrap();
         assert!(low < difference.unwrap() && difference.unwrap() < high && high - low > 0.01, "{low} {high}");
-        assert_eq!(found.methods[1].best_score.interval.map(|ends| ends.map(|end| (end * 1e6).round())), Some([1e5; 2]));
+        assert_eq!(
+            found.methods[1].best_score.interval.map(|ends| ends.map(|end| (end * 1e6).round())),
+            Some([1e5; 2])
+        );
     }
 
     #[test]
@@ -313,7 +315,8 @@ mod tests {
 
     #[test]
     fn methods_that_share_no_likeness_have_nothing_to_compare() {
-        let found = frontiers(&[("a@x=1", &[[0.2, 0.5, 0.1]]), ("a@x=2", &[[0.3, 0.4, 0.1]]), ("b", &[[0.5; 3]])]).unwrap();
+        let found =
+            frontiers(&[("a@x=1", &[[0.2, 0.5, 0.1]]), ("a@x=2", &[[0.3, 0.4, 0.1]]), ("b", &[[0.5; 3]])]).unwrap();
         assert_eq!(found.range, None);
         assert!(found.methods.iter().all(|method| method.at_equal_likeness.is_none()));
         assert!(frontiers(&[("a", &[[0.2; 3]]), ("b", &[[0.3; 3]])]).is_none(), "no settings, no frontier");

@@ -181,9 +181,8 @@ impl Frontiers {
     /// What is compared, in a line.
     pub(crate) fn headline(&self) -> String {
         let (likeness, prompt) = (Score::named(self.likeness).label(), Score::named(self.prompt).label());
-        let range = self.range.map_or("there is none that all reach".to_owned(), |[from, to]| {
-            format!("{from:.3} to {to:.3}")
-        });
+        let range =
+            self.range.map_or("there is none that all reach".to_owned(), |[from, to]| format!("{from:.3} to {to:.3}"));
         format!("each method by its best setting at equal {likeness} ({range}): {prompt}, over {} people", self.people)
     }
 
@@ -191,9 +190,8 @@ impl Frontiers {
     pub(crate) fn rows(&self) -> Vec<Vec<String>> {
         let (prompt, deciding) = (Score::named(self.prompt), Score::named(self.deciding));
         let first = self.methods.first().map_or("", |first| &first.method);
-        let heads = [prompt.label(), deciding.label()].map(|label| {
-            [label, format!("less {first}"), "low".to_owned(), "high".to_owned()]
-        });
+        let heads = [prompt.label(), deciding.label()]
+            .map(|label| [label, format!("less {first}"), "low".to_owned(), "high".to_owned()]);
         let mut head = row("", heads.concat());
         head.push("of".to_owned());
         let cells = |score: &Score<'_>, compared: Option<&Compared>| {
@@ -205,7 +203,8 @@ impl Frontiers {
         };
         let of_method = |method: &Frontier| {
             let mut cells =
-                [cells(&prompt, method.at_equal_likeness.as_ref()), cells(&deciding, Some(&method.best_score))].concat();
+                [cells(&prompt, method.at_equal_likeness.as_ref()), cells(&deciding, Some(&method.best_score))]
+                    .concat();
             cells.push(method.best.clone());
             row(&method.method, cells)
         };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
 use idembed_studio::Model;
-use idembed_tokens::{LearnConfig, LearnWishes, Method, StageRange, Start};
+use idembed_tokens::{Decay, LearnConfig, LearnWishes, Method, Rows, StageRange, Start};
 
 use super::subject::SubjectArgs;
 use crate::args::{above_zero, not_negative, positive};
@@ -30,6 +30,9 @@ pub(super) struct MethodArgs {
     /// Learning rate, relative to the size of the class word's embedding [default: the model's]
     #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
     lr: Option<f64>,
+    /// What the learning rate does after ten steps of warming up: constant, or cosine (it falls to zero) [default: constant]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    decay: Option<DecayName>,
     /// Decides every random draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -49,6 +52,13 @@ pub(super) struct MethodArgs {
     /// The same vectors for keys and values
     #[arg(long)]
     shared_kv: bool,
+    /// What makes the vectors: vectors (each is trained itself), module (a token module makes them all) or basis (in the space
+    /// of known names) [default: the method's, module for sefi]
+    #[arg(long, value_name = "HOW")]
+    rows: Option<Rows>,
+    /// How many vectors stand for the identity, one behind the other [default: the method's, 1 for sefi]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    words: Option<usize>,
     /// Where the vectors start: class (the class word), class-output (what the text encoder makes of it), names (the mean of
     /// known names), names-output, rare (a rare word), or an identity file to go on from, of the same or another method
     /// [default: the method's, class for sefi]
@@ -102,6 +112,13 @@ enum TargetName {
     Reference,
     Mask,
     None,
+}
+
+/// What the learning rate does.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum DecayName {
+    Constant,
+    Cosine,
 }
 
 /// What `--start` says.
@@ -169,6 +186,8 @@ impl MethodArgs {
             stages: self.stages,
             learned_stages: self.learned_stages,
             split_kv: self.shared_kv.then_some(false),
+            rows: self.rows,
+            words: self.words,
             start: self.start.as_ref().map(|start| match start {
                 StartFlag::At(start) => *start,
                 StartFlag::File(_) => Start::Identity,
@@ -182,8 +201,13 @@ impl MethodArgs {
             steps: self.steps,
             batch: self.batch,
             lr: self.lr,
+            decay: self.decay.map(|decay| match decay {
+                DecayName::Constant => Decay::Constant,
+                DecayName::Cosine => Decay::Cosine,
+            }),
             seed: Some(self.seed),
             mirror: Some(subject.mirror),
+            crops: subject.crops,
             masked_noise: self.masked_noise.then_some(true),
             lambda: if self.attention_target == Some(TargetName::None) { Some(0.0) } else { self.lambda },
             attention: Some(LossOptions { target, layers, detach_query: self.detach_query }),

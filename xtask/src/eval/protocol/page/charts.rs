@@ -45,9 +45,8 @@ pub(super) fn frontiers(page: Page, scores: &Scores) -> Page {
     });
     let rows = frontiers.rows();
     let Some((head, rows)) = rows.split_first() else { return page };
-    let table = rows.iter().fold(Table::new(&head[1..]), |table, row| {
-        table.row(&row[0], row[1..].iter().map(Cell::new))
-    });
+    let table =
+        rows.iter().fold(Table::new(&head[1..]), |table, row| table.row(&row[0], row[1..].iter().map(Cell::new)));
     page.section(&format!("{prompt} at equal {likeness}"))
         .text(&sentence(&frontiers.headline()))
         .drawings(&[chart])
