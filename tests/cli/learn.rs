@@ -32,7 +32,7 @@ fn every_option_has_its_effect() {
     let place = Place::new();
     let (portrait, mask) = (portrait(), portrait_mask());
     let mask = format!("--mask={}", mask.display());
-    let variants: [&[&str]; 16] = [
+    let variants: [&[&str]; 15] = [
         &[],
         &["--seed=1"],
         &["--lambda=1"],
@@ -41,7 +41,6 @@ fn every_option_has_its_effect() {
         &["--attention-layers=1", "--lambda=1"],
         &["--masked-noise", &mask],
         &["--mirror"],
-        &["--crops=3"],
         &["--rows=vectors"],
         &["--rows=vectors", "--words=2"],
         &["--decay=cosine"],

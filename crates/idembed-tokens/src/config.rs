@@ -11,7 +11,6 @@ use crate::objective::{AttentionOptions, ObjectiveOptions};
 use crate::prompt::is_identity_name;
 use crate::start::Start;
 use crate::token_options::{Rows, StageRange, TokenOptions};
-use crate::training_pictures::Showing;
 use crate::unet_options::UNetOptions;
 use crate::{Result, TokensError};
 
@@ -65,9 +64,6 @@ pub struct LearnConfig {
     pub seed: u64,
     /// Shows the picture mirrored half of the time.
     pub mirror: bool,
-    /// How many cut-outs of the picture are shown as often as the whole: parts of 0.7 and more of its side, enlarged.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub crops: usize,
     /// Size of the token module, where the method has one.
     pub module: ModuleConfig,
     /// Every how many steps the two gradient norms and the leakage are measured: each measurement costs one more
@@ -98,15 +94,9 @@ impl LearnConfig {
             clip_norm: 1.0,
             seed: 0,
             mirror: false,
-            crops: 0,
             module: ModuleConfig::default(),
             log_every: 10,
         }
-    }
-
-    /// How the picture is shown.
-    pub(crate) fn showing(&self) -> Showing {
-        Showing { mirror: self.mirror, crops: self.crops, seed: self.seed }
     }
 
     /// The weight of the attention loss, 0 if there is none.
@@ -263,8 +253,6 @@ pub struct LearnWishes {
     pub seed: Option<u64>,
     /// Shows the picture mirrored half of the time.
     pub mirror: Option<bool>,
-    /// How many cut-outs of the picture are shown too.
-    pub crops: Option<usize>,
     /// Counts the noise loss only inside the mask.
     pub masked_noise: Option<bool>,
     /// Weighs timesteps by their signal-to-noise ratio, cut off at this.
@@ -307,7 +295,6 @@ impl LearnConfig {
         set(&mut self.decay, &wishes.decay);
         set(&mut self.seed, &wishes.seed);
         set(&mut self.mirror, &wishes.mirror);
-        set(&mut self.crops, &wishes.crops);
         set(&mut self.objective.masked_noise, &wishes.masked_noise);
         if wishes.min_snr.is_some() {
             self.objective.min_snr = wishes.min_snr;
@@ -324,11 +311,6 @@ impl LearnConfig {
         }
         self
     }
-}
-
-/// For fields that files of older versions do not have.
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 fn setting(what: &'static str, got: &str, expected: &str) -> TokensError {

@@ -71,7 +71,7 @@ impl<'a> Trainer<'a> {
             let expected = format!("at most {}, the model's timesteps", schedule.train_timesteps);
             return Err(TokensError::Setting { what: "stages", got: tokens.stages.to_string(), expected });
         }
-        let pictures = TrainingPictures::encode(model, &examples.pictures, config.showing())?;
+        let pictures = TrainingPictures::encode(model, &examples.pictures, config.mirror)?;
         if !pictures.are_masked() && config.objective.needs_mask() {
             let expected = "a mask of the face, because the objective needs it".to_owned();
             return Err(TokensError::Setting { what: "mask", got: "missing".to_owned(), expected });

@@ -15,12 +15,9 @@ use crate::{Result, TokensError};
 /// Pictures as latents.
 #[derive(Debug)]
 pub(crate) struct TrainingPictures {
-    /// Number of pictures.
+    /// Number of pictures, their mirror images not counted.
     count: i64,
-    /// Number of ways in which each is shown, mirror images not counted: whole, and in cut-outs.
-    views: i64,
-    /// `[views * count, or twice as many, channels, height, width]`, f32: the whole pictures, cut-outs of all of them, and so
-    /// on; then, if asked for, all that mirrored.
+    /// `[count, or twice as many, channels, height, width]`, f32: the pictures and then, if asked for, their mirror images.
     latents: Tensor,
     /// `[as latents, 1, H, W]`, f32.
     masks: Option<Tensor>,
@@ -35,28 +32,12 @@ pub(crate) struct Drawn {
     pub(crate) pictures: Vec<usize>,
 }
 
-/// How pictures are shown.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Showing {
-    /// Mirrored half of the time.
-    pub(crate) mirror: bool,
-    /// Cut-outs beside the whole picture.
-    pub(crate) crops: usize,
-    /// Decides the cut-outs.
-    pub(crate) seed: u64,
-}
-
-/// The least side of a cut-out, as a share of the picture's.
-const LEAST_CROP: f64 = 0.7;
-/// Stands in the place of a step where the seed is for something of the whole run.
-const WHOLE_RUN: u64 = u64::MAX;
-
 impl TrainingPictures {
     /// Encodes pictures: the means of their latents. Masks count where all pictures have one.
     ///
     /// # Errors
     /// No picture, pictures of different sizes, or masks that do not fit.
-    pub(crate) fn encode(model: &StableDiffusion, pictures: &[Example], showing: Showing) -> Result<Self> {
+    pub(crate) fn encode(model: &StableDiffusion, pictures: &[Example], mirror: bool) -> Result<Self> {
         let first = pictures.first().ok_or_else(|| TokensError::Setting {
             what: "number of pictures",
             got: "0".to_owned(),
@@ -76,17 +57,12 @@ impl TrainingPictures {
                 masks.push(mask);
             }
         }
-        let windows = windows(&size, showing)?;
-        let shown = |tensors: &[Tensor]| -> Result<Tensor> {
-            let whole = Tensor::f_cat(tensors, 0)?;
-            let views = windows.iter().map(|window| window.cut(&whole));
-            let views = [Ok(whole.shallow_clone())].into_iter().chain(views).collect::<Result<Vec<_>>>()?;
-            with_mirrored(&Tensor::f_cat(&views, 0)?, showing.mirror)
+        let masks = match masks.len() == pictures.len() {
+            true => Some(with_mirrored(&Tensor::f_cat(&masks, 0)?, mirror)?),
+            false => None,
         };
-        let masks = if masks.len() == pictures.len() { Some(shown(&masks)?) } else { None };
-        let latents = encode_latents(model, &shown(&images)?)?;
-        let (count, views) = (pictures.len() as i64, 1 + windows.len() as i64);
-        Ok(TrainingPictures { count, views, latents, masks, sha256: fingerprint(&hashed)? })
+        let latents = encode_latents(model, &with_mirrored(&Tensor::f_cat(&images, 0)?, mirror)?)?;
+        Ok(TrainingPictures { count: pictures.len() as i64, latents, masks, sha256: fingerprint(&hashed)? })
     }
 
     /// Whether all pictures have a mask.
@@ -107,23 +83,19 @@ impl TrainingPictures {
         let mut shape = self.latents.size();
         shape[0] = count;
         let cpu = |kind| (kind, Device::Cpu);
-        let (shares, noise, mirrored, which, view) = with_seed(step_seed(seed, step as u64), || {
+        let (shares, noise, mirrored, which) = with_seed(step_seed(seed, step as u64), || {
             let shares = Tensor::f_rand([count], cpu(Kind::Double))?;
             let noise = Tensor::f_randn(&shape, cpu(Kind::Float))?;
             let mirrored = Tensor::f_randint(2, [count], cpu(Kind::Int64))?;
-            let which = Tensor::f_randint(self.count, [count], cpu(Kind::Int64))?;
-            Ok((shares, noise, mirrored, which, Tensor::f_randint(self.views, [count], cpu(Kind::Int64))?))
+            Ok((shares, noise, mirrored, Tensor::f_randint(self.count, [count], cpu(Kind::Int64))?))
         })?;
         let learned = stages_of_step(seed, step, samples, timing.learned.len())?;
         let shares = Vec::<f64>::try_from(&shares)?;
         let timesteps = learned.into_iter().zip(shares);
         let timesteps = timesteps.map(|(stage, share)| timing.timestep_within(timing.learned.start + stage, share));
         let device = self.latents.device();
-        let shown = self.views * self.count;
-        let mut rows = which.f_add(&view.f_mul_scalar(self.count)?)?;
-        if self.latents.size()[0] > shown {
-            rows = rows.f_add(&mirrored.f_mul_scalar(shown)?)?;
-        }
+        let has_mirrored = self.latents.size()[0] > self.count;
+        let rows = if has_mirrored { which.f_add(&mirrored.f_mul_scalar(self.count)?)? } else { which.shallow_clone() };
         let rows = rows.f_to_device(device)?;
         let batch = Batch {
             latents: self.latents.f_index_select(0, &rows)?,
@@ -134,45 +106,6 @@ impl TrainingPictures {
         let pictures = Vec::<i64>::try_from(&which)?.into_iter().map(|picture| picture as usize).collect();
         Ok(Drawn { batch, pictures })
     }
-}
-
-/// A part of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
-    left: i64,
-    top: i64,
-    width: i64,
-    height: i64,
-}
-
-impl Window {
-    /// What is in it, as large as the whole; `[pictures, channels, H, W]`.
-    fn cut(&self, whole: &Tensor) -> Result<Tensor> {
-        let (_, _, height, width) = whole.size4()?;
-        let part = whole.f_narrow(2, self.top, self.height)?.f_narrow(3, self.left, self.width)?;
-        Ok(part.f_upsample_bilinear2d([height, width], false, None, None)?)
-    }
-}
-
-/// Where the cut-outs lie: of the picture's form, of any size from [`LEAST_CROP`] on, anywhere in it.
-fn windows(size: &[i64], showing: Showing) -> Result<Vec<Window>> {
-    let [_, _, height, width] = size[..] else { return Ok(Vec::new()) };
-    let drawn = with_seed(step_seed(showing.seed, WHOLE_RUN), || {
-        Ok(Tensor::f_rand([showing.crops as i64, 3], (Kind::Double, Device::Cpu))?)
-    })?;
-    let drawn = Vec::<f64>::try_from(&drawn.f_flatten(0, -1)?)?;
-    let window = |shares: &[f64]| {
-        let scale = LEAST_CROP + (1.0 - LEAST_CROP) * shares[0];
-        let [inner_width, inner_height] = [width, height].map(|side| ((side as f64 * scale).round() as i64).max(1));
-        let offset = |whole: i64, inner: i64, share: f64| (share * (whole - inner + 1) as f64) as i64;
-        Window {
-            left: offset(width, inner_width, shares[1]),
-            top: offset(height, inner_height, shares[2]),
-            width: inner_width,
-            height: inner_height,
-        }
-    };
-    Ok(drawn.chunks_exact(3).map(window).collect())
 }
 
 /// The means of pictures' latents, f32, without gradient.
@@ -332,28 +265,6 @@ mod tests {
             }
             assert!(reached.into_iter().all(|seen| seen), "{stages} {train_timesteps}");
         }
-    }
-
-    #[test]
-    fn cut_outs_lie_in_the_picture_and_are_as_large_as_it() {
-        let showing = |seed| Showing { mirror: false, crops: 300, seed };
-        let found = windows(&[1, 3, 40, 64], showing(1)).unwrap();
-        assert_eq!(found.len(), 300);
-        for window in &found {
-            let Window { left, top, width, height } = *window;
-            assert!(left >= 0 && top >= 0 && left + width <= 64 && top + height <= 40, "{window:?}");
-            assert!(width >= 44 && height >= 28 && (width as f64 / height as f64 - 1.6).abs() < 0.05, "{window:?}");
-        }
-        let reached = |of: fn(&Window) -> bool| found.iter().any(of);
-        assert!(reached(|it| it.left == 0) && reached(|it| it.left + it.width == 64) && reached(|it| it.width < 47));
-        assert_ne!(found, windows(&[1, 3, 40, 64], showing(2)).unwrap());
-        // A ramp stays one: the part of it that the window shows.
-        let ramp = Tensor::arange(64, (Kind::Float, Device::Cpu)).view([1, 1, 1, 64]).expand([1, 1, 40, 64], false);
-        let window = Window { left: 10, top: 3, width: 32, height: 20 };
-        let cut = window.cut(&ramp).unwrap();
-        assert_eq!(cut.size(), [1, 1, 40, 64]);
-        // Two pixels for one: half a pixel lies a quarter beside its middle.
-        assert_eq!([1, 2, 31].map(|x| cut.double_value(&[0, 0, 7, x])), [10.25, 10.75, 25.25]);
     }
 
     #[test]

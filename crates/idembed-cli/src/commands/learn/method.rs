@@ -207,7 +207,6 @@ impl MethodArgs {
             }),
             seed: Some(self.seed),
             mirror: Some(subject.mirror),
-            crops: subject.crops,
             masked_noise: self.masked_noise.then_some(true),
             lambda: if self.attention_target == Some(TargetName::None) { Some(0.0) } else { self.lambda },
             attention: Some(LossOptions { target, layers, detach_query: self.detach_query }),

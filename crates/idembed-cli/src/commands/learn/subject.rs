@@ -35,9 +35,6 @@ pub(super) struct SubjectArgs {
     /// Show the photos mirrored half of the time
     #[arg(long)]
     pub(super) mirror: bool,
-    /// Show N cut-outs of the photos as often as the whole: parts of 0.7 and more of its side [default: the model's]
-    #[arg(long, value_name = "N")]
-    pub(super) crops: Option<usize>,
     /// Learn all photos with the same prompt, whatever texts lie beside them
     #[arg(long)]
     pub(super) no_captions: bool,
