@@ -2,8 +2,8 @@
 //!
 //! For people whom the model knows by name, a perfect answer exists. Here each is learned from one drawn photo, and the noise
 //! loss is measured over the same noises and timesteps: with the class word, with the name, and with what was learned; on the
-//! photo that was learned from, and on others of the same person. Learned above named: it was not found. Learned below named
-//! on the photo alone: the photo was learned and not the person.
+//! photo that was learned from, and on others of the same person; in the face, and around it. Learned above named: it was not
+//! found. Learned below named on the photo alone: the photo was learned and not the person.
 //!
 //! `cargo run -p idembed-pretrain --example found_or_missed -- --people 3 --steps 200 --lr 0.01`
 #![allow(clippy::print_stdout, reason = "a command-line program")]
@@ -18,7 +18,7 @@ use idembed_studio::{Learn, LearnWishes, Model, Photo, Studio};
 use idembed_tokens::{Identities, Method, Prompt, condition};
 use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 use idembed_world::factors::{Attributes, Framing, Place, Style};
-use idembed_world::{SIDE, Sample, Subject, Who};
+use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
 use image::RgbImage;
 use tch::{Kind, Tensor};
 
@@ -46,6 +46,9 @@ struct Args {
     /// The weight of the attention loss; default: the method's
     #[arg(long)]
     lambda: Option<f64>,
+    /// Count the noise loss only in the face
+    #[arg(long)]
+    masked_noise: bool,
     /// Noises for each timestep
     #[arg(long, default_value_t = 8)]
     noises: usize,
@@ -64,12 +67,18 @@ fn main() -> Result<()> {
     let studio = Studio::load(own, compute)?;
     let template = studio.model().learn_config("me", args.method).template;
 
-    println!("person, pictures: noise loss of the class word, of the name, of what was learned");
+    println!("person, pictures, where: noise loss of the class word, of the name, of what was learned");
     for who in 0..args.people {
-        let photos: Vec<RgbImage> = (0..=args.others).map(|index| photo(who, index)).collect::<Result<_>>()?;
-        let wishes = LearnWishes { steps: args.steps, lr: args.lr, lambda: args.lambda, ..LearnWishes::default() };
+        let photos: Vec<Drawn> = (0..=args.others).map(|index| photo(who, index)).collect::<Result<_>>()?;
+        let wishes = LearnWishes {
+            steps: args.steps,
+            lr: args.lr,
+            lambda: args.lambda,
+            masked_noise: args.masked_noise.then_some(true),
+            ..LearnWishes::default()
+        };
         let how = Learn { method: args.method, wishes, ..Learn::default() };
-        let learned = studio.learn("me", &as_photo(&photos[0]), how)?;
+        let learned = studio.learn("me", &as_photo(&photos[0].picture), how)?;
         let name = Who::Named(who).name().context("somebody with a name")?;
         let identities = Identities::named([("me", &learned.identity)])?;
         let text = Prompt::parse(&template.replace("{}", "<me>"), model.text_encoders.iter().map(|it| &it.tokenizer))?;
@@ -80,38 +89,46 @@ fn main() -> Result<()> {
         ];
         for (pictures, of) in [(&photos[..1], "the learned one"), (&photos[1..], "others")] {
             let losses = conditionings.iter().map(|it| noise_loss(&model, pictures, it, args.noises));
-            let losses = losses.map(|loss| Ok(format!("{:.5}", loss?))).collect::<Result<Vec<_>>>()?;
-            println!("{name}, {of}: {}", losses.join("  "));
+            let losses = losses.collect::<Result<Vec<[f64; 2]>>>()?;
+            for (part, place) in ["face", "around"].into_iter().enumerate() {
+                let losses: Vec<String> = losses.iter().map(|loss| format!("{:.5}", loss[part])).collect();
+                println!("{name}, {of}, {place}: {}", losses.join("  "));
+            }
         }
     }
     Ok(())
 }
 
 /// A plain photo of a person whom the model knows.
-fn photo(who: u32, index: u64) -> Result<RgbImage> {
+fn photo(who: u32, index: u64) -> Result<Drawn> {
     let mut sample = Sample::portrait(Who::Named(who), SEED + index);
     (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
     if let Subject::Person(person) = &mut sample.subject {
         (person.attributes, person.object) = (Attributes::default(), None);
     }
-    Ok(idembed_world::draw(&sample, SIDE)?.picture)
+    Ok(idembed_world::draw(&sample, SIDE)?)
 }
 
 fn as_photo(pixels: &RgbImage) -> Photo {
     Photo { pixels: pixels.clone(), transparency: None, original_size: (SIDE, SIDE), notes: Vec::new() }
 }
 
-/// The mean over pictures, timesteps and noises.
-fn noise_loss(model: &StableDiffusion, pictures: &[RgbImage], text: &Conditioning, noises: usize) -> Result<f64> {
+/// The means over pictures, timesteps and noises in the face and around it.
+fn noise_loss(model: &StableDiffusion, pictures: &[Drawn], text: &Conditioning, noises: usize) -> Result<[f64; 2]> {
     tch::no_grad(|| {
-        let mut sum = 0.0;
-        for picture in pictures {
+        let mut sums = [0.0; 2];
+        for drawn in pictures {
             let side = i64::from(SIDE);
-            let pixels = Tensor::f_from_slice(picture.as_raw())?.f_view([1, side, side, 3])?.f_permute([0, 3, 1, 2])?;
+            let pixels =
+                Tensor::f_from_slice(drawn.picture.as_raw())?.f_view([1, side, side, 3])?.f_permute([0, 3, 1, 2])?;
             let pixels = pixels.f_to_kind(Kind::Float)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?;
             let latents = model.vae.encode(&pixels)?.mean;
             let (_, channels, height, width) = latents.size4()?;
             let count = noises as i64;
+            let face = Tensor::f_from_slice(drawn.masks.faces.first().context("a face")?.as_raw())?;
+            let face = face.f_view([1, 1, side, side])?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+            let face = face.f_adaptive_avg_pool2d([height, width])?;
+            let around = face.f_neg()?.f_add_scalar(1.0)?;
             let latents = latents.f_expand([count, channels, height, width], false)?;
             for timestep in TIMESTEPS {
                 let noise = seeded_noise(timestep as u64, &[count, channels, height, width], 1)?.remove(0);
@@ -122,10 +139,13 @@ fn noise_loss(model: &StableDiffusion, pictures: &[RgbImage], text: &Conditionin
                 let context = model.unet.project(states)?;
                 let timesteps = Tensor::f_from_slice(&timesteps)?.f_to_kind(Kind::Float)?;
                 let predicted = model.unet.forward(UNetInput::new(&noisy, &timesteps, &context), None)?;
-                let error = predicted.f_to_kind(Kind::Float)?.f_sub(&target)?.f_square()?.f_mean(Kind::Float)?;
-                sum += error.f_double_value(&[])?;
+                let error = predicted.f_to_kind(Kind::Float)?.f_sub(&target)?.f_square()?;
+                for (sum, part) in sums.iter_mut().zip([&face, &around]) {
+                    let share = part.f_mean(Kind::Float)?;
+                    *sum += error.f_mul(part)?.f_mean(Kind::Float)?.f_div(&share)?.f_double_value(&[])?;
+                }
             }
         }
-        Ok(sum / (pictures.len() * TIMESTEPS.len()) as f64)
+        Ok(sums.map(|sum| sum / (pictures.len() * TIMESTEPS.len()) as f64))
     })
 }
