@@ -32,7 +32,7 @@ fn every_option_has_its_effect() {
     let place = Place::new();
     let (portrait, mask) = (portrait(), portrait_mask());
     let mask = format!("--mask={}", mask.display());
-    let variants: [&[&str]; 15] = [
+    let variants: [&[&str]; 14] = [
         &[],
         &["--seed=1"],
         &["--lambda=1"],
@@ -43,7 +43,6 @@ fn every_option_has_its_effect() {
         &["--mirror"],
         &["--rows=vectors"],
         &["--rows=vectors", "--words=2"],
-        &["--decay=cosine"],
         &["--crop=20,10,96,96"],
         &["--stages=2"],
         &["--class=woman"],

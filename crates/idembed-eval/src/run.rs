@@ -67,7 +67,7 @@ pub struct Run {
     /// Draw only some of the prompts, of all categories [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     prompts: Option<u16>,
-    /// Training steps of every method [default: the method's]
+    /// Training steps of every method whose label says nothing else [default: the method's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
     /// Draw and score four prompts after every N steps of learning, too
@@ -152,9 +152,8 @@ impl Run {
         }
         let mut distinct: Vec<Variant> = Vec::new();
         for mut variant in variants {
-            if let Some(steps) = self.steps {
-                variant.wishes.steps = Some(steps as usize);
-            }
+            // What a label says is what its column says.
+            variant.wishes.steps = variant.wishes.steps.or(self.steps.map(|steps| steps as usize));
             if !distinct.iter().any(|known| known.label == variant.label) {
                 distinct.push(variant);
             }
@@ -291,6 +290,17 @@ mod tests {
         for wrong in ["", "0/4", "5/4", "1", "1/0", "a/b"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn steps_of_a_label_are_not_overruled() {
+        let all = ["program", "--out", "nowhere", "--methods=sefi", "--grid=steps=50,200", "--steps=100"];
+        let steps = |arguments: &[&str]| {
+            let variants = Args::parse_from(arguments).run.variants().unwrap();
+            variants.into_iter().map(|variant| variant.wishes.steps).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(&all), [Some(50), Some(200)]);
+        assert_eq!(steps(&["program", "--out", "nowhere", "--methods=sefi", "--steps=100"]), [Some(100)]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ struct Args {
     /// Photos of each: the first to learn from, the others to compare with
     #[arg(long, default_value_t = 3)]
     photos: u64,
-    /// The people stand in scenes, hold things and laugh, as in any picture; else they look into the camera and wear nothing
+    /// The people laugh, close their eyes, wear hats and hold things, as in any picture; else they do nothing of that
     #[arg(long)]
     busy: bool,
     /// The folder for their folders

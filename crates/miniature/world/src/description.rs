@@ -1,6 +1,7 @@
 //! What can be said of a face: words for the traits that a picture shows.
 
 use crate::chance::Chance;
+use crate::draw::tones::visible_style;
 use crate::factors::{Dye, Expression, Eyes, Framing, Headwear, Style};
 use crate::identity::{EyeColour, FacialHair, HairColour, HairStyle};
 use crate::sample::{Person, Sample};
@@ -26,7 +27,7 @@ impl Description {
         if !chance.happens(SHARES[usize::from(named)]) {
             return Description::default();
         }
-        let view = View { person, style: sample.style, framing: sample.framing };
+        let view = View::of(person, sample);
         let adjective = view.adjective(chance).filter(|_| !named && chance.happens(AS_ADJECTIVE));
         let count = 1 + (chance.bits() % most as u64) as usize;
         let mut left = ASPECTS.to_vec();
@@ -102,23 +103,33 @@ fn draw_one(left: &mut Vec<(Aspect, f32)>, chance: &mut Chance) -> Aspect {
 struct View<'a> {
     person: &'a Person,
     style: Style,
-    framing: Framing,
+    /// Whether the face is large enough for more than hair, beard and skin.
+    near: bool,
+    /// The cut of the hair, which dye may have made grow.
+    cut: HairStyle,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    fn of(person: &'a Person, sample: &Sample) -> Self {
+        // Two people share the width of a picture.
+        let near = sample.framing != Framing::Distant && sample.people().len() == 1;
+        let cut = visible_style(person.identity.hair_style, person.attributes.dye);
+        View { person, style: sample.style, near, cut }
+    }
+
     /// Whether colours are those of nature.
     fn has_colours(&self) -> bool {
         matches!(self.style, Style::Photo | Style::OilPainting | Style::PixelArt)
     }
 
-    /// Whether more can be seen than hair, beard and skin.
-    fn is_near(&self) -> bool {
-        self.framing != Framing::Distant
+    /// Whether sizes and distances can be seen; a large pixel is as large as what they differ by.
+    fn has_measures(&self) -> bool {
+        self.near && self.style != Style::PixelArt
     }
 
     /// Whether spots and irises can be seen.
     fn has_details(&self) -> bool {
-        self.is_near() && matches!(self.style, Style::Photo | Style::OilPainting | Style::BlackAndWhite)
+        self.near && matches!(self.style, Style::Photo | Style::OilPainting | Style::BlackAndWhite)
     }
 
     /// The colour that hair has by nature, where it can be seen.
@@ -157,14 +168,12 @@ impl View<'_> {
 
     /// Whether the head shows no hair at all.
     fn is_bald(&self) -> bool {
-        self.is_bare_headed()
-            && self.person.identity.hair_style == HairStyle::Bald
-            && self.person.attributes.dye == Dye::None
+        self.is_bare_headed() && self.cut == HairStyle::Bald
     }
 
     /// Whether there is no hair to speak of.
     fn is_shaven(&self) -> bool {
-        matches!(self.person.identity.hair_style, HairStyle::Bald | HairStyle::Buzz)
+        matches!(self.cut, HairStyle::Bald | HairStyle::Buzz)
     }
 
     fn is_bare_headed(&self) -> bool {
@@ -174,7 +183,9 @@ impl View<'_> {
     /// Something true about an aspect, if it is seen and is not as most people have it.
     fn say(&self, aspect: Aspect, chance: &mut Chance) -> Option<String> {
         let Person { identity, attributes, .. } = self.person;
-        let open = self.is_near() && attributes.eyes == Eyes::Open;
+        let open = attributes.eyes == Eyes::Open;
+        // A smile makes every mouth wide.
+        let calm = matches!(attributes.expression, Expression::Neutral | Expression::Sad);
         let beard = attributes.beard;
         match aspect {
             Aspect::Hair => self.hair(chance),
@@ -182,19 +193,20 @@ impl View<'_> {
             Aspect::EyeColour if open && self.has_details() && self.has_colours() => {
                 Some(format!("{} eyes", eye_colour(identity.eye_colour)))
             }
-            Aspect::EyeSize if open => {
+            Aspect::EyeSize if open && self.has_measures() => {
                 let big = chance.pick(["big", "large"]);
                 Some(format!("{} eyes", graded(within(identity.eye_size, 0.82, 1.2), ["small", big], chance)?))
             }
-            Aspect::EyeSpacing if self.is_near() && attributes.eyes != Eyes::Sunglasses => {
+            Aspect::EyeSpacing if self.has_measures() && attributes.eyes != Eyes::Sunglasses => {
                 let far = within(identity.eye_spacing, 0.87, 1.14);
                 Some(format!("eyes {}", graded(far, ["close together", "far apart"], chance)?))
             }
-            Aspect::EyeTilt if open => Some(format!(
+            Aspect::EyeTilt if open && self.has_measures() => Some(format!(
                 "{} eyes",
                 graded(identity.eye_tilt, ["drooping", chance.pick(["slanted", "upturned"])], chance)?
             )),
-            Aspect::Brows if self.is_near() => {
+            // A fringe hangs down to them.
+            Aspect::Brows if self.has_measures() && self.cut != HairStyle::Fringe => {
                 let thick = chance.pick(["thick", "bushy"]);
                 let brows = chance.pick(["brows", "eyebrows"]);
                 Some(format!(
@@ -202,35 +214,35 @@ impl View<'_> {
                     graded(within(identity.brow_thickness, 0.45, 1.85), ["thin", thick], chance)?
                 ))
             }
-            Aspect::Nose if self.is_near() => {
+            Aspect::Nose if self.has_measures() => {
                 let long = graded(within(identity.nose_length, 0.82, 1.18), ["short", "long"], chance);
                 let wide = chance.pick(["wide", "broad"]);
                 let wide = graded(within(identity.nose_width, 0.68, 1.42), ["narrow", wide], chance);
                 let words: Vec<String> = [long, wide].into_iter().flatten().collect();
                 (!words.is_empty()).then(|| format!("a {} nose", words.join(", ")))
             }
-            // A laughing mouth is wide, whoever laughs.
-            Aspect::Mouth if self.is_near() && !beard && attributes.expression != Expression::Laughing => Some(
-                format!("a {} mouth", graded(within(identity.mouth_width, 0.74, 1.26), ["small", "wide"], chance)?),
-            ),
-            Aspect::Lips if self.is_near() && !beard => {
+            Aspect::Mouth if self.has_measures() && !beard && calm => Some(format!(
+                "a {} mouth",
+                graded(within(identity.mouth_width, 0.74, 1.26), ["small", "wide"], chance)?
+            )),
+            Aspect::Lips if self.has_measures() && !beard => {
                 let full = graded(within(identity.lip_size, 0.55, 1.55), ["thin", "full"], chance);
                 let red = (self.has_colours() && identity.lip_colour > 0.7).then(|| "red".to_owned());
                 let words: Vec<String> = [full, red].into_iter().flatten().collect();
                 (!words.is_empty()).then(|| format!("{} lips", words.join(" ")))
             }
-            Aspect::Jaw if self.is_near() && !beard => {
+            Aspect::Jaw if self.has_measures() && !beard => {
                 let jaw = chance.pick(["jaw", "chin"]);
                 Some(format!("a {} {jaw}", graded(within(identity.jaw, 0.0, 1.0), ["pointed", "square"], chance)?))
             }
-            Aspect::Width if self.is_near() => {
+            Aspect::Width if self.has_measures() => {
                 let [narrow, wide] = [chance.pick(["narrow", "slim"]), chance.pick(["wide", "round"])];
                 Some(format!("a {} face", graded(within(identity.face_width, 0.84, 1.13), [narrow, wide], chance)?))
             }
-            Aspect::Ears if self.is_near() && self.ears_show() => {
+            Aspect::Ears if self.has_measures() && self.ears_show() => {
                 Some(format!("{} ears", graded(within(identity.ears, 0.75, 1.3), ["small", "big"], chance)?))
             }
-            Aspect::Forehead if self.is_near() && self.forehead_shows() => {
+            Aspect::Forehead if self.has_measures() && self.forehead_shows() => {
                 Some(format!("a {} forehead", graded(within(identity.hairline, 0.0, 1.0), ["low", "high"], chance)?))
             }
             Aspect::Freckles if self.has_details() => match identity.freckles {
@@ -240,13 +252,15 @@ impl View<'_> {
                 _ => Some("freckles".to_owned()),
             },
             Aspect::Mole if self.has_details() => self.mole(chance),
-            Aspect::FacialHair if !beard => match identity.facial_hair {
-                FacialHair::None => None,
-                // A shadow on the skin, too faint from afar or in few strokes.
-                FacialHair::Stubble => self.has_details().then(|| "stubble".to_owned()),
-                FacialHair::Moustache => Some("a moustache".to_owned()),
-                FacialHair::Goatee => Some("a goatee".to_owned()),
-            },
+            Aspect::FacialHair if !beard && (self.near || self.style != Style::PixelArt) => {
+                match identity.facial_hair {
+                    FacialHair::None => None,
+                    // A shadow on the skin, too faint from afar or in few strokes.
+                    FacialHair::Stubble => self.has_details().then(|| "stubble".to_owned()),
+                    FacialHair::Moustache => Some("a moustache".to_owned()),
+                    FacialHair::Goatee => Some("a goatee".to_owned()),
+                }
+            }
             _ => None,
         }
     }
@@ -254,10 +268,8 @@ impl View<'_> {
     /// Colour and cut.
     fn hair(&self, chance: &mut Chance) -> Option<String> {
         use HairStyle::*;
-        let Person { identity, attributes, .. } = self.person;
         let colour = self.hair_colour(chance).map_or(String::new(), |colour| format!("{colour} "));
-        if self.is_shaven() && !(self.is_bare_headed() && attributes.dye == Dye::None) {
-            // Headwear hides that, and dye has made it grow.
+        if self.is_shaven() && !self.is_bare_headed() {
             return None;
         }
         // Below headwear a cut cannot be told.
@@ -265,7 +277,7 @@ impl View<'_> {
         if only_colour {
             return (!colour.is_empty()).then(|| format!("{colour}hair"));
         }
-        Some(match identity.hair_style {
+        Some(match self.cut {
             Bald => chance.pick(["a bald head", "no hair"]).to_owned(),
             Buzz if chance.happens(0.5) => article(&format!("{colour}buzz cut")),
             Buzz => format!("very short {colour}hair"),
@@ -284,16 +296,17 @@ impl View<'_> {
     }
 
     fn mole(&self, chance: &mut Chance) -> Option<String> {
-        let mole = self.person.identity.mole?;
-        let place = match mole.y {
-            ..0.0 => "above the brow",
-            _ if self.person.attributes.beard => return None,
-            0.7.. => "on the chin",
-            0.41.. => "beside the mouth",
-            _ => "on the cheek",
+        let Person { identity, attributes, .. } = self.person;
+        let mole = identity.mole?;
+        let moustache = matches!(identity.facial_hair, FacialHair::Moustache | FacialHair::Goatee);
+        // What hair of the head or the face may lie over is not told.
+        let (place, covered) = match mole.y {
+            ..0.0 => ("above the brow", !self.forehead_shows() || self.cut == HairStyle::LongWavy),
+            0.7.. => ("on the chin", attributes.beard || identity.facial_hair == FacialHair::Goatee),
+            0.41.. => ("beside the mouth", attributes.beard || moustache),
+            _ => ("on the cheek", attributes.beard),
         };
-        // Hair may hang over the brow.
-        if mole.y < 0.0 && !(self.is_bare_headed() && self.forehead_shows()) {
+        if covered {
             return None;
         }
         Some(if chance.happens(0.5) { "a mole".to_owned() } else { format!("a mole {place}") })
@@ -301,13 +314,12 @@ impl View<'_> {
 
     fn ears_show(&self) -> bool {
         use HairStyle::{Bald, Bun, Buzz, Ponytail, Quiff, Short, SideParting};
-        matches!(self.person.identity.hair_style, Bald | Buzz | Short | SideParting | Quiff | Ponytail | Bun)
+        matches!(self.cut, Bald | Buzz | Short | SideParting | Quiff | Ponytail | Bun)
     }
 
     fn forehead_shows(&self) -> bool {
         use HairStyle::{Bald, Bun, Buzz, LongStraight, LongWavy, Ponytail, Quiff};
-        self.is_bare_headed()
-            && matches!(self.person.identity.hair_style, Bald | Buzz | Quiff | Ponytail | Bun | LongStraight | LongWavy)
+        self.is_bare_headed() && matches!(self.cut, Bald | Buzz | Quiff | Ponytail | Bun | LongStraight | LongWavy)
     }
 }
 
@@ -363,91 +375,116 @@ pub(crate) fn article(noun: &str) -> String {
 mod tests {
     use super::*;
     use crate::caption::Captions;
-    use crate::identity::{Gender, Identity, Who};
+    use crate::factors::Attributes;
+    use crate::identity::Who;
 
-    /// Words that may be said of a face, each with when that is true.
-    type Truth = fn(&Person, Style) -> bool;
-    const WORDS: [(&str, Truth); 36] = [
-        ("blond", |person, _| matches!(person.identity.hair_colour, HairColour::Blond | HairColour::Platinum)),
-        ("golden", |person, _| person.identity.hair_colour == HairColour::Blond),
-        ("ginger", |person, _| person.identity.hair_colour == HairColour::Red),
-        ("black hair", |person, style| {
-            person.identity.hair_colour == HairColour::Black && style != Style::BlackAndWhite
+    /// Words that may be said of a face, each with when that is true of somebody in the picture.
+    type Truth = fn(&Person, &Sample) -> bool;
+    const WORDS: [(&str, Truth); 42] = [
+        ("blond", |it, of| {
+            matches!(it.identity.hair_colour, HairColour::Blond | HairColour::Platinum) && colours(it, of)
         }),
-        ("bald", |person, _| {
-            person.identity.hair_style == HairStyle::Bald
-                && person.attributes.headwear == Headwear::None
-                && person.attributes.dye == Dye::None
-        }),
-        ("curly", |person, _| person.identity.hair_style == HairStyle::Curly),
-        ("afro", |person, _| person.identity.hair_style == HairStyle::Afro),
-        ("ponytail", |person, _| person.identity.hair_style == HairStyle::Ponytail),
-        ("bun", |person, _| person.identity.hair_style == HairStyle::Bun),
-        ("green eyes", |person, style| {
-            person.identity.eye_colour == EyeColour::Green
-                && person.attributes.eyes == Eyes::Open
-                && style != Style::Sketch
-        }),
-        ("blue eyes", |person, _| person.identity.eye_colour == EyeColour::Blue),
-        ("small eyes", |person, _| person.identity.eye_size < 1.0 && person.attributes.eyes == Eyes::Open),
-        ("big eyes", |person, _| person.identity.eye_size > 1.0 && person.attributes.eyes == Eyes::Open),
-        ("close together", |person, _| person.identity.eye_spacing < 1.0),
-        ("far apart", |person, _| person.identity.eye_spacing > 1.0),
-        ("drooping eyes", |person, _| person.identity.eye_tilt < 0.0),
-        ("slanted eyes", |person, _| person.identity.eye_tilt > 0.0),
-        ("thick", |person, _| person.identity.brow_thickness > 1.15),
-        ("bushy", |person, _| person.identity.brow_thickness > 1.15),
-        ("short nose", |person, _| person.identity.nose_length < 1.0),
-        ("long nose", |person, _| person.identity.nose_length > 1.0),
-        ("narrow nose", |person, _| person.identity.nose_width < 1.05),
-        ("broad nose", |person, _| person.identity.nose_width > 1.05),
-        ("thin lips", |person, _| person.identity.lip_size < 1.05 && !person.attributes.beard),
-        ("full lips", |person, _| person.identity.lip_size > 1.05 && !person.attributes.beard),
-        ("pointed", |person, _| person.identity.jaw < 0.5),
-        ("square", |person, _| person.identity.jaw > 0.5),
-        ("round face", |person, _| person.identity.face_width > 0.985),
-        ("slim face", |person, _| person.identity.face_width < 0.985),
-        ("freckles", |person, _| person.identity.freckles > 0.0),
-        ("freckled", |person, _| person.identity.freckles > 0.0),
-        ("mole", |person, _| person.identity.mole.is_some()),
-        ("moustache", |person, _| person.identity.facial_hair == FacialHair::Moustache && !person.attributes.beard),
-        ("stubble", |person, _| person.identity.gender == Gender::Man),
-        ("pale", |person, style| person.identity.skin < 0.25 && style != Style::BlackAndWhite),
-        ("dark skin", |person, _| person.identity.skin > 0.7),
+        ("golden", |it, of| it.identity.hair_colour == HairColour::Blond && colours(it, of)),
+        ("ginger", |it, of| it.identity.hair_colour == HairColour::Red && colours(it, of)),
+        ("black hair", |it, of| it.identity.hair_colour == HairColour::Black && colours(it, of)),
+        ("bald", |it, _| it.identity.hair_style == HairStyle::Bald && bare(it) && it.attributes.dye == Dye::None),
+        ("buzz", |it, _| it.identity.hair_style == HairStyle::Buzz && bare(it) && it.attributes.dye == Dye::None),
+        ("curly", |it, _| it.identity.hair_style == HairStyle::Curly && bare(it)),
+        ("afro", |it, _| it.identity.hair_style == HairStyle::Afro && bare(it)),
+        ("ponytail", |it, _| it.identity.hair_style == HairStyle::Ponytail && bare(it)),
+        ("bun", |it, _| it.identity.hair_style == HairStyle::Bun && bare(it)),
+        ("green eyes", |it, of| it.identity.eye_colour == EyeColour::Green && open(it) && large(of)),
+        ("blue eyes", |it, of| it.identity.eye_colour == EyeColour::Blue && open(it) && large(of)),
+        ("small eyes", |it, of| it.identity.eye_size < 1.0 && open(it) && large(of)),
+        ("big eyes", |it, of| it.identity.eye_size > 1.0 && open(it) && large(of)),
+        ("close together", |it, of| it.identity.eye_spacing < 1.0 && large(of)),
+        ("far apart", |it, of| it.identity.eye_spacing > 1.0 && large(of)),
+        ("drooping eyes", |it, of| it.identity.eye_tilt < 0.0 && open(it) && large(of)),
+        ("slanted eyes", |it, of| it.identity.eye_tilt > 0.0 && open(it) && large(of)),
+        ("thick", |it, of| it.identity.brow_thickness > 1.15 && large(of)),
+        ("bushy", |it, of| it.identity.brow_thickness > 1.15 && large(of)),
+        ("short nose", |it, of| it.identity.nose_length < 1.0 && large(of)),
+        ("long nose", |it, of| it.identity.nose_length > 1.0 && large(of)),
+        ("narrow nose", |it, of| it.identity.nose_width < 1.05 && large(of)),
+        ("broad nose", |it, of| it.identity.nose_width > 1.05 && large(of)),
+        ("small mouth", |it, of| it.identity.mouth_width < 1.0 && calm(it) && large(of)),
+        ("wide mouth", |it, of| it.identity.mouth_width > 1.0 && calm(it) && large(of)),
+        ("thin lips", |it, of| it.identity.lip_size < 1.05 && !it.attributes.beard && large(of)),
+        ("full lips", |it, of| it.identity.lip_size > 1.05 && !it.attributes.beard && large(of)),
+        ("pointed", |it, of| it.identity.jaw < 0.5 && !it.attributes.beard && large(of)),
+        ("square", |it, of| it.identity.jaw > 0.5 && !it.attributes.beard && large(of)),
+        ("round face", |it, of| it.identity.face_width > 0.985 && large(of)),
+        ("slim face", |it, of| it.identity.face_width < 0.985 && large(of)),
+        ("high forehead", |it, of| it.identity.hairline > 0.5 && bare(it) && large(of)),
+        ("big ears", |it, of| it.identity.ears > 1.0 && large(of)),
+        ("freckles", |it, of| it.identity.freckles > 0.0 && large(of)),
+        ("freckled", |it, of| it.identity.freckles > 0.0 && large(of)),
+        ("mole", |it, of| it.identity.mole.is_some() && large(of)),
+        ("moustache", |it, _| it.identity.facial_hair == FacialHair::Moustache && !it.attributes.beard),
+        ("goatee", |it, _| it.identity.facial_hair == FacialHair::Goatee && !it.attributes.beard),
+        ("stubble", |it, of| it.identity.facial_hair == FacialHair::Stubble && large(of)),
+        ("pale", |it, of| it.identity.skin < 0.25 && natural(of)),
+        ("dark skin", |it, of| it.identity.skin > 0.7 && natural(of)),
     ];
 
-    /// All captions of the first pictures that show one person.
-    fn captions() -> impl Iterator<Item = (Person, Sample, Vec<String>)> {
-        (0..6000).map(Sample::training).filter_map(|sample| {
-            let [person] = *sample.people() else { return None };
+    fn natural(sample: &Sample) -> bool {
+        !matches!(sample.style, Style::Sketch | Style::BlackAndWhite | Style::PopArt)
+    }
+
+    fn colours(person: &Person, sample: &Sample) -> bool {
+        natural(sample) && person.attributes.dye == Dye::None && !person.attributes.old
+    }
+
+    fn bare(person: &Person) -> bool {
+        person.attributes.headwear == Headwear::None
+    }
+
+    fn open(person: &Person) -> bool {
+        person.attributes.eyes == Eyes::Open
+    }
+
+    fn calm(person: &Person) -> bool {
+        !matches!(person.attributes.expression, Expression::Smiling | Expression::Laughing)
+    }
+
+    /// Whether what is small can be seen.
+    fn large(sample: &Sample) -> bool {
+        sample.framing != Framing::Distant && sample.people().len() == 1 && sample.style != Style::PixelArt
+    }
+
+    /// The first pictures with people, each with all of its captions.
+    fn captions() -> impl Iterator<Item = (Sample, Vec<String>)> {
+        (0..8000).map(Sample::training).filter(|sample| !sample.people().is_empty()).map(|sample| {
             let Captions { main, complete, brief } = Captions::of(&sample);
-            Some((person, sample, [main].into_iter().chain(complete).chain(brief).collect()))
+            (sample, [main].into_iter().chain(complete).chain(brief).collect())
         })
     }
 
     #[test]
     fn nothing_wrong_is_said_and_every_word_is() {
         let mut said = [0; WORDS.len()];
-        for (person, sample, captions) in captions() {
+        for (sample, captions) in captions() {
             for caption in captions {
                 let words = format!(" {} ", caption.replace(',', " "));
                 for ((word, is_true), said) in WORDS.iter().zip(&mut said) {
                     if words.contains(&format!(" {word} ")) {
-                        assert!(is_true(&person, sample.style), "`{caption}` says `{word}`: {person:?}");
+                        let some = sample.people().iter().any(|person| is_true(person, &sample));
+                        assert!(some, "`{caption}` says `{word}`: {sample:?}");
                         *said += 1;
                     }
                 }
             }
         }
         let silent: Vec<&str> =
-            WORDS.iter().zip(said).filter(|(_, said)| *said < 20).map(|((word, _), _)| *word).collect();
+            WORDS.iter().zip(said).filter(|(_, said)| *said < 15).map(|((word, _), _)| *word).collect();
         assert!(silent.is_empty(), "hardly ever said: {silent:?}");
     }
 
     #[test]
     fn half_of_the_nameless_are_described_and_few_of_the_named() {
         let mut described = [[0usize; 2]; 2];
-        for (person, _, captions) in captions() {
+        for (sample, captions) in captions() {
+            let [person] = sample.people() else { continue };
             let named = usize::from(person.who.name().is_some());
             described[named][0] += 1;
             let plain = ["a man, ", "a woman, ", "an old man, ", "an old woman, "];
@@ -477,17 +514,33 @@ mod tests {
 
     #[test]
     fn what_is_hidden_is_not_told() {
-        let mut sample = Sample::portrait(Who::Passer(0), 0);
-        sample.style = Style::Photo;
-        let identity = Identity { freckles: 1.0, eye_size: 0.82, ..Who::Passer(0).identity() };
-        for seed in 0..500 {
+        let told = |change: fn(&mut Person, &mut Sample)| {
+            let mut sample = Sample::portrait(Who::Passer(0), 0);
+            (sample.style, sample.framing) = (Style::Photo, Framing::CloseUp);
             let mut person = sample.people()[0];
-            (person.identity, person.who) = (identity, Who::Passer(0));
-            person.attributes.eyes = Eyes::Sunglasses;
-            sample.framing = Framing::Distant;
-            let told = Description::draw(&person, &sample, 3, &mut Chance::new(seed, "test"));
-            let text = format!("{} {}", told.adjective.unwrap_or(""), told.phrase.unwrap_or_default());
-            assert!(!text.contains("freckle") && !text.contains("eyes"), "{text}");
+            (person.identity, person.attributes) = (Who::Passer(0).identity(), Attributes::default());
+            (person.identity.freckles, person.identity.eye_size, person.identity.eye_tilt) = (1.0, 0.82, 1.0);
+            (person.identity.mouth_width, person.identity.brow_thickness) = (0.74, 1.8);
+            (person.identity.hair_style, person.identity.hair_colour) = (HairStyle::Bald, HairColour::Blond);
+            person.identity.hairline = 1.0;
+            change(&mut person, &mut sample);
+            let texts = (0..500).map(|seed| {
+                let told = Description::draw(&person, &sample, 3, &mut Chance::new(seed, "test"));
+                format!("{} {}", told.adjective.unwrap_or(""), told.phrase.unwrap_or_default())
+            });
+            texts.collect::<String>()
+        };
+        let plain = told(|_, _| {});
+        for word in ["freckle", "small eyes", "small mouth", "bald", "brows", "high forehead"] {
+            assert!(plain.contains(word), "{word}");
         }
+        let lacks = |text: &str, words: &[&str]| words.iter().for_each(|word| assert!(!text.contains(word), "{word}"));
+        lacks(&told(|it, _| it.attributes.eyes = Eyes::Sunglasses), &["eyes"]);
+        lacks(&told(|_, of| of.framing = Framing::Distant), &["freckle", "eyes", "mouth", "brows", "forehead"]);
+        lacks(&told(|_, of| of.style = Style::PixelArt), &["freckle", "eyes", "mouth", "brows", "forehead"]);
+        lacks(&told(|it, _| it.attributes.expression = Expression::Smiling), &["mouth"]);
+        lacks(&told(|it, _| it.attributes.dye = Dye::Pink), &["bald", "forehead", "blond"]);
+        lacks(&told(|it, _| it.attributes.headwear = Headwear::Hat), &["bald", "forehead", "no hair"]);
+        lacks(&told(|it, _| it.identity.hair_style = HairStyle::Fringe), &["brows", "forehead", "bald"]);
     }
 }

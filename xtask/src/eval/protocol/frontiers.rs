@@ -85,40 +85,55 @@ impl Frontiers {
         };
         let (likeness, prompt, deciding) = (scored(&LIKENESS)?, scored(&PROMPT)?, scored(&DECIDING)?);
         let table = Table::of(tally, run, [likeness, prompt, deciding]);
-        let everybody: Vec<usize> = (0..table.people).collect();
-        let whole: Vec<Settings> = families.iter().map(|(_, labels)| table.settings(labels, &everybody)).collect();
-        let (first, levels) = (whole.first()?, levels(&whole));
+        if table.people == 0 {
+            return None;
+        }
+        let of_people = |people: &[usize]| -> Vec<Settings> {
+            families.iter().map(|(_, labels)| table.settings(labels, people)).collect()
+        };
+        let whole = of_people(&(0..table.people).collect::<Vec<_>>());
+        let levels = levels(&whole);
 
-        // The interval of a difference to the first method: both are found anew for each sample of people.
-        let interval = |labels: &[usize], statistic: &dyn Fn(&Settings, &Settings) -> Option<f64>| {
+        // All frontiers, and the likeness that all reach, are found anew for each sample of people.
+        let interval = |number: usize, statistic: Statistic| {
             if table.people < 2 {
                 return None;
             }
-            let of_sample =
-                |drawn: &[usize]| statistic(&table.settings(labels, drawn), &table.settings(&families[0].1, drawn));
+            let of_sample = |drawn: &[usize]| statistic(&of_people(drawn), number);
             let (low, high) = bootstrap::interval(table.people, bootstrap.resamples, bootstrap.seed, of_sample)?;
             Some([low, high])
         };
-        let gap = |own: &Settings, first: &Settings| own.prompt_less(first, &levels);
-        let lead = |own: &Settings, first: &Settings| Some(own.best()?.1 - first.best()?.1);
         let methods = families.iter().zip(&whole).enumerate().map(|(number, ((method, labels), own))| {
-            let compared = |value: f64, statistic: &dyn Fn(&Settings, &Settings) -> Option<f64>| Compared {
+            let compared = |value: f64, statistic: Statistic| Compared {
                 value,
-                difference: (number > 0).then(|| statistic(own, first)).flatten(),
-                interval: (number > 0).then(|| interval(labels, statistic)).flatten(),
+                difference: (number > 0).then(|| statistic(&whole, number)).flatten(),
+                interval: (number > 0).then(|| interval(number, statistic)).flatten(),
             };
             let (best, best_score) = own.best()?;
             Some(Frontier {
                 method: method.clone(),
                 points: own.points(labels, &run.methods),
-                at_equal_likeness: own.prompt_over(&levels).map(|value| compared(value, &gap)),
+                at_equal_likeness: own.prompt_over(&levels).map(|value| compared(value, gap)),
                 best: run.methods[labels[best]].clone(),
-                best_score: compared(best_score, &lead),
+                best_score: compared(best_score, lead),
             })
         });
         let range = levels.first().copied().zip(levels.last().copied()).map(|(from, to)| [from, to]);
         Some(Self { likeness, prompt, deciding, range, people: table.people, methods: methods.collect::<Option<_>>()? })
     }
+}
+
+/// How much more a method has than the first, given the settings of all.
+type Statistic = fn(&[Settings], usize) -> Option<f64>;
+
+/// Of prompts at equal likeness.
+fn gap(methods: &[Settings], number: usize) -> Option<f64> {
+    methods[number].prompt_less(methods.first()?, &levels(methods))
+}
+
+/// Of the deciding score with its best setting.
+fn lead(methods: &[Settings], number: usize) -> Option<f64> {
+    Some(methods[number].best()?.1 - methods.first()?.best()?.1)
 }
 
 /// Methods with the labels of their settings, in the order in which they come first.
@@ -214,7 +229,9 @@ fn levels(methods: &[Settings]) -> Vec<f64> {
     let highest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::max));
     match (lowest.reduce(f64::max), highest.reduce(f64::min)) {
         (Some(from), Some(to)) if from <= to => {
-            (0..LEVELS).map(|step| from + (to - from) * f64::from(step) / f64::from(LEVELS - 1)).collect()
+            // Both ends exactly: a level just above the greatest likeness would be reached by nobody.
+            let share = |step: u32| f64::from(step) / f64::from(LEVELS - 1);
+            (0..LEVELS).map(|step| from * (1.0 - share(step)) + to * share(step)).collect()
         }
         _ => Vec::new(),
     }
@@ -320,5 +337,8 @@ mod tests {
         assert_eq!(found.range, None);
         assert!(found.methods.iter().all(|method| method.at_equal_likeness.is_none()));
         assert!(frontiers(&[("a", &[[0.2; 3]]), ("b", &[[0.3; 3]])]).is_none(), "no settings, no frontier");
+        let (nobody, both) = ([f64::NAN; 3], [[0.2; 3], [0.3; 3]]);
+        let apart = [("a@x=1", &[both[0], nobody][..]), ("a@x=2", &[nobody, both[1]][..])];
+        assert!(frontiers(&apart).is_none(), "nobody has both");
     }
 }

@@ -1,5 +1,6 @@
 //! Whole runs with a program that only plays: `xtask/eval/fake_eval.sh`.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -184,9 +185,11 @@ fn killed_at_any_moment_it_goes_on_without_repeating() {
         let mut fake = Command::new(workspace::root().join(FAKE));
         fake.args(["run", "--protocol", "miniature", "--pause", "0.02", "--log"]).arg(&log);
         fake.arg("--out").arg(place.path("out")).stdout(Stdio::null());
-        let mut fake = fake.spawn().unwrap();
+        // With all that it has started: what is left of it would write on.
+        let mut fake = fake.process_group(0).spawn().unwrap();
         wait_for("a few more pictures", || log.exists() && place.read("log").lines().count() >= 9 * turn);
-        fake.kill().unwrap();
+        let group = format!("-{}", fake.id());
+        assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
         fake.wait().unwrap();
     }
     // As if the disk had been full in the middle of a line.

@@ -31,8 +31,8 @@ pub(super) struct MethodArgs {
     #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// What the learning rate does after ten steps of warming up: constant, or cosine (it falls to zero) [default: constant]
-    #[arg(long, value_name = "HOW", hide_possible_values = true)]
-    decay: Option<DecayName>,
+    #[arg(long, value_name = "HOW")]
+    decay: Option<Decay>,
     /// Decides every random draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -52,8 +52,8 @@ pub(super) struct MethodArgs {
     /// The same vectors for keys and values
     #[arg(long)]
     shared_kv: bool,
-    /// What makes the vectors: vectors (each is trained itself), module (a token module makes them all) or basis (in the space
-    /// of known names) [default: the method's, module for sefi]
+    /// What makes the vectors: vectors (each is trained itself), module (a token module makes them all), basis (in the space
+    /// of known names) or fixed (they stay; for methods that train weights) [default: the method's, module for sefi]
     #[arg(long, value_name = "HOW")]
     rows: Option<Rows>,
     /// How many vectors stand for the identity, one behind the other [default: the method's, 1 for sefi]
@@ -112,13 +112,6 @@ enum TargetName {
     Reference,
     Mask,
     None,
-}
-
-/// What the learning rate does.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum DecayName {
-    Constant,
-    Cosine,
 }
 
 /// What `--start` says.
@@ -201,10 +194,7 @@ impl MethodArgs {
             steps: self.steps,
             batch: self.batch,
             lr: self.lr,
-            decay: self.decay.map(|decay| match decay {
-                DecayName::Constant => Decay::Constant,
-                DecayName::Cosine => Decay::Cosine,
-            }),
+            decay: self.decay,
             seed: Some(self.seed),
             mirror: Some(subject.mirror),
             masked_noise: self.masked_noise.then_some(true),

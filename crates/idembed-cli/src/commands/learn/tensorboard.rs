@@ -48,14 +48,14 @@ impl EventFile {
 
 /// What a step has to show.
 fn scalars(report: &StepReport) -> Vec<(&'static str, f64)> {
-    let measured = report.measured.as_ref();
+    let (measured, has_loss) = (report.measured.as_ref(), report.attention_loss.is_some());
     let all = [
         ("loss/noise", Some(report.noise_loss)),
         ("loss/attention", report.attention_loss),
         ("loss/prior", report.prior_loss),
         ("learning rate", Some(report.learning_rate)),
         ("gradient/noise", measured.map(|measured| measured.grad_norm_noise)),
-        ("gradient/attention", measured.map(|measured| measured.grad_norm_attention)),
+        ("gradient/attention", measured.filter(|_| has_loss).map(|measured| measured.grad_norm_attention)),
         ("leakage", measured.and_then(|measured| measured.leakage)),
     ];
     all.into_iter().filter_map(|(tag, value)| Some((tag, value?))).collect()

@@ -89,7 +89,8 @@ fn knows() -> String {
     format!(
         "- a man, a woman, a person, each also old; {NAMED} invented people by their names, such as {}, {}, {}; a cat, a bear, a car\n\
          - {}\n- holding {}\n- smiling, laughing with open mouth, looking sad, with eyes closed, wearing sunglasses, a hat or a cap, \
-         with a beard, with blue, pink or green hair\n- in {}\n- {}; close-up, or from afar; on the left, on the right; two people side by side",
+         with a beard, with blue, pink or green hair\n- faces in words: the colour and cut of hair, skin, eyes, brows, nose, mouth, \
+         lips, jaw, ears, freckles, moles, moustaches, \"rather\" and \"very\" so\n- in {}\n- {}; close-up, or from afar; on the left, on the right; two people side by side",
         name(0),
         name(1),
         name(2),

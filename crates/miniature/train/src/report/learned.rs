@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
 use idembed_face::{Search, search};
-use idembed_studio::{Draw, Learn, Learned, Model, Photo, Studio};
+use idembed_studio::{Draw, Frame, Learn, Learned, Model, Photo, Studio, SubjectChoice};
 use idembed_weights::Compute;
 use idembed_world::identity::NAMED;
 use idembed_world::{Drawn, SIDE, Who};
@@ -22,7 +22,7 @@ use crate::{PretrainError, Result};
 /// People of each sort that are learned.
 const LEARNED: u32 = 4;
 /// People whose photos are compared with each other.
-const COMPARED: u64 = 100;
+const COMPARED: u64 = 50;
 /// Photos that the likeness to a person is measured with; the first is the one to learn from.
 const GALLERY: u64 = 6;
 /// Pictures of each prompt.
@@ -47,7 +47,7 @@ impl<'a> Sitting<'a> {
         recogniser: &'a dyn Recogniser,
         stop: &'a AtomicBool,
     ) -> Result<Self> {
-        let studio = Studio::load(Model::find(&folder.display().to_string())?, compute)?;
+        let studio = Studio::load(Model::at(folder.to_owned())?, compute)?;
         Ok(Sitting { studio, detector, recogniser, stop })
     }
 
@@ -63,8 +63,14 @@ impl<'a> Sitting<'a> {
             let name = known.name().unwrap_or_default();
             by_name.push(self.likeness(&name, None, &self.centre(&photos)?)?);
             for (who, likeness) in [known, Who::HeldOut(u64::from(number))].into_iter().zip(&mut learned) {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Err(PretrainError::Stopped);
+                }
                 let photos = self.photos(who)?;
-                let identity = self.studio.learn(NAME, &as_photo(&photos[0]), Learn::default())?;
+                // The whole of it: a plain photo shows a head and shoulders.
+                let subject = SubjectChoice { frame: Frame::Centre, ..SubjectChoice::default() };
+                let how = Learn { subject, ..Learn::default() };
+                let identity = self.studio.learn(NAME, &as_photo(&photos[0]), how)?;
                 let others = self.centre(&photos[1..])?;
                 likeness.push(self.likeness(&format!("<{NAME}>"), Some(&identity), &others)?);
             }
@@ -74,8 +80,8 @@ impl<'a> Sitting<'a> {
         let [known, unknown] = learned.map(|values| mean(&values));
         let by_name = mean(&by_name);
         Ok([
-            ("likeness of two photos of a person", pairs),
-            ("likeness of strangers", strangers),
+            ("likeness of a photo to others of the person", pairs),
+            ("likeness of a photo to those of a stranger", strangers),
             ("likeness of known people, by name", by_name),
             ("likeness of known people, learned from one photo", known),
             ("likeness of unknown people, learned from one photo", unknown),
@@ -84,18 +90,20 @@ impl<'a> Sitting<'a> {
         .into())
     }
 
-    /// The mean likeness of two photos of a person, and of two people, none of whom was ever trained on.
+    /// The mean likeness of a photo to others of the same person, and of the next one, none of whom was ever trained on.
     fn bounds(&self) -> Result<(f64, f64)> {
-        let photos = |index: u64| -> Result<Vec<RgbImage>> {
-            let samples: Vec<_> =
-                (0..COMPARED).map(|who| plain_photo(Who::HeldOut(who), index * COMPARED + who)).collect();
-            Ok(idembed_world::draw_all(&samples, SIDE)?.iter().filter_map(|drawn| self.crop(drawn)).collect())
-        };
-        let (first, second) = (self.recogniser.embed(&photos(0)?)?, self.recogniser.embed(&photos(1)?)?);
-        let count = first.nrows();
+        let mut first = Vec::new();
+        let mut centres = Vec::new();
+        for who in 0..COMPARED {
+            let photos = self.photos(Who::HeldOut(who))?;
+            first.extend(self.crop(&photos[0]));
+            centres.push(self.centre(&photos[1..])?);
+        }
+        let first = self.recogniser.embed(&first)?;
         let mean = |shift: usize| {
-            let likeness = |index: usize| f64::from(first.row(index).dot(&second.row((index + shift) % count)));
-            (0..count).map(likeness).sum::<f64>() / count as f64
+            let centres = centres.iter().cycle().skip(shift);
+            let likeness = first.rows().into_iter().zip(centres).map(|(photo, centre)| f64::from(photo.dot(centre)));
+            likeness.sum::<f64>() / first.nrows().max(1) as f64
         };
         Ok((mean(0), mean(1)))
     }

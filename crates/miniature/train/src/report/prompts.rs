@@ -40,11 +40,8 @@ pub(super) fn follow(
                 .iter()
                 .map(|&(factor, class)| (factor, verdict.class_index(factor.name()) == Some(class)));
             let found: Vec<(Factor, bool)> = found.collect();
-            let silent = |factor: &Factor| wish.expected.iter().all(|(asked, _)| asked != factor);
-            unasked.extend(Factor::ALL.into_iter().filter(silent).filter_map(|factor| {
-                let special = verdict.class_index(factor.name()) != Some(factor.usual()?);
-                Some((factor, special))
-            }));
+            let special = |(factor, usual): &(Factor, usize)| verdict.class_index(factor.name()) != Some(*usual);
+            unasked.extend(wish.unasked.iter().map(|of| (of.0, special(of))));
             if shown.len() < SHOWN {
                 shown.push(Shown { picture, caption: caption(&wish.prompt, &found) });
             }

@@ -27,12 +27,12 @@ const PAIRS: u64 = 6;
 /// What keeps the probe small, beside embeddings of length 1.
 const RIDGE: f64 = 1.0;
 /// Pictures of people drawn and embedded at once.
-const BATCH: u64 = 100;
+const BATCH: usize = 100;
 
 /// Two prompts that say the opposite of a trait.
 struct Contrast {
     name: &'static str,
-    /// Who is drawn; half of the traits are for one of them alone.
+    /// Who is drawn: one of them, so that what tells men from women is not taken for the trait.
     gender: Gender,
     /// What is said, of which the second asks for more of the trait; may be nothing.
     words: [&'static str; 2],
@@ -92,11 +92,11 @@ pub(super) fn told_apart(
     recogniser: &dyn Recogniser,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Metric>> {
-    let fitted = People::draw(recogniser, (0..FITTED).map(Who::Passer))?;
-    let tried = People::draw(recogniser, (0..TRIED).map(Who::HeldOut))?;
+    let fitted = People::draw(recogniser, (0..FITTED).map(|index| (Who::Passer(index), index)))?;
+    let tried = People::draw(recogniser, (0..TRIED).map(|index| (Who::HeldOut(index), FITTED + index)))?;
     let (mut seen, mut followed, mut figures) = (Vec::new(), Vec::new(), Vec::new());
     for contrast in &CONTRASTS {
-        let probe = Probe::fit(&fitted, contrast.measure)?;
+        let probe = Probe::fit(&fitted, contrast)?;
         seen.extend(probe.tells_apart(&tried, contrast));
         let own = (0..PAIRS)
             .map(|seed| {
@@ -144,12 +144,12 @@ struct People {
 }
 
 impl People {
-    /// A plain photo of each.
-    fn draw(recogniser: &dyn Recogniser, who: impl Iterator<Item = Who>) -> Result<Self> {
-        let who: Vec<Who> = who.collect();
+    /// A plain photo of each, of this number among all photos.
+    fn draw(recogniser: &dyn Recogniser, people: impl Iterator<Item = (Who, u64)>) -> Result<Self> {
+        let people: Vec<(Who, u64)> = people.collect();
         let mut rows = Vec::new();
-        for some in who.chunks(BATCH as usize) {
-            let samples: Vec<Sample> = some.iter().zip(0..).map(|(&who, index)| plain_photo(who, index)).collect();
+        for some in people.chunks(BATCH) {
+            let samples: Vec<Sample> = some.iter().map(|&(who, index)| plain_photo(who, index)).collect();
             let drawn = idembed_world::draw_all(&samples, SIDE)?;
             let crop = |drawn: &Drawn| Some(recogniser.crop(&drawn.picture, &true_face(drawn.truth.faces.first()?)));
             let crops: Vec<RgbImage> = drawn.iter().filter_map(crop).collect();
@@ -157,7 +157,12 @@ impl People {
         }
         let views: Vec<_> = rows.iter().map(Array2::view).collect();
         let embeddings = ndarray::concatenate(ndarray::Axis(0), &views).unwrap_or_default();
-        Ok(People { identities: who.iter().map(|who| who.identity()).collect(), embeddings })
+        Ok(People { identities: people.iter().map(|(who, _)| who.identity()).collect(), embeddings })
+    }
+
+    /// The numbers of those of a gender.
+    fn of(&self, gender: Gender) -> Vec<usize> {
+        (0..self.identities.len()).filter(|&index| self.identities[index].gender == gender).collect()
     }
 }
 
@@ -165,12 +170,13 @@ impl People {
 struct Probe(Vec<f32>);
 
 impl Probe {
-    /// The direction that fits the trait of these people best, by least squares with a ridge.
-    fn fit(people: &People, measure: fn(&Identity) -> f32) -> Result<Self> {
-        let (count, width) = people.embeddings.dim();
-        let x: Vec<f32> = people.embeddings.iter().copied().collect();
+    /// The direction that fits the trait best, by least squares with a ridge; of the people of the contrast's gender.
+    fn fit(people: &People, contrast: &Contrast) -> Result<Self> {
+        let own = people.of(contrast.gender);
+        let (count, width) = (own.len(), people.embeddings.ncols());
+        let x: Vec<f32> = own.iter().flat_map(|&index| people.embeddings.row(index).to_vec()).collect();
         let x = Tensor::f_from_slice(&x)?.f_view([count as i64, width as i64])?.f_to_kind(Kind::Double)?;
-        let y: Vec<f32> = people.identities.iter().map(measure).collect();
+        let y: Vec<f32> = own.iter().map(|&index| (contrast.measure)(&people.identities[index])).collect();
         let y = Tensor::f_from_slice(&y)?.f_to_kind(Kind::Double)?.f_unsqueeze(1)?;
         let (x, y) = (x.f_sub(&mean(&x)?)?, y.f_sub(&mean(&y)?)?);
         let ridge = Tensor::f_eye(width as i64, (Kind::Double, x.device()))?.f_mul_scalar(RIDGE)?;
@@ -186,9 +192,9 @@ impl Probe {
 
     /// Whether it orders pairs of people of whom one has little and the other much of the trait: lowest and highest fifth.
     fn tells_apart(&self, people: &People, contrast: &Contrast) -> Vec<bool> {
-        let of_gender = people.identities.iter().enumerate().filter(|(_, of)| of.gender == contrast.gender);
+        let own = people.of(contrast.gender).into_iter();
         let mut order: Vec<(f32, usize)> =
-            of_gender.map(|(index, identity)| ((contrast.measure)(identity), index)).collect();
+            own.map(|index| ((contrast.measure)(&people.identities[index]), index)).collect();
         order.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         let fifth = order.len() / 5;
         let pairs = order.iter().take(fifth).zip(order.iter().rev().take(fifth));
@@ -216,9 +222,10 @@ mod tests {
             _ => (row % 7) as f32,
         });
         let people = People { identities, embeddings };
-        let probe = Probe::fit(&people, |identity| identity.nose_length).unwrap();
-        let seen = probe.tells_apart(&people, CONTRASTS.iter().find(|of| of.name == "long nose").unwrap());
-        assert!(seen.len() > 20 && seen.iter().all(|right| *right));
+        let contrast = CONTRASTS.iter().find(|of| of.name == "long nose").unwrap();
+        let probe = Probe::fit(&people, contrast).unwrap();
+        let seen = probe.tells_apart(&people, contrast);
+        assert!(seen.len() > 15 && seen.iter().all(|right| *right));
         assert!(probe.0[0] > 10.0 * probe.0[1].abs().max(probe.0[2].abs()), "{:?}", probe.0);
     }
 

@@ -10,6 +10,8 @@ use crate::judge::Factor;
 pub(crate) struct Wish {
     pub(crate) prompt: String,
     pub(crate) expected: Vec<(Factor, usize)>,
+    /// What is not named, and can be seen in its style: with the class that shows nothing special.
+    pub(crate) unasked: Vec<(Factor, usize)>,
 }
 
 /// What is asked for besides style and scene.
@@ -52,8 +54,10 @@ pub(crate) fn wish(index: usize) -> Wish {
     words.extend(attributes.phrases().into_iter().map(str::to_owned));
     words.extend(object.map(|object| format!("holding {}", object.phrase())));
     words.push(scene.phrase().to_owned());
+    let unasked = Factor::ALL.into_iter().filter(|factor| !factors.contains(factor) && factor.class(&sample).is_some());
+    let unasked = unasked.filter_map(|factor| Some((factor, factor.usual()?))).collect();
     let expected = factors.into_iter().filter_map(|factor| Some((factor, factor.class(&sample)?)));
-    Wish { prompt: words.join(" "), expected: expected.collect() }
+    Wish { prompt: words.join(" "), expected: expected.collect(), unasked }
 }
 
 fn extras() -> Vec<Extra> {
@@ -96,7 +100,11 @@ mod tests {
         }
         let distinct: HashSet<&str> = wishes.iter().map(|wish| wish.prompt.as_str()).collect();
         assert!(distinct.len() > 450, "{}", distinct.len());
-        for Wish { prompt, expected } in &wishes {
+        for Wish { prompt, expected, unasked } in &wishes {
+            assert!(unasked.iter().all(|(factor, _)| expected.iter().all(|(asked, _)| asked != factor)), "{prompt}");
+            let coloured = !prompt.contains("sketch") && !prompt.contains("black and white");
+            let dye = expected.iter().chain(unasked).any(|(factor, _)| *factor == Factor::Dye);
+            assert_eq!(dye, coloured, "{prompt}");
             assert!((1..=3).contains(&expected.len()), "{prompt}");
             let object = expected.iter().find(|(factor, _)| *factor == Factor::Object);
             assert_eq!(object.is_some(), prompt.contains("holding"), "{prompt}");

@@ -11,7 +11,7 @@ mod objects;
 mod relief;
 mod scene;
 mod things;
-mod tones;
+pub(crate) mod tones;
 mod wear;
 
 use crate::chance::Chance;

@@ -67,7 +67,7 @@ impl Tones {
 }
 
 /// The cut that is visible: dye on a shaven head needs hair to hold on to.
-pub(super) fn visible_style(person_style: HairStyle, dye: Dye) -> HairStyle {
+pub(crate) fn visible_style(person_style: HairStyle, dye: Dye) -> HairStyle {
     match person_style {
         HairStyle::Bald | HairStyle::Buzz if dye != Dye::None => HairStyle::Short,
         style => style,
