@@ -17,8 +17,7 @@ use idembed_diffusion::unet::UNetInput;
 use idembed_studio::{Learn, LearnWishes, Model, Photo, Studio};
 use idembed_tokens::{Identities, Method, Prompt, condition};
 use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
-use idembed_world::factors::{Attributes, Framing, Place, Style};
-use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
+use idembed_world::{Drawn, SIDE, Sample, Who};
 use image::RgbImage;
 use tch::{Kind, Tensor};
 
@@ -101,12 +100,7 @@ fn main() -> Result<()> {
 
 /// A plain photo of a person whom the model knows.
 fn photo(who: u32, index: u64) -> Result<Drawn> {
-    let mut sample = Sample::portrait(Who::Named(who), SEED + index);
-    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
-    if let Subject::Person(person) = &mut sample.subject {
-        (person.attributes, person.object) = (Attributes::default(), None);
-    }
-    Ok(idembed_world::draw(&sample, SIDE)?)
+    Ok(idembed_world::draw(&Sample::plain(Who::Named(who), SEED + index), SIDE)?)
 }
 
 fn as_photo(pixels: &RgbImage) -> Photo {

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use idembed_world::factors::{Attributes, Framing, Place, Style};
-use idembed_world::{SIDE, Sample, Subject, Who, draw};
+use idembed_world::{SIDE, Sample, Who, draw};
 
 /// Set in the seeds of pictures that no training draws.
 const HELD_OUT: u64 = 1 << 63;
@@ -53,12 +52,7 @@ fn main() -> Result<()> {
 
 /// A photo from near.
 fn photo(who: u64, number: u64, busy: bool) -> Sample {
-    let mut sample = Sample::portrait(Who::HeldOut(who), HELD_OUT | (who * 100 + number));
-    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
-    if let Subject::Person(person) = &mut sample.subject
-        && !busy
-    {
-        (person.attributes, person.object) = (Attributes::default(), None);
-    }
-    sample
+    let (who, seed) = (Who::HeldOut(who), HELD_OUT | (who * 100 + number));
+    let plain = Sample::plain(who, seed);
+    if busy { Sample { subject: Sample::portrait(who, seed).subject, ..plain } } else { plain }
 }

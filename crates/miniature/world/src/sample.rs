@@ -89,6 +89,13 @@ impl Sample {
         Sample::of(Subject::Person(Box::new(person)), seed)
     }
 
+    /// A photo of this person from near, with nothing in the hand, on the head or in the face that is not theirs.
+    pub fn plain(who: Who, seed: u64) -> Sample {
+        let person = Person { attributes: Attributes::default(), ..Person::draw(who, seed, 0) };
+        let sample = Sample::of(Subject::Person(Box::new(person)), seed);
+        Sample { style: Style::Photo, framing: Framing::CloseUp, place: Place::Centre, ..sample }
+    }
+
     /// A picture of these two people, the left one first.
     pub fn pair(who: [Who; 2], seed: u64) -> Sample {
         let [left, right] = who;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use idembed_world::factors::{Attributes, Expression, Eyes, Framing, Headwear, Place, Scene, Style, Wall};
+use idembed_world::factors::{Attributes, Expression, Eyes, Headwear, Scene, Style, Wall};
 use idembed_world::identity::{EyeColour, FacialHair, HairStyle, NAMED};
 use idembed_world::{Drawn, Identity, Sample, SideError, Subject, Who, draw, draw_all};
 use image::{GrayImage, RgbImage};
@@ -12,12 +12,7 @@ use proptest::prelude::*;
 
 /// A photo of a person who does nothing and wears nothing special, before a grey wall, from near.
 fn plain(who: Who, seed: u64) -> Sample {
-    let mut sample = Sample::portrait(who, seed);
-    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
-    sample.scene = Scene::Wall(Wall::Grey);
-    let Subject::Person(person) = &mut sample.subject else { unreachable!("a portrait shows one person") };
-    (person.attributes, person.object) = (Attributes::default(), None);
-    sample
+    Sample { scene: Scene::Wall(Wall::Grey), ..Sample::plain(who, seed) }
 }
 
 fn with(mut sample: Sample, change: impl Fn(&mut Attributes)) -> Sample {

@@ -3,9 +3,9 @@
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
 use idembed_face::{Search, search};
-use idembed_world::factors::{Attributes, Framing, Place, Scene, Style};
+use idembed_world::factors::{Framing, Scene, Style};
 use idembed_world::identity::NAMED;
-use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Subject, Who};
+use idembed_world::{Drawn, FaceTruth, SIDE, Sample, Who};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
@@ -121,12 +121,7 @@ pub(super) fn names(
 
 /// A photo from near that shows a face as it is; not one that was trained on.
 pub(super) fn plain_photo(who: Who, index: u64) -> Sample {
-    let mut sample = Sample::portrait(who, seeds::held_out(index));
-    (sample.style, sample.framing, sample.place) = (Style::Photo, Framing::CloseUp, Place::Centre);
-    if let Subject::Person(person) = &mut sample.subject {
-        (person.attributes, person.object) = (Attributes::default(), None);
-    }
-    sample
+    Sample::plain(who, seeds::held_out(index))
 }
 
 /// The direction of the mean embedding.
