@@ -37,6 +37,13 @@ pub struct Photo {
     pub notes: Vec<Note>,
 }
 
+/// A picture that comes from no file.
+impl From<RgbImage> for Photo {
+    fn from(pixels: RgbImage) -> Self {
+        Photo { original_size: pixels.dimensions(), pixels, transparency: None, notes: Vec::new() }
+    }
+}
+
 /// A photo's transparent parts, upright.
 #[derive(Clone, Debug)]
 pub struct Transparency {

@@ -249,6 +249,8 @@ pub struct LearnWishes {
     pub lr: Option<f64>,
     /// What the learning rate does after warming up.
     pub decay: Option<Decay>,
+    /// AdamW's weight decay.
+    pub weight_decay: Option<f64>,
     /// Decides every random draw.
     pub seed: Option<u64>,
     /// Shows the picture mirrored half of the time.
@@ -293,6 +295,7 @@ impl LearnConfig {
         set(&mut self.batch, &wishes.batch);
         set(&mut self.learning_rate, &wishes.lr);
         set(&mut self.decay, &wishes.decay);
+        set(&mut self.weight_decay, &wishes.weight_decay);
         set(&mut self.seed, &wishes.seed);
         set(&mut self.mirror, &wishes.mirror);
         set(&mut self.objective.masked_noise, &wishes.masked_noise);
@@ -373,9 +376,15 @@ mod tests {
     fn later_wishes_win() {
         let masked = LossOptions { target: Target::Mask, ..LossOptions::default() };
         let model = LearnWishes { steps: Some(7), lr: Some(0.5), ..LearnWishes::default() };
-        let user = LearnWishes { steps: Some(9), attention: Some(masked.clone()), ..LearnWishes::default() };
+        let user = LearnWishes {
+            steps: Some(9),
+            weight_decay: Some(0.25),
+            attention: Some(masked.clone()),
+            ..LearnWishes::default()
+        };
         let config = LearnConfig::new("me", "person", Method::Sefi).with(&model).with(&user);
         assert_eq!((config.steps, config.learning_rate, config.lambda()), (9, 0.5, 0.003));
+        assert_eq!(config.optimizer().weight_decay, 0.25);
         assert_eq!(config.objective.attention.as_ref().unwrap().loss, masked);
         let lambda = |lambda| LearnWishes { lambda: Some(lambda), ..LearnWishes::default() };
         assert_eq!(config.clone().with(&lambda(0.0)).objective.attention, None);

@@ -18,7 +18,6 @@ use idembed_studio::{Learn, LearnWishes, Model, Photo, Studio};
 use idembed_tokens::{Identities, Method, Prompt, condition};
 use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 use idembed_world::{Drawn, SIDE, Sample, Who};
-use image::RgbImage;
 use tch::{Kind, Tensor};
 
 /// Compare the noise losses of names and of what is learned.
@@ -77,7 +76,7 @@ fn main() -> Result<()> {
             ..LearnWishes::default()
         };
         let how = Learn { method: args.method, wishes, ..Learn::default() };
-        let learned = studio.learn("me", &as_photo(&photos[0].picture), how)?;
+        let learned = studio.learn("me", &Photo::from(photos[0].picture.clone()), how)?;
         let name = Who::Named(who).name().context("somebody with a name")?;
         let identities = Identities::named([("me", &learned.identity)])?;
         let text = Prompt::parse(&template.replace("{}", "<me>"), model.text_encoders.iter().map(|it| &it.tokenizer))?;
@@ -101,10 +100,6 @@ fn main() -> Result<()> {
 /// A plain photo of a person whom the model knows.
 fn photo(who: u32, index: u64) -> Result<Drawn> {
     Ok(idembed_world::draw(&Sample::plain(Who::Named(who), SEED + index), SIDE)?)
-}
-
-fn as_photo(pixels: &RgbImage) -> Photo {
-    Photo { pixels: pixels.clone(), transparency: None, original_size: (SIDE, SIDE), notes: Vec::new() }
 }
 
 /// The means over pictures, timesteps and noises in the face and around it.

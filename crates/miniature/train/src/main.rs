@@ -213,6 +213,8 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
 
 /// Measures the model; the page and the figures go into the folder.
 fn write_report(args: &Args, compute: Compute) -> Result<()> {
+    // What takes half an hour must not end for want of a folder.
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder `{}`", args.out.display()))?;
     let model = args.model.clone().map_or_else(|| gather(&args.out), Ok)?;
     let detector = args.detector.clone();
     let report = report::measure(&ReportOptions { model, detector, compute }, &STOP, &mut |line| eprintln!("{line}"))?;

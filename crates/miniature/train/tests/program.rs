@@ -117,6 +117,14 @@ fn the_report_says_which_stage_is_missing() {
     assert!(!done && text.contains("which the stage `recogniser` makes"), "{text}");
     let (done, text) = said(&mut program(folder.path(), &["--model=x"]));
     assert!(!done && text.contains("--report"), "{text}");
+    // Before anything is measured.
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "a file").unwrap();
+    let (done, text) = said(&mut program(&taken, &["--report", "--model=x"]));
+    assert!(!done && text.contains("cannot make the folder"), "{text}");
+    let fresh = folder.path().join("not/yet/there");
+    let (done, text) = said(&mut program(&fresh, &["--report", "--model=x"]));
+    assert!(!done && !text.contains("cannot make the folder") && fresh.is_dir(), "{text}");
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub(super) struct MethodArgs {
     /// What the learning rate does after ten steps of warming up: constant, or cosine (it falls to zero) [default: constant]
     #[arg(long, value_name = "HOW")]
     decay: Option<Decay>,
+    /// How strongly the vectors are pulled back to where they start: AdamW's weight decay [default: 0]
+    #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
     /// Decides every random draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -195,6 +198,7 @@ impl MethodArgs {
             batch: self.batch,
             lr: self.lr,
             decay: self.decay,
+            weight_decay: self.weight_decay,
             seed: Some(self.seed),
             mirror: Some(subject.mirror),
             masked_noise: self.masked_noise.then_some(true),

@@ -70,7 +70,7 @@ impl<'a> Sitting<'a> {
                 // The whole of it: a plain photo shows a head and shoulders.
                 let subject = SubjectChoice { frame: Frame::Centre, ..SubjectChoice::default() };
                 let how = Learn { subject, ..Learn::default() };
-                let identity = self.studio.learn(NAME, &as_photo(&photos[0]), how)?;
+                let identity = self.studio.learn(NAME, &Photo::from(photos[0].picture.clone()), how)?;
                 let others = self.centre(&photos[1..])?;
                 likeness.push(self.likeness(&format!("<{NAME}>"), Some(&identity), &others)?);
             }
@@ -144,8 +144,4 @@ impl<'a> Sitting<'a> {
         }
         Ok(sum / (prompts.len() * SEEDS.len()).max(1) as f64)
     }
-}
-
-fn as_photo(drawn: &Drawn) -> Photo {
-    Photo { pixels: drawn.picture.clone(), transparency: None, original_size: (SIDE, SIDE), notes: Vec::new() }
 }
