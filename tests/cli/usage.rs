@@ -20,7 +20,7 @@ fn sizes_and_steps_out_of_range() {
     place.fails(2, &learn(&["--lr", "0"]), &["number above 0"]);
     place.fails(2, &learn(&["--lambda", "-1"]), &["--lambda"]);
     place.fails(2, &learn(&["--crop", "1,2,3"]), &["X,Y,W,H"]);
-    place.fails(2, &learn(&["--method", "ip-adapter"]), &["sefi, textual-inversion"]);
+    place.fails(2, &learn(&["--method", "ip-adapter"]), &["sefi, sefi-names, textual-inversion"]);
     place.fails(2, &learn(&["--attention-target", "mask"]), &["--attention-target mask needs a mask", "--mask FILE"]);
     place.fails(2, &learn(&["--masked-noise"]), &["--masked-noise needs a mask"]);
     place.fails(1, &learn(&["--crop", "0,0,200,50"]), &["reaches outside the picture, which is 128 x 128"]);

@@ -54,6 +54,11 @@ fn of_studio(error: &StudioError) -> Option<String> {
             return error.hint().map(str::to_owned);
         }
         StudioError::Select(error) => of_select(error),
+        StudioError::Caption { .. } => {
+            "write {} where the person stands, as in `a photo of {} at the beach`; `learn --no-captions` leaves such files \
+             alone"
+                .to_owned()
+        }
         StudioError::TooLarge(error) => what_fits(error),
         StudioError::NoModel { known, .. } if known.is_empty() => {
             format!("no model was found; set {} to a folder that holds model folders", models::VARIABLE)

@@ -16,6 +16,7 @@
 
 mod error;
 mod files;
+mod learning;
 mod memory;
 mod people;
 mod progress;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use idembed_face::Photo;
 use idembed_studio::settings::PersonSettings;
-use idembed_studio::{Cut, Frame, MaskChoice, Model, Size, Subject, SubjectChoice};
+use idembed_studio::{Cut, Frame, MaskChoice, Model, Size, Subject, SubjectChoice, captions};
 use idembed_tokens::is_identity_name;
 use idembed_weights::Compute;
 use image::RgbImage;
@@ -17,6 +17,7 @@ pub struct Candidate {
     /// What to call them; letters, digits, `-` and `_`.
     pub name: String,
     photo: PathBuf,
+    caption: Option<PathBuf>,
     choice: SubjectChoice,
     others: Vec<PathBuf>,
 }
@@ -42,6 +43,7 @@ impl Candidate {
             Candidate {
                 name: person.name.clone(),
                 photo: below(&person.photo),
+                caption: None,
                 choice: SubjectChoice { frame: Frame::Centre, mask },
                 others: person.others.iter().map(below).collect(),
             }
@@ -53,7 +55,8 @@ impl Candidate {
         Ok(people)
     }
 
-    /// Those of a folder: each folder in it is a person; its first photo by name is learned from, the others are compared with.
+    /// Those of a folder: each folder in it is a person; its first photo by name is learned from, with the caption beside it if
+    /// there is one, and the others are compared with.
     ///
     /// # Errors
     /// It cannot be read, or there is nobody in it.
@@ -68,7 +71,8 @@ impl Candidate {
                 let what = format!("the folder `{name}` cannot name a person: letters, digits, - and _ are allowed");
                 return Err(EvalError::NoPeople { what });
             }
-            people.push(Candidate { name, photo, choice: SubjectChoice::default(), others: photos.collect() });
+            let (caption, choice) = (captions::file_of(&photo), SubjectChoice::default());
+            people.push(Candidate { name, photo, caption, choice, others: photos.collect() });
         }
         if people.is_empty() {
             let what = format!("`{}` has no folder with photos in it", folder.display());
@@ -83,9 +87,10 @@ impl Candidate {
     /// A picture cannot be read, or there is no face.
     pub(crate) fn open(&self, size: Size, compute: Compute) -> Result<Portrait> {
         let read = |path: &PathBuf| Photo::open(path).map_err(|source| EvalError::Photo { path: path.clone(), source });
+        let caption = self.caption.as_deref().map(captions::read).transpose()?;
         let cut = Subject::find(read(&self.photo)?, &self.choice, compute)?.at(size)?;
         let others = self.others.iter().map(|path| Ok(read(path)?.pixels)).collect::<Result<_>>()?;
-        Ok(Portrait { cut, others })
+        Ok(Portrait { cut: Cut { caption, ..cut }, others })
     }
 }
 
@@ -116,7 +121,11 @@ mod tests {
         let people = Candidate::of_folder(folder.path()).unwrap();
         let names: Vec<_> = people.iter().map(|person| (person.name.as_str(), person.others.len())).collect();
         assert_eq!(names, [("anna", 0), ("berta", 1)]);
+        assert_eq!(people[0].caption, None);
         assert!(people[1].photo.ends_with("berta/1"));
+        put("anna/a.txt");
+        let people = Candidate::of_folder(folder.path()).unwrap();
+        assert!(people[0].caption.as_ref().is_some_and(|caption| caption.ends_with("anna/a.txt")));
         put("two words/1.png");
         assert!(Candidate::of_folder(folder.path()).unwrap_err().to_string().contains("two words"));
         assert!(matches!(Candidate::of_folder(&folder.path().join("nothing")), Err(EvalError::Io(_))));

@@ -18,7 +18,7 @@ use crate::unit::{Shop, Sitter, Unit};
 use crate::variant::{Ablation, Grid, Variant};
 
 /// The methods that are compared unless others are named.
-const METHODS: [&str; 10] = [
+const METHODS: [&str; 11] = [
     "textual-inversion",
     "textual-inversion+attention",
     "xti",
@@ -28,6 +28,7 @@ const METHODS: [&str; 10] = [
     "dreambooth",
     "dreambooth+attention",
     "custom-diffusion",
+    "sefi-names",
     "sefi",
 ];
 /// Those of a quick run.
@@ -235,6 +236,7 @@ pub fn run(args: &Run) -> Result<()> {
 
     let shop = Shop {
         model: &model,
+        variants: &variants,
         studio: &studio,
         instruments: &instruments,
         protocol: &protocol,

@@ -1,36 +1,25 @@
 //! One unit: a person learned by one method, drawn and scored.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use idembed_attention::{AttentionMaps, HeatMap, Mask, Scale, Selection};
-use idembed_files::IoError;
-use idembed_metrics::{Instruments, Person, Scored, Scores};
-use idembed_studio::{
-    Drawing, Drawn, Event, Learned, Lesson, Model, NamedIdentity, Preview, PreviewWish, Studio, StudioError, Watch,
-    picture_file,
-};
-use idembed_tokens::TokensError;
+use idembed_metrics::{Instruments, Person, Scored};
+use idembed_studio::{Drawing, Drawn, Model, NamedIdentity, Studio, Watch, picture_file};
 use image::{GrayImage, RgbImage};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tch::{Kind, Tensor};
 
-use crate::files::{Line, Lines, read_json, write_json};
+use crate::files::{Line, Lines, write_json};
+use crate::learning::{self, LearnedRecord};
 use crate::memory;
 use crate::people::Portrait;
-use crate::protocol::{Prompt, Protocol, some_of};
+use crate::protocol::{Prompt, Protocol};
 use crate::variant::Variant;
 use crate::{EvalError, Result};
 
-/// The learned identity in a unit's folder.
-const IDENTITY: &str = "identity.safetensors";
-/// How it was learned.
-const LEARNED: &str = "learned.json";
 /// The finished unit.
 const UNIT: &str = "unit.json";
-/// How many prompts are drawn on the way of learning, with the first seed.
-const CURVE_PROMPTS: usize = 4;
 /// How opaque a heat map lies over its picture.
 const OPACITY: f64 = 0.6;
 
@@ -38,6 +27,8 @@ const OPACITY: f64 = 0.6;
 #[derive(Debug)]
 pub(crate) struct Shop<'a> {
     pub(crate) model: &'a Model,
+    /// All methods of the run.
+    pub(crate) variants: &'a [Variant],
     pub(crate) studio: &'a Studio,
     pub(crate) instruments: &'a Instruments,
     pub(crate) protocol: &'a Protocol,
@@ -46,15 +37,6 @@ pub(crate) struct Shop<'a> {
     /// After every how many training steps pictures are drawn and scored, if at all.
     pub(crate) curve: Option<usize>,
     pub(crate) out: &'a Path,
-}
-
-impl Shop<'_> {
-    /// The prompts of one person that are drawn on the way.
-    fn curve_prompts(&self) -> Vec<&Prompt> {
-        let alone = self.prompts.iter().filter(|prompt| !prompt.is_of_two()).cloned().collect();
-        let numbers: Vec<usize> = some_of(alone, CURVE_PROMPTS).iter().map(|prompt| prompt.number).collect();
-        self.prompts.iter().filter(|prompt| numbers.contains(&prompt.number)).collect()
-    }
 }
 
 /// A person as the units need them.
@@ -71,26 +53,6 @@ pub(crate) struct Unit<'a> {
     pub(crate) variant: &'a Variant,
     pub(crate) sitter: &'a Sitter,
     pub(crate) partner: Option<&'a Sitter>,
-}
-
-/// What learning took.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct LearnedRecord {
-    steps: usize,
-    learn_seconds: f64,
-    parameters: usize,
-    file_bytes: u64,
-    settings: BTreeMap<String, String>,
-    /// Scores on the way, where they were asked for.
-    curve: Vec<CurvePoint>,
-}
-
-/// What was learned after some steps, scored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct CurvePoint {
-    step: usize,
-    /// Means over the prompts.
-    scores: Scores,
 }
 
 /// What a finished unit took.
@@ -115,7 +77,7 @@ struct Spent {
 impl Unit<'_> {
     /// Its folder.
     pub(crate) fn folder(&self, out: &Path) -> PathBuf {
-        folder(out, self.variant, self.sitter)
+        learning::folder(out, self.variant, self.sitter)
     }
 
     /// Whether all of it is done.
@@ -136,9 +98,9 @@ impl Unit<'_> {
     pub(crate) fn run(&self, shop: &Shop<'_>, tell: &mut dyn FnMut(&str)) -> Result<()> {
         memory::forget_peak();
         let folder = self.folder(shop.out);
-        let (own, learned) = identity(shop, self.variant, self.sitter, tell)?;
+        let (own, learned) = learning::identity(shop, self.variant, self.sitter, tell)?;
         let partner = match self.partner.filter(|_| self.prompts(shop).any(Prompt::is_of_two)) {
-            Some(partner) => Some((partner, identity(shop, self.variant, partner, tell)?.0)),
+            Some(partner) => Some((partner, learning::identity(shop, self.variant, partner, tell)?.0)),
             None => None,
         };
         let lines_of = |number: usize| {
@@ -289,106 +251,6 @@ impl Unit<'_> {
         let path = self.folder(out).join(name);
         path.strip_prefix(out).unwrap_or(&path).to_string_lossy().into_owned()
     }
-}
-
-fn folder(out: &Path, variant: &Variant, sitter: &Sitter) -> PathBuf {
-    out.join("units").join(&variant.label).join(&sitter.name)
-}
-
-/// A person's identity by a method: learned now, unless it was before. With what that took.
-fn identity(
-    shop: &Shop<'_>,
-    variant: &Variant,
-    sitter: &Sitter,
-    tell: &mut dyn FnMut(&str),
-) -> Result<(NamedIdentity, LearnedRecord)> {
-    let folder = folder(shop.out, variant, sitter);
-    std::fs::create_dir_all(&folder).map_err(IoError::writing(&folder))?;
-    let (path, record) = (folder.join(IDENTITY), folder.join(LEARNED));
-    if path.is_file() && record.is_file() {
-        return Ok((NamedIdentity::read(&sitter.name, &path)?, read_json(&record)?));
-    }
-    tell("learning");
-    let checkpoint = folder.join("identity.ckpt");
-    let config = shop.model.learn_config(&sitter.name, variant.method).with(&variant.wishes);
-    let preview = shop.curve.map(|every| -> Result<PreviewWish> {
-        let prompts = shop.curve_prompts().iter().map(|prompt| prompt.prompt.clone()).collect();
-        let seeds = shop.seeds.iter().take(1).copied().collect();
-        Ok(PreviewWish { every, prompts, draw: shop.protocol.draw(seeds)? })
-    });
-    let preview = preview.transpose()?;
-    let lesson = |resume| Lesson {
-        checkpoint: Some(checkpoint.clone()),
-        resume,
-        preview: preview.clone(),
-        ..Lesson::new(vec![sitter.portrait.cut.clone()], config.clone())
-    };
-    // What was scored on the way is not in a checkpoint: with a curve, learning begins anew.
-    let resume = (checkpoint.is_file() && shop.curve.is_none()).then(|| checkpoint.clone());
-    let (learned, curve) = match learn(shop, sitter, lesson(resume.clone()), tell) {
-        // A state that does not fit, such as one of another version, is of no use to anybody.
-        Err(EvalError::Studio(error)) if resume.is_some() && is_of_another_run(&error) => {
-            learn(shop, sitter, lesson(None), tell)?
-        }
-        learned => learned?,
-    };
-    let Learned { identity, seconds, prepare_seconds, parameters, .. } = learned;
-    identity.write(&path).map_err(StudioError::from)?;
-    let fields = config.fields().map_err(StudioError::from)?;
-    let record_of = LearnedRecord {
-        steps: identity.steps,
-        learn_seconds: prepare_seconds + seconds,
-        parameters,
-        file_bytes: std::fs::metadata(&path).map_err(IoError::reading(&path))?.len(),
-        settings: fields.into_iter().collect(),
-        curve,
-    };
-    write_json(&record, &record_of)?;
-    // It is of no use any more; if it cannot be removed, it does no harm.
-    let _ = std::fs::remove_file(&checkpoint);
-    Ok((NamedIdentity::read(&sitter.name, &path)?, record_of))
-}
-
-/// Whether a checkpoint did not fit.
-fn is_of_another_run(error: &StudioError) -> bool {
-    matches!(error, StudioError::Tokens(TokensError::OtherRun { .. } | TokensError::File { .. }))
-}
-
-/// Learns, and scores what is drawn on the way.
-fn learn(
-    shop: &Shop<'_>,
-    sitter: &Sitter,
-    lesson: Lesson,
-    tell: &mut dyn FnMut(&str),
-) -> Result<(Learned, Vec<CurvePoint>)> {
-    let mut curve = Vec::new();
-    let job = shop.studio.start_learning(lesson);
-    for event in job.events() {
-        match event {
-            Event::LearnStep { report, of } => tell(&format!("learning, step {} of {of}", report.step)),
-            Event::ClassPicture { done, of } => tell(&format!("class picture {done} of {of}")),
-            Event::Preview(preview) => {
-                curve.push(CurvePoint { step: preview.step, scores: on_the_way(shop, sitter, &preview)? })
-            }
-            _ => {}
-        }
-    }
-    Ok((job.wait()?, curve))
-}
-
-/// The mean scores of a preview.
-fn on_the_way(shop: &Shop<'_>, sitter: &Sitter, preview: &Preview) -> Result<Scores> {
-    let mut sums: BTreeMap<String, (f64, usize)> = BTreeMap::new();
-    for (prompt, drawn) in shop.curve_prompts().into_iter().zip(&preview.pictures) {
-        let pictures: Vec<RgbImage> = drawn.iter().map(|drawn| drawn.picture.clone()).collect();
-        for scored in shop.instruments.score(&sitter.person, &prompt.request(&shop.protocol.class), &pictures)? {
-            for (name, value) in scored.scores {
-                let (sum, count) = sums.entry(name).or_default();
-                (*sum, *count) = (*sum + value, *count + 1);
-            }
-        }
-    }
-    Ok(sums.into_iter().map(|(name, (sum, count))| (name, sum / count as f64)).collect())
 }
 
 /// The share of the identity's attention outside the drawn head, where there is one.

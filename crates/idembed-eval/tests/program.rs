@@ -12,10 +12,16 @@ const METHODS: [&str; 2] = ["textual-inversion", "custom-diffusion@class-picture
 const PEOPLE: [&str; 2] = ["person2", "person4"];
 
 fn program(out: &Path, more: &[&str]) -> Command {
+    let mut command = bare_program(out);
+    command.args(["--steps=2", "--curve=1", "--methods"]).arg(METHODS.join(",")).args(more);
+    command
+}
+
+/// Without methods and steps.
+fn bare_program(out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idembed-eval"));
     let protocol = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol.json");
-    command.args(["run", "--identities=2", "--steps=2", "--curve=1", "--protocol"]).arg(protocol);
-    command.arg("--methods").arg(METHODS.join(",")).arg("--out").arg(out).args(more);
+    command.args(["run", "--identities=2", "--protocol"]).arg(protocol).arg("--out").arg(out);
     command.env("OMP_NUM_THREADS", "1").env_remove("IDEMBED_LOG");
     command.env("IDEMBED_MODELS", Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -123,4 +129,33 @@ fn however_the_work_is_done_the_results_are_the_same() {
     let said = refused(&killed, &["--pictures", "1"]);
     assert!(said.contains("holds an evaluation with other settings") && said.contains("hint: "), "{said}");
     assert_eq!(results(&killed), expected, "what is refused changes nothing");
+}
+
+#[test]
+fn more_steps_go_on_where_fewer_ended_and_learn_the_same() {
+    if idembed_integration_tests::weights("mtcnn").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [grid, alone] = ["grid", "alone"].map(|name| folder.path().join(name));
+    let run = |out: &Path, methods: &str| {
+        let mut command = bare_program(out);
+        command.args(["--methods", methods, "--pictures=1"]).env("IDEMBED_LOG", "idembed_eval=debug");
+        let done = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{said}");
+        said.lines().filter(|line| line.contains(" goes on from ")).count()
+    };
+    let label = |steps: usize| format!("sefi@steps={steps}");
+    // Both people, twice each: the states of the others fit a run of other steps only.
+    let all = [label(1), label(2), label(4), "sefi@lr=0.5@steps=3".to_owned()].join(",");
+    assert_eq!(run(&grid, &all), 4);
+    assert_eq!(run(&alone, &label(4)), 0);
+    for person in PEOPLE {
+        let identity =
+            |out: &Path, steps| std::fs::read(unit(out, &label(steps), person).join("identity.safetensors")).unwrap();
+        assert_eq!(identity(&grid, 4), identity(&alone, 4));
+        assert_ne!(identity(&grid, 2), identity(&grid, 4));
+        assert!((1..=4).all(|steps| !unit(&grid, &label(steps), person).join("identity.ckpt").exists()));
+    }
 }

@@ -113,6 +113,15 @@ pub enum StudioError {
     /// Face parsing finds nothing of a face.
     #[error("face parsing finds no part of a face in the part to learn")]
     NothingParsed,
+    /// What stands beside a photo is no prompt to learn it with.
+    #[error("`{path}` is no caption of a photo")]
+    Caption {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: TokensError,
+    },
     /// A mask cannot be read as a picture.
     #[error("cannot use `{path}` as a mask")]
     Mask {

@@ -38,6 +38,7 @@ mod size;
 mod studio;
 mod subject;
 
+pub mod captions;
 pub mod models;
 pub mod picture_file;
 pub mod settings;

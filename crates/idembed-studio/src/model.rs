@@ -54,6 +54,14 @@ impl Model {
         Ok(Model { name, folder, settings, prediction: None })
     }
 
+    /// The method to learn somebody of a class with, where none is named: what suits the model best for its own class, the
+    /// paper's for all others.
+    pub fn usual_method(&self, class: Option<&str>) -> Method {
+        let LearnSettings { method, wishes, .. } = &self.settings.learn;
+        let own_class = wishes.class.as_deref().unwrap_or(DEFAULT_CLASS);
+        method.filter(|_| class.is_none_or(|class| class == own_class)).unwrap_or_default()
+    }
+
     /// The settings of a learning run that suit the model.
     pub fn learn_config(&self, name: &str, method: Method) -> LearnConfig {
         let LearnSettings { wishes, methods, .. } = &self.settings.learn;
@@ -74,5 +82,28 @@ impl Model {
             None => FAMOUS.to_owned(),
         };
         Ok(text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn model(settings: &str) -> Model {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(crate::settings::FILE), settings).unwrap();
+        Model::at(folder.path().to_owned()).unwrap()
+    }
+
+    #[test]
+    fn the_models_method_is_for_its_own_class() {
+        let people = model(r#"{"learn": {"method": "celeb-basis"}}"#);
+        assert_eq!([None, Some("person")].map(|class| people.usual_method(class)), [Method::CelebBasis; 2]);
+        assert_eq!(people.usual_method(Some("cat")), Method::Sefi);
+        let cats = model(r#"{"learn": {"method": "xti", "class": "cat"}}"#);
+        assert_eq!([None, Some("cat")].map(|class| cats.usual_method(class)), [Method::Xti; 2]);
+        assert_eq!(cats.usual_method(Some("person")), Method::Sefi);
+        assert_eq!(model("{}").usual_method(None), Method::Sefi);
     }
 }

@@ -58,6 +58,8 @@ impl Default for ModelSettings {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct LearnSettings {
+    /// The method with which a person is learned best; the paper's if `None`.
+    pub method: Option<Method>,
     /// What suits the model better than the general settings.
     pub wishes: LearnWishes,
     /// What of a method's own recipe suits it better otherwise; these win over `wishes`.
@@ -71,6 +73,7 @@ impl Default for LearnSettings {
         let prompts =
             ["a photo of {}", "a photo of {} at the beach", "a photo of {} wearing sunglasses", "a sketch of {}"];
         LearnSettings {
+            method: None,
             wishes: LearnWishes::default(),
             methods: BTreeMap::new(),
             prompts: prompts.map(str::to_owned).to_vec(),
@@ -81,12 +84,18 @@ impl Default for LearnSettings {
 impl TryFrom<Map<String, Value>> for LearnSettings {
     type Error = serde_json::Error;
 
-    /// The wishes, those of methods and the prompts stand beside each other; no other key may.
+    /// The method, the wishes, those of methods and the prompts stand beside each other; no other key may.
     fn try_from(mut keys: Map<String, Value>) -> std::result::Result<Self, serde_json::Error> {
         let prompts = keys.remove("prompts").map(serde_json::from_value).transpose()?;
         let methods = keys.remove("methods").map(serde_json::from_value).transpose()?.unwrap_or_default();
+        let method = keys.remove("method").map(serde_json::from_value).transpose()?;
         let wishes = serde_json::from_value(Value::Object(keys))?;
-        Ok(LearnSettings { wishes, methods, prompts: prompts.unwrap_or_else(|| LearnSettings::default().prompts) })
+        Ok(LearnSettings {
+            method,
+            wishes,
+            methods,
+            prompts: prompts.unwrap_or_else(|| LearnSettings::default().prompts),
+        })
     }
 }
 
@@ -213,6 +222,7 @@ mod tests {
         let settings = read(r#"{"guidance": 4, "scheduler": "ddim", "learn": {"steps": 7}}"#).unwrap();
         assert_eq!((settings.guidance, settings.steps, settings.scheduler), (4.0, 30, SchedulerKind::Ddim));
         assert_eq!((settings.learn.wishes.steps, settings.learn.wishes.template), (Some(7), None));
+        assert_eq!(settings.learn.method, None);
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ModelSettings::of_folder(folder.path()).unwrap(), ModelSettings::default());
         ModelSettings::default().check().unwrap();
@@ -228,6 +238,7 @@ mod tests {
             (r#"{"learn": {"stepz": 3}}"#, "stepz"),
             (r#"{"learn": {"methods": {"xti": {"batch": 0}}}}"#, "batch is 0"),
             (r#"{"learn": {"methods": {"best": {}}}}"#, "best"),
+            (r#"{"learn": {"method": "worst"}}"#, "worst"),
             (r#"{"learn": {"prompts": ["a photo"]}}"#, "must have one {}"),
             ("{", "EOF"),
         ];

@@ -57,8 +57,8 @@ pub struct Facts {
 pub struct Learn {
     /// Which part of each photo is learned, and what of it is the face.
     pub subject: SubjectChoice,
-    /// The method.
-    pub method: Method,
+    /// The method; what suits the model if `None`.
+    pub method: Option<Method>,
     /// What is to be otherwise than the model likes it.
     pub wishes: LearnWishes,
     /// The size to learn at; the model's own if `None`.
@@ -137,11 +137,15 @@ impl Studio {
         how: Learn,
     ) -> Result<Learned> {
         let finder = SubjectFinder::open(&how.subject, self.inner.compute)?;
-        let config = self.inner.model.learn_config(name, how.method).with(&how.wishes);
         let size = how.size.unwrap_or(self.inner.facts.native_size);
+        let subjects =
+            photos.into_iter().map(|photo| finder.find(photo.clone())?.at(size)).collect::<Result<Vec<_>>>()?;
+        let masked = subjects.iter().all(|subject| subject.mask.is_some());
+        let model = &self.inner.model;
+        let method = how.method.unwrap_or_else(|| model.usual_method(how.wishes.class.as_deref()));
+        let config = model.learn_config(name, method).where_masked(masked).with(&how.wishes);
         self.forecast_learning(&config, size)?;
-        let subjects = photos.into_iter().map(|photo| finder.find(photo.clone())?.at(size));
-        self.start_learning(Lesson::new(subjects.collect::<Result<_>>()?, config)).wait()
+        self.start_learning(Lesson::new(subjects, config)).wait()
     }
 
     /// Begins to learn.

@@ -99,6 +99,13 @@ impl LearnConfig {
         }
     }
 
+    /// These settings for pictures that all have masks, or have not: a method that looks at masks does without them then.
+    #[must_use]
+    pub fn where_masked(mut self, masked: bool) -> Self {
+        self.objective.masked_noise &= masked;
+        self
+    }
+
     /// The weight of the attention loss, 0 if there is none.
     pub fn lambda(&self) -> f64 {
         self.objective.attention.as_ref().map_or(0.0, |attention| attention.lambda)
@@ -390,6 +397,11 @@ mod tests {
         assert_eq!(config.clone().with(&lambda(0.0)).objective.attention, None);
         let heavier = config.with(&lambda(0.1)).objective.attention.unwrap();
         assert_eq!((heavier.lambda, heavier.loss), (0.1, masked));
+        let magic = || LearnConfig::new("me", "person", Method::PersonaMagic);
+        let asked = LearnWishes { masked_noise: Some(true), ..LearnWishes::default() };
+        assert!(magic().where_masked(true).objective.masked_noise);
+        assert!(!magic().where_masked(false).objective.masked_noise);
+        assert!(magic().where_masked(false).with(&asked).objective.needs_mask());
         let vector = LearnConfig::new("me", "person", Method::TextualInversion);
         assert_eq!((vector.lambda(), vector.with(&lambda(0.2)).lambda()), (0.0, 0.2));
     }

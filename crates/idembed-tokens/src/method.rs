@@ -34,6 +34,9 @@ pub enum Method {
     /// Stage tokens with K and V halves and the face-wise attention loss (arXiv 2402.00631).
     #[default]
     Sefi,
+    /// The same with vectors in the space that the names of known people span, where `celeb-basis` looks for them, and a masked
+    /// noise loss.
+    SefiNames,
     /// One vector, trained with the noise loss (arXiv 2208.01618); the attention loss can be added to it.
     TextualInversion,
     /// A vector for each cross-attention layer: extended textual inversion (arXiv 2303.09522).
@@ -111,6 +114,12 @@ impl Method {
                 recipe: Recipe { steps: 200, batch: 2, learning_rate: 0.05 },
                 ..one
             },
+            Method::SefiNames => MethodSpec {
+                tokens: TokenOptions { rows: Rows::Basis, words: 2, start: Start::Names, ..Method::Sefi.spec().tokens },
+                masked_noise: true,
+                recipe: Method::CelebBasis.spec().recipe,
+                ..Method::Sefi.spec()
+            },
             Method::TextualInversion => one,
             Method::Xti => MethodSpec {
                 tokens: TokenOptions { per_layer: true, ..one.tokens },
@@ -185,7 +194,7 @@ mod tests {
         }
         assert_eq!(
             "ip-adapter".parse::<Method>().unwrap_err().to_string(),
-            "`ip-adapter` is not one of sefi, textual-inversion, xti, prospect, celeb-basis, persona-magic, dreambooth, \
+            "`ip-adapter` is not one of sefi, sefi-names, textual-inversion, xti, prospect, celeb-basis, persona-magic, dreambooth, \
              custom-diffusion"
         );
     }

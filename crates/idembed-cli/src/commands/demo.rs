@@ -12,7 +12,7 @@ use idembed_studio::{
     Draw, Drawing, Frame, Learned, Lesson, MaskChoice, Model, NamedIdentity, Studio, Subject, SubjectChoice, Watch,
     Watched,
 };
-use idembed_tokens::{LearnConfig, Method};
+use idembed_tokens::LearnConfig;
 use image::RgbImage;
 use serde_json::json;
 
@@ -88,7 +88,7 @@ impl Plan {
         let choice = SubjectChoice { frame: Frame::Centre, mask };
         let subject = Subject::find(photos::open(&model.folder.join(&demo.photo))?, &choice, compute)?;
 
-        let mut config = model.learn_config(&demo.name, Method::Sefi);
+        let mut config = model.learn_config(&demo.name, model.usual_method(None)).where_masked(demo.mask.is_some());
         let steps = if args.quick { config.steps.div_ceil(QUICK_STEPS) } else { config.steps };
         (config.steps, config.seed) = (args.steps.unwrap_or(steps), args.seed);
         config.check()?;

@@ -75,7 +75,7 @@ fn main() -> Result<()> {
             masked_noise: args.masked_noise.then_some(true),
             ..LearnWishes::default()
         };
-        let how = Learn { method: args.method, wishes, ..Learn::default() };
+        let how = Learn { method: Some(args.method), wishes, ..Learn::default() };
         let learned = studio.learn("me", &Photo::from(photos[0].picture.clone()), how)?;
         let name = Who::Named(who).name().context("somebody with a name")?;
         let identities = Identities::named([("me", &learned.identity)])?;

@@ -3,7 +3,7 @@
 //! `cargo xtask eval --people DIR` learns from the first photo of each folder and compares with the others.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -27,6 +27,9 @@ struct Args {
     /// The people laugh, close their eyes, wear hats and hold things, as in any picture; else they do nothing of that
     #[arg(long)]
     busy: bool,
+    /// Beside each photo a caption, with {} for the person: what they wear, and where they are
+    #[arg(long)]
+    captions: bool,
     /// The folder for their folders
     #[arg(long, default_value = "out/people")]
     out: PathBuf,
@@ -43,8 +46,13 @@ fn main() -> Result<()> {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
         for number in 0..args.photos {
             let path = folder.join(format!("{number:02}.png"));
-            let picture = draw(&photo(who, number, args.busy), args.side)?.picture;
-            picture.save(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
+            let sample = photo(who, number, args.busy);
+            let cannot_write = |path: &Path| format!("cannot write `{}`", path.display());
+            draw(&sample, args.side)?.picture.save(&path).with_context(|| cannot_write(&path))?;
+            if args.captions {
+                let path = path.with_extension("txt");
+                fs::write(&path, caption(&sample)).with_context(|| cannot_write(&path))?;
+            }
         }
     }
     Ok(())
@@ -55,4 +63,10 @@ fn photo(who: u64, number: u64, busy: bool) -> Sample {
     let (who, seed) = (Who::HeldOut(who), HELD_OUT | (who * 100 + number));
     let plain = Sample::plain(who, seed);
     if busy { Sample { subject: Sample::portrait(who, seed).subject, ..plain } } else { plain }
+}
+
+/// What is said of a photo beside who is in it.
+fn caption(sample: &Sample) -> String {
+    let shirts: String = sample.people().iter().map(|person| format!(" in {}", person.shirt.phrase())).collect();
+    format!("a close-up photo of {{}}{shirts}, {}\n", sample.scene.phrase())
 }

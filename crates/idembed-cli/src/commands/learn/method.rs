@@ -16,11 +16,12 @@ use crate::failure::wrong_usage;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "The method")]
 pub(super) struct MethodArgs {
-    /// sefi (stage tokens with the attention loss), textual-inversion (one token), xti (one for each layer), prospect
-    /// (ten stages), celeb-basis (in the space of known names), persona-magic (middle stages), dreambooth (all weights of the
-    /// U-Net) or custom-diffusion (a token, and the weights that read it)
-    #[arg(long, value_name = "METHOD", default_value_t = Method::Sefi)]
-    method: Method,
+    /// sefi (stage tokens with the attention loss), sefi-names (the same in the space of known names), textual-inversion (one
+    /// token), xti (one for each layer), prospect (ten stages), celeb-basis (one stage in the space of known names),
+    /// persona-magic (middle stages), dreambooth (all weights of the U-Net) or custom-diffusion (a token, and the weights that
+    /// read it) [default: the model's for its own class, else sefi]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
     /// Training steps [default: the model's]
     #[arg(long, value_name = "N", value_parser = positive)]
     steps: Option<usize>,
@@ -150,7 +151,8 @@ impl MethodArgs {
         masked: bool,
         model: &Model,
     ) -> anyhow::Result<LearnConfig> {
-        let config = model.learn_config(name, self.method).with(&self.wishes(subject));
+        let method = self.method.unwrap_or_else(|| model.usual_method(self.class.as_deref()));
+        let config = model.learn_config(name, method).where_masked(masked).with(&self.wishes(subject));
         if config.objective.needs_mask() && !masked {
             let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
             return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));

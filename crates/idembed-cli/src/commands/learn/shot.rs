@@ -1,26 +1,13 @@
 //! The photos that an identity is learned from, each with its caption.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use idembed_face::pictures_in;
-use idembed_studio::{ChosenFace, Cut, Size, Subject};
-use idembed_tokens::template_parts;
+use idembed_studio::{ChosenFace, Cut, Size, Subject, captions};
 use serde::Serialize;
 
 use crate::failure::Hinted;
 use crate::output;
-
-/// What the caption of a photo is called behind the photo's name.
-const CAPTION: &str = "txt";
-
-/// The most bytes that are read of a caption, far above what fits into a prompt.
-const CAPTION_BYTES: u64 = 1 << 16;
-/// What a caption should be.
-const CAPTION_HINT: &str = "write {} where the person stands, as in `a photo of {} at the beach`; --no-captions leaves such \
-                            files alone";
 
 /// A photo to learn from, before it is looked at.
 pub(super) struct Shot {
@@ -35,7 +22,7 @@ impl Shot {
     ///
     /// # Errors
     /// A folder without a picture.
-    pub(super) fn all(named: &[PathBuf], captions: bool) -> anyhow::Result<Vec<Shot>> {
+    pub(super) fn all(named: &[PathBuf], with_captions: bool) -> anyhow::Result<Vec<Shot>> {
         let mut paths = Vec::new();
         for path in named {
             if !path.is_dir() {
@@ -51,7 +38,7 @@ impl Shot {
             paths.extend(pictures);
         }
         let with_caption = |path: PathBuf| {
-            let caption = Some(path.with_extension(CAPTION)).filter(|file| captions && *file != path && file.is_file());
+            let caption = captions::file_of(&path).filter(|_| with_captions);
             Shot { path, caption }
         };
         Ok(paths.into_iter().map(with_caption).collect())
@@ -68,17 +55,8 @@ impl Shot {
     /// Its file cannot be read, or there is not one `{}` in it.
     pub(super) fn read_caption(&self) -> anyhow::Result<Option<String>> {
         let Some(file) = &self.caption else { return Ok(None) };
-        let (photo, shown) = (self.path.display(), file.display());
-        let mut text = String::new();
-        File::open(file)
-            .and_then(|file| file.take(CAPTION_BYTES).read_to_string(&mut text))
-            .with_context(|| format!("cannot read the caption `{shown}`"))?;
-        let caption = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        template_parts(&caption).with_context(|| {
-            let message = format!("`{shown}` is no caption of the photo `{photo}`");
-            Hinted::new(message, CAPTION_HINT)
-        })?;
-        tracing::info!("`{photo}`: learned as `{caption}`");
+        let caption = captions::read(file)?;
+        tracing::info!("`{}`: learned as `{caption}`", self.path.display());
         Ok(Some(caption))
     }
 }
