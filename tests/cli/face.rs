@@ -222,7 +222,7 @@ fn learning_takes_the_face_and_measures_leakage_against_its_mask() {
     }
     let place = Place::new();
     let photo = photo();
-    let learn = ["learn", text(&photo), "--name=me", "--steps=2", "--batch=1", "--force"];
+    let learn = ["learn", text(&photo), "--name=me", "--method=sefi", "--steps=2", "--batch=1", "--force"];
     let value = place.json(&learn);
     assert!(value["leakage"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)), "{value}");
     assert_eq!(value["face"]["landmarks"].as_array().map(Vec::len), Some(5), "{value}");

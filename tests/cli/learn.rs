@@ -50,9 +50,8 @@ fn every_option_has_its_effect() {
     ];
     let mut seen: Vec<Vec<u8>> = Vec::new();
     for flags in variants {
-        let learn =
-            ["learn", "--no-face", text(&portrait), "--name=me", "--steps=3", "--batch=1", "--force", "--size=64x64"];
-        place.succeeds(&[&learn, flags].concat());
+        let learn = ["learn", "--no-face", text(&portrait), "--name=me", "--method=sefi", "--steps=3", "--batch=1"];
+        place.succeeds(&[&learn[..], &["--force", "--size=64x64"], flags].concat());
         let bytes = std::fs::read(place.path("me.identity.safetensors")).unwrap();
         assert!(!seen.contains(&bytes), "{flags:?} changes nothing");
         seen.push(bytes);
@@ -213,7 +212,10 @@ fn learning_goes_on_from_an_identity() {
     let expected = &place.json(&["inspect", text(identity())])["sha256"];
     assert_eq!(&value["started_from"], expected);
     assert_eq!(&place.json(&["inspect", "me"])["started_from"], expected);
+    // Without a method it goes on with that of the identity.
+    assert_eq!(value["method"], "sefi");
     place.succeeds(&[&learn[..], &[&start, "--method=textual-inversion"]].concat());
+    assert_eq!(place.json(&["inspect", "me"])["method"], "textual-inversion");
 
     let wrong = ["learn", text(&photo), "--no-face", "--name=you", "--steps=1"];
     place.fails(
@@ -222,6 +224,19 @@ fn learning_goes_on_from_an_identity() {
         &["no identity file `clas`", "hint: --start takes class"],
     );
     place.fails(1, &[&wrong[..], &["--start", text(&photo)]].concat(), &["not a usable identity file"]);
+}
+
+#[test]
+fn a_person_is_learned_as_suits_the_model() {
+    let place = Place::new();
+    let photo = portrait();
+    let method = |out: &str, flags: &[&str]| {
+        let learn = ["learn", text(&photo), "--no-face", "--name=me", "--steps=1", "--size=64x64", "--out", out];
+        place.json(&[&learn[..], flags].concat())["method"].clone()
+    };
+    assert_eq!(method("me", &[]), "sefi-names");
+    assert_eq!(method("on", &["--start=me"]), "sefi-names");
+    assert_eq!(method("cat", &["--class=cat"]), "sefi");
 }
 
 #[test]

@@ -159,7 +159,7 @@ pub(crate) fn identity() -> &'static Path {
     let (_, path) = LEARNED.get_or_init(|| {
         let place = Place::new();
         let portrait = portrait();
-        place.succeeds(&["learn", text(&portrait), "--no-face", "--name=me", "--steps=4"]);
+        place.succeeds(&["learn", text(&portrait), "--no-face", "--name=me", "--method=sefi", "--steps=4"]);
         let path = place.path("me.identity.safetensors");
         (place, path)
     });

@@ -143,7 +143,7 @@ impl Plan {
         let captions = shots.iter().map(Shot::read_caption).collect::<anyhow::Result<Vec<_>>>()?;
         let opened = shots.iter().map(|shot| open(&shot.path, &args.subject)).collect::<anyhow::Result<Vec<_>>>()?;
         let masked = opened.iter().filter(|photo| args.subject.has_mask(photo)).count();
-        let config = args.method.config(&args.name, &args.subject, masked == opened.len(), &model)?;
+        let config = args.method.config(&args.name, &args.subject, masked == opened.len(), start.as_ref(), &model)?;
         config.check()?;
         if 0 < masked && masked < opened.len() {
             tracing::warn!("{masked} of {} photos have a mask: none counts", opened.len());

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use idembed_attention::{LayerChoice, LossOptions, Norm, Reduction, Target};
 use idembed_studio::Model;
-use idembed_tokens::{Decay, LearnConfig, LearnWishes, Method, Rows, StageRange, Start};
+use idembed_tokens::{Decay, Identity, LearnConfig, LearnWishes, Method, Rows, StageRange, Start};
 
 use super::subject::SubjectArgs;
 use crate::args::{above_zero, not_negative, positive};
@@ -19,7 +19,7 @@ pub(super) struct MethodArgs {
     /// sefi (stage tokens with the attention loss), sefi-names (the same in the space of known names), textual-inversion (one
     /// token), xti (one for each layer), prospect (ten stages), celeb-basis (one stage in the space of known names),
     /// persona-magic (middle stages), dreambooth (all weights of the U-Net) or custom-diffusion (a token, and the weights that
-    /// read it) [default: the model's for its own class, else sefi]
+    /// read it) [default: that of --start FILE, or the model's for its own class, else sefi]
     #[arg(long, value_name = "METHOD")]
     method: Option<Method>,
     /// Training steps [default: the model's]
@@ -140,7 +140,8 @@ impl FromStr for StartFlag {
 }
 
 impl MethodArgs {
-    /// The run's settings: the flags, and what the model likes where there is none.
+    /// The run's settings: the flags, and what the model likes where there is none; the method also where learning starts at an
+    /// identity.
     ///
     /// # Errors
     /// A mask is needed and there will be none; `masked` says whether all photos have one.
@@ -149,9 +150,11 @@ impl MethodArgs {
         name: &str,
         subject: &SubjectArgs,
         masked: bool,
+        start: Option<&Identity>,
         model: &Model,
     ) -> anyhow::Result<LearnConfig> {
-        let method = self.method.unwrap_or_else(|| model.usual_method(self.class.as_deref()));
+        let of_start = || start.and_then(|identity| identity.method.parse().ok());
+        let method = self.method.or_else(of_start).unwrap_or_else(|| model.usual_method(self.class.as_deref()));
         let config = model.learn_config(name, method).where_masked(masked).with(&self.wishes(subject));
         if config.objective.needs_mask() && !masked {
             let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
