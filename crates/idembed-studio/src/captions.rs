@@ -31,6 +31,7 @@ pub fn read(file: &Path) -> Result<String> {
     let reading = File::open(file).and_then(|opened| opened.take(BYTES).read_to_string(&mut text));
     reading.map_err(IoError::reading(file))?;
     let caption = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    template_parts(&caption).map_err(|source| StudioError::Caption { path: file.to_path_buf(), source })?;
+    let of_file = |source| StudioError::Caption { path: file.to_path_buf(), source: Box::new(source) };
+    template_parts(&caption).map_err(of_file)?;
     Ok(caption)
 }

@@ -120,7 +120,7 @@ pub enum StudioError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        source: TokensError,
+        source: Box<TokensError>,
     },
     /// A mask cannot be read as a picture.
     #[error("cannot use `{path}` as a mask")]

@@ -32,9 +32,9 @@ struct Args {
     /// Photos of each beside the one that is learned
     #[arg(long, default_value_t = 3)]
     others: u64,
-    /// The method
-    #[arg(long, default_value = "sefi")]
-    method: Method,
+    /// The method; default: the model's
+    #[arg(long)]
+    method: Option<Method>,
     /// Steps of learning; default: the model's
     #[arg(long)]
     steps: Option<usize>,
@@ -63,7 +63,8 @@ fn main() -> Result<()> {
     let own = Model::find(&args.model)?;
     let model = StableDiffusion::load(&own.folder, compute)?;
     let studio = Studio::load(own, compute)?;
-    let template = studio.model().learn_config("me", args.method).template;
+    let method = args.method.unwrap_or_else(|| studio.model().usual_method(None));
+    let template = studio.model().learn_config("me", method).template;
 
     println!("person, pictures, where: noise loss of the class word, of the name, of what was learned");
     for who in 0..args.people {
@@ -75,11 +76,12 @@ fn main() -> Result<()> {
             masked_noise: args.masked_noise.then_some(true),
             ..LearnWishes::default()
         };
-        let how = Learn { method: Some(args.method), wishes, ..Learn::default() };
+        let how = Learn { method: Some(method), wishes, ..Learn::default() };
         let learned = studio.learn("me", &Photo::from(photos[0].picture.clone()), how)?;
         let name = Who::Named(who).name().context("somebody with a name")?;
         let identities = Identities::named([("me", &learned.identity)])?;
-        let text = Prompt::parse(&template.replace("{}", "<me>"), model.text_encoders.iter().map(|it| &it.tokenizer))?;
+        let (template_of_me, tokenizers) = (template.replace("{}", "<me>"), model.text_encoders.tokenizers());
+        let text = Prompt::parse_with(&template_of_me, tokenizers, |name| identities.words(name))?;
         let conditionings = [
             model.condition(&template.replace("{}", "person"))?,
             model.condition(&template.replace("{}", &name))?,
