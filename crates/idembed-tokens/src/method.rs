@@ -34,8 +34,7 @@ pub enum Method {
     /// Stage tokens with K and V halves and the face-wise attention loss (arXiv 2402.00631).
     #[default]
     Sefi,
-    /// The same with vectors in the space that the names of known people span, where `celeb-basis` looks for them, and a masked
-    /// noise loss.
+    /// The same with vectors in the space that the names of known people span, where `celeb-basis` looks for them.
     SefiNames,
     /// One vector, trained with the noise loss (arXiv 2208.01618); the attention loss can be added to it.
     TextualInversion,
@@ -116,7 +115,6 @@ impl Method {
             },
             Method::SefiNames => MethodSpec {
                 tokens: TokenOptions { rows: Rows::Basis, words: 2, start: Start::Names, ..Method::Sefi.spec().tokens },
-                masked_noise: true,
                 recipe: Method::CelebBasis.spec().recipe,
                 ..Method::Sefi.spec()
             },
