@@ -26,7 +26,8 @@ fn photos_of_different_sizes_are_cut_to_one() {
     let subject = SubjectChoice { frame: Frame::Centre, mask: None };
     let wishes = LearnWishes { steps: Some(3), batch: Some(2), ..LearnWishes::default() };
     let size = "64x64".parse().unwrap();
-    let how = || Learn { subject: subject.clone(), wishes: wishes.clone(), size: Some(size), ..Learn::default() };
+    let how =
+        || Learn { subject: subject.clone(), wishes: wishes.clone(), size: Some(size), method: Some(Method::Sefi) };
     let learned = |photos: &[Photo]| studio.learn_photos("me", photos, how()).unwrap().identity.sha256().unwrap();
     let both = learned(&photos);
     assert!(both != learned(&photos[..1]) && both != learned(&photos[1..]));
