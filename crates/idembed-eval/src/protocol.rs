@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{EvalError, Result};
 
 /// The protocols that come with the program.
-const BUNDLED: [(&str, &str); 4] = [
+const BUNDLED: [(&str, &str); 5] = [
     ("miniature", include_str!("../protocols/miniature.json")),
+    ("several-wishes", include_str!("../protocols/several-wishes.json")),
     ("celeb-basis", include_str!("../protocols/celeb-basis.json")),
     ("paper", include_str!("../protocols/paper.json")),
     ("fastcomposer", include_str!("../protocols/fastcomposer.json")),
@@ -216,6 +217,8 @@ mod tests {
         }
         let miniature = Protocol::find("miniature").unwrap().prompts();
         assert!(miniature.iter().any(Prompt::is_of_two) && miniature.len() == 16);
+        let several = Protocol::find("several-wishes").unwrap().prompts();
+        assert!(several.iter().all(|prompt| prompt.wishes.len() > 1 && !prompt.is_of_two()) && several.len() == 16);
     }
 
     #[test]

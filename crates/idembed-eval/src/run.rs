@@ -41,7 +41,7 @@ const QUICK_PROMPTS: usize = 6;
 /// What to evaluate.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Run {
-    /// The protocol: miniature, celeb-basis, paper, fastcomposer, or a file
+    /// The protocol: miniature, several-wishes, celeb-basis, paper, fastcomposer, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = "miniature")]
     protocol: String,
     /// The methods, each with what is otherwise: textual-inversion+attention, sefi@lambda=0.01 [default: all]
@@ -56,7 +56,8 @@ pub struct Run {
     /// How many people to learn [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     identities: Option<u16>,
-    /// A folder with a folder of photos for each person; the first photo is learned [default: the people of the model]
+    /// A folder with a folder of photos for each person; the first photo is learned, with the caption in a text file beside
+    /// it if there is one [default: the people of the model]
     #[arg(long, value_name = "DIR")]
     people: Option<PathBuf>,
     /// A model's name, or a folder in diffusers layout

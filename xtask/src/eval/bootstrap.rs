@@ -42,16 +42,33 @@ pub(crate) fn interval(
     seed: u64,
     mut statistic: impl FnMut(&[usize]) -> Option<f64>,
 ) -> Option<(f64, f64)> {
+    intervals(count, resamples, seed, |drawn| [statistic(drawn)]).pop().flatten()
+}
+
+/// As [`interval`], of several statistics of the same samples; of none if no sample is drawn.
+pub(crate) fn intervals<S: IntoIterator<Item = Option<f64>>>(
+    count: usize,
+    resamples: u32,
+    seed: u64,
+    mut statistics: impl FnMut(&[usize]) -> S,
+) -> Vec<Option<(f64, f64)>> {
     let mut random = SplitMix64(seed);
     let mut drawn = vec![0; count];
-    let mut values: Vec<f64> = (0..resamples)
-        .filter_map(|_| {
-            drawn.fill_with(|| random.below(count));
-            statistic(&drawn)
-        })
-        .collect();
-    values.sort_by(f64::total_cmp);
-    (!values.is_empty()).then(|| (quantile(&values, 0.025), quantile(&values, 0.975)))
+    let mut values: Vec<Vec<f64>> = Vec::new();
+    for _ in 0..resamples {
+        drawn.fill_with(|| random.below(count));
+        for (number, value) in statistics(&drawn).into_iter().enumerate() {
+            if number == values.len() {
+                values.push(Vec::new());
+            }
+            values[number].extend(value);
+        }
+    }
+    let percentiles = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        (!values.is_empty()).then(|| (quantile(&values, 0.025), quantile(&values, 0.975)))
+    };
+    values.into_iter().map(percentiles).collect()
 }
 
 /// The sum of a person's values, and how many they are.

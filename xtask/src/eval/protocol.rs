@@ -72,7 +72,8 @@ struct RunArgs {
     /// How many people
     #[arg(long, value_name = "N")]
     identities: Option<OsString>,
-    /// A folder of photos of the people, a folder each; default: those that come with the protocol
+    /// A folder of photos of the people, a folder each; the first photo is learned, with the caption in a text file beside
+    /// it if there is one; default: those that come with the model
     #[arg(long, value_name = "DIR")]
     people: Option<OsString>,
     /// The model that draws: its name in models/, or a folder

@@ -1,19 +1,22 @@
-//! Methods compared by all that their settings give: how well each follows prompts at equal likeness.
+//! Methods compared by all that their settings give: how well each follows prompts, and how little else it draws, at equal
+//! likeness.
 //!
-//! `sefi@steps=200@lr=0.01` is a setting of the method `sefi`. A method's frontier says how much of the prompts the best of
-//! its settings fulfils among those that reach a likeness.
+//! `sefi@steps=200@lr=0.01` is a setting of the method `sefi`. A method's frontier says what the best of its settings reaches
+//! among those that reach a likeness.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::columns::DECIDING;
+use super::columns::{Better, DECIDING, Score};
 use super::record::Run;
 use super::tally::{Bootstrap, Tally};
 use crate::eval::bootstrap;
 
 /// What settings are ordered by: the first of these that was scored.
 const LIKENESS: [&str; 2] = ["id_others", "id"];
-/// What is compared at equal likeness.
-const PROMPT: [&str; 2] = ["wishes", "prompt"];
+/// What is compared at equal likeness: of each row the first that was scored. The first row has to be.
+const COMPARED: [&[&str]; 3] = [&["wishes", "prompt"], &["leakage"], &["background"]];
 /// Levels of likeness at which methods are compared.
 const LEVELS: u32 = 41;
 
@@ -22,8 +25,8 @@ const LEVELS: u32 = 41;
 pub(crate) struct Frontiers {
     /// The name of the score that is made equal.
     pub(crate) likeness: &'static str,
-    /// The name of the score that is compared.
-    pub(crate) prompt: &'static str,
+    /// The names of the scores that are compared; the first is how well prompts are followed.
+    pub(crate) compared: Vec<&'static str>,
     /// The name of the score by which the best setting is chosen.
     pub(crate) deciding: &'static str,
     /// The least and the greatest likeness that every method reaches; none if there is nothing that all reach.
@@ -41,8 +44,8 @@ pub(crate) struct Frontier {
     pub(crate) method: String,
     /// Its settings, from the least likeness to the greatest.
     pub(crate) points: Vec<Point>,
-    /// The mean over the levels of likeness.
-    pub(crate) at_equal_likeness: Option<Compared>,
+    /// Of each compared score the mean over the levels of likeness; nothing where no likeness is shared.
+    pub(crate) at_equal_likeness: BTreeMap<String, Compared>,
     /// The setting with the best deciding score.
     pub(crate) best: String,
     /// Its deciding score.
@@ -83,8 +86,10 @@ impl Frontiers {
         let scored = |names: &[&'static str]| {
             names.iter().copied().find(|name| (0..run.methods.len()).all(|label| tally.has(label, name)))
         };
-        let (likeness, prompt, deciding) = (scored(&LIKENESS)?, scored(&PROMPT)?, scored(&DECIDING)?);
-        let table = Table::of(tally, run, [likeness, prompt, deciding]);
+        let (likeness, deciding) = (scored(&LIKENESS)?, scored(&DECIDING)?);
+        scored(COMPARED[0])?;
+        let compared: Vec<&str> = COMPARED.into_iter().filter_map(scored).collect();
+        let table = Table::of(tally, run, likeness, deciding, &compared);
         if table.people == 0 {
             return None;
         }
@@ -93,47 +98,57 @@ impl Frontiers {
         };
         let whole = of_people(&(0..table.people).collect::<Vec<_>>());
         let levels = levels(&whole);
-
+        let differences = differences(&whole, &compared);
         // All frontiers, and the likeness that all reach, are found anew for each sample of people.
-        let interval = |number: usize, statistic: Statistic| {
-            if table.people < 2 {
-                return None;
-            }
-            let of_sample = |drawn: &[usize]| statistic(&of_people(drawn), number);
-            let (low, high) = bootstrap::interval(table.people, bootstrap.resamples, bootstrap.seed, of_sample)?;
-            Some([low, high])
+        let of_sample = |drawn: &[usize]| self::differences(&of_people(drawn), &compared);
+        let intervals = match table.people {
+            1 => Vec::new(),
+            people => bootstrap::intervals(people, bootstrap.resamples, bootstrap.seed, of_sample),
         };
+
         let methods = families.iter().zip(&whole).enumerate().map(|(number, ((method, labels), own))| {
-            let compared = |value: f64, statistic: Statistic| Compared {
-                value,
-                difference: (number > 0).then(|| statistic(&whole, number)).flatten(),
-                interval: (number > 0).then(|| interval(number, statistic)).flatten(),
+            let figure = |score: usize, value: f64| {
+                let place = Some(number * (compared.len() + 1) + score).filter(|_| number > 0);
+                let interval = place.and_then(|place| *intervals.get(place)?);
+                Compared {
+                    value,
+                    difference: place.and_then(|place| differences[place]),
+                    interval: interval.map(|(low, high)| [low, high]),
+                }
             };
+            let at_equal_likeness = compared.iter().enumerate().filter_map(|(score, name)| {
+                let values = levels.iter().filter_map(|&level| own.best_at(level, score, name));
+                Some(((*name).to_owned(), figure(score, mean(values)?)))
+            });
             let (best, best_score) = own.best()?;
             Some(Frontier {
                 method: method.clone(),
                 points: own.points(labels, &run.methods),
-                at_equal_likeness: own.prompt_over(&levels).map(|value| compared(value, gap)),
+                at_equal_likeness: at_equal_likeness.collect(),
                 best: run.methods[labels[best]].clone(),
-                best_score: compared(best_score, lead),
+                best_score: figure(compared.len(), best_score),
             })
         });
+        let methods = methods.collect::<Option<_>>()?;
         let range = levels.first().copied().zip(levels.last().copied()).map(|(from, to)| [from, to]);
-        Some(Self { likeness, prompt, deciding, range, people: table.people, methods: methods.collect::<Option<_>>()? })
+        Some(Self { likeness, compared, deciding, range, people: table.people, methods })
     }
 }
 
-/// How much more a method has than the first, given the settings of all.
-type Statistic = fn(&[Settings], usize) -> Option<f64>;
-
-/// Of prompts at equal likeness.
-fn gap(methods: &[Settings], number: usize) -> Option<f64> {
-    methods[number].prompt_less(methods.first()?, &levels(methods))
-}
-
-/// Of the deciding score with its best setting.
-fn lead(methods: &[Settings], number: usize) -> Option<f64> {
-    Some(methods[number].best()?.1 - methods.first()?.best()?.1)
+/// How much more each method has than the first: of every compared score at equal likeness, and of the deciding score with
+/// its best setting.
+fn differences(methods: &[Settings], compared: &[&str]) -> Vec<Option<f64>> {
+    let levels = levels(methods);
+    let Some(first) = methods.first() else { return Vec::new() };
+    let of_method = |own: &Settings| {
+        let gap = |(score, name): (usize, &&str)| {
+            let both = |level: f64| Some(own.best_at(level, score, name)? - first.best_at(level, score, name)?);
+            mean(levels.iter().filter_map(|&level| both(level)))
+        };
+        let lead = || Some(own.best()?.1 - first.best()?.1);
+        compared.iter().enumerate().map(gap).chain([lead()]).collect::<Vec<_>>()
+    };
+    methods.iter().flat_map(of_method).collect()
 }
 
 /// Methods with the labels of their settings, in the order in which they come first.
@@ -149,8 +164,13 @@ fn families(labels: &[String]) -> Vec<(String, Vec<usize>)> {
     families
 }
 
-/// The means of people: likeness, prompt and deciding score.
-type Means = [f64; 3];
+/// The means of a person, or of several: a likeness, the deciding score, and those that are compared.
+#[derive(Clone)]
+struct Means {
+    likeness: f64,
+    deciding: f64,
+    compared: Vec<f64>,
+}
 
 /// Each label's means of each person whom all labels have.
 struct Table {
@@ -159,26 +179,32 @@ struct Table {
 }
 
 impl Table {
-    fn of(tally: &Tally, run: &Run, names: [&str; 3]) -> Self {
+    fn of(tally: &Tally, run: &Run, likeness: &str, deciding: &str, compared: &[&str]) -> Self {
         let means = |label: usize, person: usize| -> Option<Means> {
-            let [likeness, prompt, deciding] = names.map(|name| tally.mean_of(label, name, person));
-            Some([likeness?, prompt?, deciding?])
+            let mean = |name: &str| tally.mean_of(label, name, person);
+            let compared = compared.iter().map(|name| mean(name)).collect::<Option<_>>()?;
+            Some(Means { likeness: mean(likeness)?, deciding: mean(deciding)?, compared })
         };
         let labels = 0..run.methods.len();
         let of_person = |person: usize| labels.clone().map(|label| means(label, person)).collect::<Option<Vec<_>>>();
         let people: Vec<Vec<Means>> = (0..run.identities.len()).filter_map(of_person).collect();
-        let of_label = |label: usize| people.iter().map(|person| person[label]).collect();
+        let of_label = |label: usize| people.iter().map(|person| person[label].clone()).collect();
         Self { people: people.len(), labels: labels.clone().map(of_label).collect() }
     }
 
     /// The means over these people of some labels.
     fn settings(&self, labels: &[usize], people: &[usize]) -> Settings {
         let mean = |label: &usize| {
-            let sum = people.iter().fold([0.0; 3], |sum, &person| {
-                let own = self.labels[*label][person];
-                [sum[0] + own[0], sum[1] + own[1], sum[2] + own[2]]
-            });
-            sum.map(|sum| sum / people.len() as f64)
+            let own = &self.labels[*label];
+            let over = |of: &dyn Fn(&Means) -> f64| {
+                people.iter().map(|&person| of(&own[person])).sum::<f64>() / people.len() as f64
+            };
+            let compared = 0..own.first().map_or(0, |means| means.compared.len());
+            Means {
+                likeness: over(&|means| means.likeness),
+                deciding: over(&|means| means.deciding),
+                compared: compared.map(|score| over(&|means| means.compared[score])).collect(),
+            }
         };
         Settings(labels.iter().map(mean).collect())
     }
@@ -188,33 +214,26 @@ impl Table {
 struct Settings(Vec<Means>);
 
 impl Settings {
-    /// How well prompts are followed by the best setting of at least this likeness; none reaches it otherwise.
-    fn prompt_at(&self, level: f64) -> Option<f64> {
-        self.0.iter().filter(|[likeness, ..]| *likeness >= level).map(|[_, prompt, _]| *prompt).reduce(f64::max)
-    }
-
-    fn prompt_over(&self, levels: &[f64]) -> Option<f64> {
-        mean(levels.iter().filter_map(|&level| self.prompt_at(level)))
-    }
-
-    /// How much better than another method, over the levels that both reach.
-    fn prompt_less(&self, other: &Settings, levels: &[f64]) -> Option<f64> {
-        mean(levels.iter().filter_map(|&level| Some(self.prompt_at(level)? - other.prompt_at(level)?)))
+    /// The best of a compared score among the settings of at least this likeness; none reaches it otherwise.
+    fn best_at(&self, level: f64, score: usize, name: &str) -> Option<f64> {
+        let better = if Score::named(name).better() == Better::Down { f64::min } else { f64::max };
+        self.0.iter().filter(|means| means.likeness >= level).map(|means| means.compared[score]).reduce(better)
     }
 
     /// The number of the setting with the best deciding score, and that.
     fn best(&self) -> Option<(usize, f64)> {
-        let scores = self.0.iter().map(|[.., deciding]| *deciding).enumerate();
+        let scores = self.0.iter().map(|means| means.deciding).enumerate();
         scores.reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 
     fn points(&self, labels: &[usize], names: &[String]) -> Vec<Point> {
-        let beats = |a: &Means, b: &Means| a[0] >= b[0] && a[1] >= b[1] && (a[0] > b[0] || a[1] > b[1]);
+        let both = |means: &Means| (means.likeness, means.compared[0]);
+        let beats = |a: (f64, f64), b: (f64, f64)| a.0 >= b.0 && a.1 >= b.1 && a != b;
         let point = |(own, &label): (&Means, &usize)| Point {
             setting: names[label].clone(),
-            likeness: own[0],
-            prompt: own[1],
-            on_frontier: !self.0.iter().any(|other| beats(other, own)),
+            likeness: own.likeness,
+            prompt: own.compared[0],
+            on_frontier: !self.0.iter().any(|other| beats(both(other), both(own))),
         };
         let mut points: Vec<Point> = self.0.iter().zip(labels).map(point).collect();
         points.sort_by(|a, b| a.likeness.total_cmp(&b.likeness));
@@ -224,7 +243,7 @@ impl Settings {
 
 /// Levels of likeness within what the settings of every method span.
 fn levels(methods: &[Settings]) -> Vec<f64> {
-    let likeness = |method: &Settings| method.0.iter().map(|[likeness, ..]| *likeness).collect::<Vec<_>>();
+    let likeness = |method: &Settings| method.0.iter().map(|means| means.likeness).collect::<Vec<_>>();
     let lowest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::min));
     let highest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::max));
     match (lowest.reduce(f64::max), highest.reduce(f64::min)) {
@@ -250,7 +269,14 @@ mod tests {
     const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 300, seed: 7 };
 
     /// What each label has of each person: likeness, prompt and deciding score.
-    fn frontiers(labels: &[(&str, &[Means])]) -> Option<Frontiers> {
+    fn frontiers(labels: &[(&str, &[[f64; 3]])]) -> Option<Frontiers> {
+        let scored = |[id, wishes, id_p]: [f64; 3]| vec![("id", id), ("wishes", wishes), ("id_p", id_p)];
+        let scored = |people: &&[[f64; 3]]| people.iter().map(|&of_person| scored(of_person)).collect::<Vec<_>>();
+        frontiers_of(&labels.iter().map(|(label, people)| (*label, scored(people))).collect::<Vec<_>>())
+    }
+
+    /// The scores of each label for each person, by name; not a number where the person is missing.
+    fn frontiers_of(labels: &[(&str, Vec<Vec<(&str, f64)>>)]) -> Option<Frontiers> {
         let people = labels.first().map_or(0, |(_, people)| people.len());
         let run = serde_json::json!({
             "format": "", "protocol": "p", "model": "m", "prompts": [], "seeds": [0],
@@ -260,10 +286,10 @@ mod tests {
         let run: Run = serde_json::from_value(run).unwrap();
         let mut tally = Tally::new(&run);
         for (method, (label, people)) in labels.iter().enumerate() {
-            for (identity, means) in people.iter().enumerate().filter(|(_, means)| means[0].is_finite()) {
+            for (identity, scores) in people.iter().enumerate().filter(|(_, scores)| scores[0].1.is_finite()) {
                 let line = serde_json::json!({
                     "method": label, "identity": format!("person{identity}"), "category": "c", "prompt": "", "number": 0,
-                    "seed": 0, "path": "", "scores": {"id": means[0], "wishes": means[1], "id_p": means[2]},
+                    "seed": 0, "path": "", "scores": scores.iter().copied().collect::<BTreeMap<_, _>>(),
                 });
                 let line = serde_json::from_value(line).unwrap();
                 let unit = Unit { method, identity, name: String::new(), folder: Default::default() };
@@ -276,7 +302,7 @@ mod tests {
     #[test]
     fn the_best_setting_of_at_least_the_likeness_counts() {
         // Person by person alike, so that the interval has no width.
-        let two = |means: Means| [means, means];
+        let two = |means: [f64; 3]| [means, means];
         let found = frontiers(&[
             ("a@steps=1", &two([0.1, 1.0, 0.1])),
             ("b@lr=1", &two([0.2, 0.9, 0.18])),
@@ -285,14 +311,15 @@ mod tests {
             ("b@lr=3", &two([0.5, 0.7, 0.35])),
         ])
         .unwrap();
-        assert_eq!((found.likeness, found.prompt, found.deciding, found.people), ("id", "wishes", "id_p", 2));
+        assert_eq!((found.likeness, found.deciding, found.people), ("id", "id_p", 2));
+        assert_eq!(found.compared, ["wishes"]);
         assert_eq!(found.range, Some([0.2, 0.4]));
         let [a, b] = &found.methods[..] else { panic!("two methods") };
         // All of a's levels are reached by its second setting alone; b's first reaches the first level only.
         let b_mean = (0.9 + 40.0 * 0.7) / 41.0;
         let close = |got: f64, expected: f64| (got - expected).abs() < 1e-12;
-        assert!(close(a.at_equal_likeness.unwrap().value, 0.5) && a.at_equal_likeness.unwrap().difference.is_none());
-        let compared = b.at_equal_likeness.unwrap();
+        assert!(close(a.at_equal_likeness["wishes"].value, 0.5) && a.at_equal_likeness["wishes"].difference.is_none());
+        let compared = b.at_equal_likeness["wishes"];
         assert!(close(compared.value, b_mean) && close(compared.difference.unwrap(), b_mean - 0.5), "{compared:?}");
         assert!(compared.interval.unwrap().iter().all(|end| close(*end, b_mean - 0.5)));
         assert_eq!((a.best.as_str(), b.best.as_str()), ("a@steps=2", "b@lr=3"));
@@ -302,12 +329,37 @@ mod tests {
     }
 
     #[test]
+    fn where_less_is_better_the_least_counts_and_what_a_method_lacks_is_not_compared() {
+        let setting = |id: f64, wishes: f64, leakage: f64| {
+            vec![vec![("id", id), ("wishes", wishes), ("leakage", leakage), ("id_p", id * wishes)]; 2]
+        };
+        let mut labels = [
+            ("a@x=1", setting(0.2, 0.9, 0.5)),
+            ("a@x=2", setting(0.4, 0.5, 0.25)),
+            ("b@x=1", setting(0.2, 0.9, 0.125)),
+            ("b@x=2", setting(0.4, 0.5, 0.75)),
+        ];
+        let found = frontiers_of(&labels).unwrap();
+        assert_eq!(found.compared, ["wishes", "leakage"]);
+        // Only the lowest of the 41 levels is reached by the first settings.
+        let leakage = |method: usize| found.methods[method].at_equal_likeness["leakage"];
+        let expected = (0.125 + 40.0 * 0.75) / 41.0;
+        assert!((leakage(1).value - expected).abs() < 1e-12 && (leakage(0).value - 0.25).abs() < 1e-12);
+        let interval = leakage(1).interval.unwrap();
+        for value in [leakage(1).difference.unwrap(), interval[0], interval[1]] {
+            assert!((value - (expected - 0.25)).abs() < 1e-12, "{value}");
+        }
+        labels[3].1.iter_mut().for_each(|scores| scores.retain(|(name, _)| *name != "leakage"));
+        assert_eq!(frontiers_of(&labels).unwrap().compared, ["wishes"]);
+    }
+
+    #[test]
     fn the_interval_holds_what_other_people_would_give() {
-        let first: Vec<Means> = (0..12).map(|person| [0.5, 0.5 + 0.01 * f64::from(person), 0.1]).collect();
-        let second: Vec<Means> = (0..12).map(|person| [0.5, 0.6 + 0.02 * f64::from(person % 5), 0.2]).collect();
-        let more: Vec<Means> = (0..12).map(|_| [0.4, 0.2, 0.0]).collect();
+        let first: Vec<[f64; 3]> = (0..12).map(|person| [0.5, 0.5 + 0.01 * f64::from(person), 0.1]).collect();
+        let second: Vec<[f64; 3]> = (0..12).map(|person| [0.5, 0.6 + 0.02 * f64::from(person % 5), 0.2]).collect();
+        let more: Vec<[f64; 3]> = (0..12).map(|_| [0.4, 0.2, 0.0]).collect();
         let found = frontiers(&[("a", &first), ("b@x=1", &second), ("b@x=2", &more)]).unwrap();
-        let Compared { difference, interval, .. } = found.methods[1].at_equal_likeness.unwrap();
+        let Compared { difference, interval, .. } = found.methods[1].at_equal_likeness["wishes"];
         let [low, high] = interval.unwrap();
         assert!(low < difference.unwrap() && difference.unwrap() < high && high - low > 0.01, "{low} {high}");
         assert_eq!(
@@ -326,7 +378,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((found.people, found.range), (1, Some([0.3, 0.3])));
-        let compared = found.methods[1].at_equal_likeness.unwrap();
+        let compared = found.methods[1].at_equal_likeness["wishes"];
         assert_eq!((compared.difference, compared.interval), (Some(0.5), None));
     }
 
@@ -335,7 +387,7 @@ mod tests {
         let found =
             frontiers(&[("a@x=1", &[[0.2, 0.5, 0.1]]), ("a@x=2", &[[0.3, 0.4, 0.1]]), ("b", &[[0.5; 3]])]).unwrap();
         assert_eq!(found.range, None);
-        assert!(found.methods.iter().all(|method| method.at_equal_likeness.is_none()));
+        assert!(found.methods.iter().all(|method| method.at_equal_likeness.is_empty()));
         assert!(frontiers(&[("a", &[[0.2; 3]]), ("b", &[[0.3; 3]])]).is_none(), "no settings, no frontier");
         let (nobody, both) = ([f64::NAN; 3], [[0.2; 3], [0.3; 3]]);
         let apart = [("a@x=1", &[both[0], nobody][..]), ("a@x=2", &[nobody, both[1]][..])];

@@ -26,7 +26,8 @@ impl Scores {
             let _ = write!(text, "\n{}\n{}", describe(&score), grid(&self.of_score(&score)));
         }
         if let Some(frontiers) = &self.frontiers {
-            let _ = write!(text, "\n{}\n{}", frontiers.headline(), grid(&frontiers.rows()));
+            let _ = writeln!(text, "\n{}", frontiers.headline());
+            frontiers.tables().iter().for_each(|rows| text += &format!("\n{}", grid(rows)));
         }
         let by_category = self.by_category();
         if !by_category.is_empty() {
@@ -180,20 +181,19 @@ pub(crate) fn costs(costs: &[Cost]) -> String {
 impl Frontiers {
     /// What is compared, in a line.
     pub(crate) fn headline(&self) -> String {
-        let (likeness, prompt) = (Score::named(self.likeness).label(), Score::named(self.prompt).label());
+        let likeness = Score::named(self.likeness).label();
         let range =
             self.range.map_or("there is none that all reach".to_owned(), |[from, to]| format!("{from:.3} to {to:.3}"));
-        format!("each method by its best setting at equal {likeness} ({range}): {prompt}, over {} people", self.people)
+        format!("each method by the best of its settings at equal {likeness} ({range}), over {} people", self.people)
     }
 
-    /// The head and a row for each method: at equal likeness, and its best setting.
-    pub(crate) fn rows(&self) -> Vec<Vec<String>> {
-        let (prompt, deciding) = (Score::named(self.prompt), Score::named(self.deciding));
+    /// A table for each compared score at equal likeness, and one for each method's best setting.
+    pub(crate) fn tables(&self) -> Vec<Vec<Vec<String>>> {
         let first = self.methods.first().map_or("", |first| &first.method);
-        let heads = [prompt.label(), deciding.label()]
-            .map(|label| [label, format!("less {first}"), "low".to_owned(), "high".to_owned()]);
-        let mut head = row("", heads.concat());
-        head.push("of".to_owned());
+        let head = |score: &Score<'_>, last: Option<&str>| {
+            let figures = ["mean".to_owned(), format!("less {first}"), "low".to_owned(), "high".to_owned()];
+            row(&score.label(), figures.into_iter().chain(last.map(str::to_owned)))
+        };
         let cells = |score: &Score<'_>, compared: Option<&Compared>| {
             let nothing = || NOTHING.to_owned();
             let more = |value: Option<f64>| value.map_or_else(nothing, |value| signed(score, value));
@@ -201,14 +201,18 @@ impl Frontiers {
             let value = compared.map_or_else(nothing, |it| score.show(it.value));
             [value, more(compared.and_then(|it| it.difference)), more(low), more(high)]
         };
-        let of_method = |method: &Frontier| {
-            let mut cells =
-                [cells(&prompt, method.at_equal_likeness.as_ref()), cells(&deciding, Some(&method.best_score))]
-                    .concat();
-            cells.push(method.best.clone());
-            row(&method.method, cells)
+        let at_equal_likeness = self.compared.iter().map(|name| {
+            let score = Score::named(name);
+            let of_method = |method: &Frontier| row(&method.method, cells(&score, method.at_equal_likeness.get(*name)));
+            [head(&score, None)].into_iter().chain(self.methods.iter().map(of_method)).collect()
+        });
+        let deciding = Score::named(self.deciding);
+        let best = |method: &Frontier| {
+            let figures = cells(&deciding, Some(&method.best_score));
+            row(&method.method, figures.into_iter().chain([method.best.clone()]))
         };
-        [head].into_iter().chain(self.methods.iter().map(of_method)).collect()
+        let of_best = [head(&deciding, Some("of"))].into_iter().chain(self.methods.iter().map(best)).collect();
+        at_equal_likeness.chain([of_best]).collect()
     }
 }
 

@@ -533,11 +533,17 @@ fn values_of_a_setting_are_curves_where_they_are_numbers() {
 fn methods_with_several_settings_are_compared_at_equal_likeness() {
     let place = Place::new();
     let table = place.asked("out", &[]).run(|run| run.grid = vec!["steps=50,200".into()]).done().printed;
-    let section = table.split_once("each method by its best setting at equal ID").unwrap().1;
-    let rows: Vec<&str> = section.lines().skip(1).take(3).collect();
-    assert!(rows[0].contains("less textual-inversion") && rows[0].ends_with("of"), "{}", rows[0]);
-    assert!(rows[1].starts_with("textual-inversion ") && rows[1].contains("textual-inversion@steps="), "{}", rows[1]);
-    assert!(rows[2].starts_with("sefi ") && rows[2].contains("sefi@steps="), "{}", rows[2]);
+    let section = table.split_once("each method by the best of its settings at equal ID").unwrap().1;
+    let rows: Vec<&str> = section.lines().filter(|row| !row.is_empty()).skip(1).take(6).collect();
+    assert!(rows[0].starts_with("Wishes ") && rows[0].contains("less textual-inversion"), "{}", rows[0]);
+    assert!(rows[1].starts_with("textual-inversion ") && rows[2].starts_with("sefi "), "{}\n{}", rows[1], rows[2]);
+    assert!(rows[3].starts_with("ID(P) ") && rows[3].ends_with("of"), "{}", rows[3]);
+    assert!(
+        rows[4].contains("textual-inversion@steps=") && rows[5].contains("sefi@steps="),
+        "{}\n{}",
+        rows[4],
+        rows[5]
+    );
     let scores = place.scores("out");
     assert_eq!(scores["frontiers"]["methods"][1]["points"].as_array().unwrap().len(), 2);
     assert!(place.read("out/index.html").contains("<h2>Wishes at equal ID</h2>"));

@@ -34,23 +34,25 @@ pub(super) fn plane(page: Page, scores: &Scores) -> Page {
     page.drawings(&up.into_iter().map(Score::named).map(drawing).collect::<Vec<_>>())
 }
 
-/// How well prompts are followed at each likeness, a line through the best settings of each method.
+/// How well prompts are followed at each likeness, a line through the best settings of each method; then all that is compared.
 pub(super) fn frontiers(page: Page, scores: &Scores) -> Page {
     let Some(frontiers) = &scores.frontiers else { return page };
-    let (likeness, prompt) = (Score::named(frontiers.likeness).label(), Score::named(frontiers.prompt).label());
+    let Some(prompt) = frontiers.compared.first().map(|name| Score::named(name).label()) else { return page };
+    let likeness = Score::named(frontiers.likeness).label();
     let chart = frontiers.methods.iter().fold(Chart::new(&prompt, &likeness, ""), |chart, method| {
         let best = method.points.iter().filter(|point| point.on_frontier);
         let points = best.map(|point| Measured { x: point.likeness, y: point.prompt, interval: None });
         chart.measured(&method.method, &points.collect::<Vec<_>>(), None)
     });
-    let rows = frontiers.rows();
-    let Some((head, rows)) = rows.split_first() else { return page };
-    let table =
-        rows.iter().fold(Table::new(&head[1..]), |table, row| table.row(&row[0], row[1..].iter().map(Cell::new)));
-    page.section(&format!("{prompt} at equal {likeness}"))
+    let page = page
+        .section(&format!("{prompt} at equal {likeness}"))
         .text(&sentence(&frontiers.headline()))
-        .drawings(&[chart])
-        .table(&table)
+        .drawings(&[chart]);
+    frontiers.tables().iter().filter_map(|rows| rows.split_first()).fold(page, |page, (head, rows)| {
+        let rows =
+            rows.iter().fold(Table::new(&head[1..]), |table, row| table.row(&row[0], row[1..].iter().map(Cell::new)));
+        page.heading(&head[0]).table(&rows)
+    })
 }
 
 /// What the values of one setting do: curves where they are numbers, a table where they are words.
