@@ -192,7 +192,7 @@ impl Evaluation {
             },
             references: references.into_iter().filter_map(|(name, of)| Some((name, Reference::of(of)?))).collect(),
             methods: run.methods.iter().enumerate().map(of_method).collect(),
-            frontiers: Frontiers::of(run, &self.tally, bootstrap),
+            frontiers: Frontiers::of(run, &self.tally, baseline, bootstrap),
         })
     }
 

@@ -29,11 +29,11 @@ pub(crate) struct Frontiers {
     pub(crate) compared: Vec<&'static str>,
     /// The name of the score by which the best setting is chosen.
     pub(crate) deciding: &'static str,
-    /// The least and the greatest likeness that every method reaches; none if there is nothing that all reach.
-    pub(crate) range: Option<[f64; 2]>,
     /// The people whom every setting has scores of.
     pub(crate) people: usize,
-    /// The methods; the first is what the others are compared with.
+    /// The method that the others are compared with.
+    pub(crate) baseline: String,
+    /// The methods.
     pub(crate) methods: Vec<Frontier>,
 }
 
@@ -44,7 +44,9 @@ pub(crate) struct Frontier {
     pub(crate) method: String,
     /// Its settings, from the least likeness to the greatest.
     pub(crate) points: Vec<Point>,
-    /// Of each compared score the mean over the levels of likeness; nothing where no likeness is shared.
+    /// The least and the greatest likeness that it and the baseline reach; none where there is nothing that both reach.
+    pub(crate) shared: Option<[f64; 2]>,
+    /// Of each compared score the mean over that range; nothing where there is none.
     pub(crate) at_equal_likeness: BTreeMap<String, Compared>,
     /// The setting with the best deciding score.
     pub(crate) best: String,
@@ -65,7 +67,7 @@ pub(crate) struct Point {
     pub(crate) on_frontier: bool,
 }
 
-/// A figure, and how much more it is than that of the first method, with its interval over people.
+/// A figure, and how much more it is than that of the baseline, with its interval over people.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Compared {
     /// The figure.
@@ -77,8 +79,9 @@ pub(crate) struct Compared {
 }
 
 impl Frontiers {
-    /// Those of a run; none where no method has several settings, or nothing that can be compared was scored.
-    pub(crate) fn of(run: &Run, tally: &Tally, bootstrap: Bootstrap) -> Option<Self> {
+    /// Those of a run, compared with the method that the label `baseline` is a setting of; none where no method has several
+    /// settings, or nothing that can be compared was scored.
+    pub(crate) fn of(run: &Run, tally: &Tally, baseline: usize, bootstrap: Bootstrap) -> Option<Self> {
         let families = families(&run.methods);
         if families.iter().all(|(_, labels)| labels.len() < 2) {
             return None;
@@ -96,59 +99,55 @@ impl Frontiers {
         let of_people = |people: &[usize]| -> Vec<Settings> {
             families.iter().map(|(_, labels)| table.settings(labels, people)).collect()
         };
+        let baseline = families.iter().position(|(_, labels)| labels.contains(&baseline))?;
+        let differences = |methods: &[Settings]| -> Vec<Option<f64>> {
+            methods.iter().flat_map(|own| own.less(&methods[baseline], &compared)).collect()
+        };
         let whole = of_people(&(0..table.people).collect::<Vec<_>>());
-        let levels = levels(&whole);
-        let differences = differences(&whole, &compared);
-        // All frontiers, and the likeness that all reach, are found anew for each sample of people.
-        let of_sample = |drawn: &[usize]| self::differences(&of_people(drawn), &compared);
+        let of_whole = differences(&whole);
+        // All frontiers, and the likeness that two of them share, are found anew for each sample of people.
         let intervals = match table.people {
             1 => Vec::new(),
-            people => bootstrap::intervals(people, bootstrap.resamples, bootstrap.seed, of_sample),
+            people => bootstrap::intervals(people, bootstrap.resamples, bootstrap.seed, |drawn| {
+                differences(&of_people(drawn))
+            }),
         };
 
         let methods = families.iter().zip(&whole).enumerate().map(|(number, ((method, labels), own))| {
             let figure = |score: usize, value: f64| {
-                let place = Some(number * (compared.len() + 1) + score).filter(|_| number > 0);
+                let place = Some(number * (compared.len() + 1) + score).filter(|_| number != baseline);
                 let interval = place.and_then(|place| *intervals.get(place)?);
                 Compared {
                     value,
-                    difference: place.and_then(|place| differences[place]),
+                    difference: place.and_then(|place| of_whole[place]),
                     interval: interval.map(|(low, high)| [low, high]),
                 }
             };
+            let shared = own.shared_with(&whole[baseline]).filter(|_| number != baseline);
             let at_equal_likeness = compared.iter().enumerate().filter_map(|(score, name)| {
-                let values = levels.iter().filter_map(|&level| own.best_at(level, score, name));
+                let values = levels(shared?).filter_map(|level| own.best_at(level, score, name));
                 Some(((*name).to_owned(), figure(score, mean(values)?)))
             });
             let (best, best_score) = own.best()?;
             Some(Frontier {
                 method: method.clone(),
                 points: own.points(labels, &run.methods),
+                shared,
                 at_equal_likeness: at_equal_likeness.collect(),
                 best: run.methods[labels[best]].clone(),
                 best_score: figure(compared.len(), best_score),
             })
         });
         let methods = methods.collect::<Option<_>>()?;
-        let range = levels.first().copied().zip(levels.last().copied()).map(|(from, to)| [from, to]);
-        Some(Self { likeness, compared, deciding, range, people: table.people, methods })
+        Some(Self {
+            likeness,
+            compared,
+            deciding,
+            people: table.people,
+            baseline: families[baseline].0.clone(),
+            methods,
+        })
     }
-}
-
-/// How much more each method has than the first: of every compared score at equal likeness, and of the deciding score with
-/// its best setting.
-fn differences(methods: &[Settings], compared: &[&str]) -> Vec<Option<f64>> {
-    let levels = levels(methods);
-    let Some(first) = methods.first() else { return Vec::new() };
-    let of_method = |own: &Settings| {
-        let gap = |(score, name): (usize, &&str)| {
-            let both = |level: f64| Some(own.best_at(level, score, name)? - first.best_at(level, score, name)?);
-            mean(levels.iter().filter_map(|&level| both(level)))
-        };
-        let lead = || Some(own.best()?.1 - first.best()?.1);
-        compared.iter().enumerate().map(gap).chain([lead()]).collect::<Vec<_>>()
-    };
-    methods.iter().flat_map(of_method).collect()
 }
 
 /// Methods with the labels of their settings, in the order in which they come first.
@@ -220,6 +219,29 @@ impl Settings {
         self.0.iter().filter(|means| means.likeness >= level).map(|means| means.compared[score]).reduce(better)
     }
 
+    /// How much more than another method: of every compared score at equal likeness, and of the deciding score with the best
+    /// setting of each.
+    fn less(&self, other: &Settings, compared: &[&str]) -> Vec<Option<f64>> {
+        let shared = self.shared_with(other);
+        let gap = |(score, name): (usize, &&str)| {
+            let both = |level: f64| Some(self.best_at(level, score, name)? - other.best_at(level, score, name)?);
+            mean(levels(shared?).filter_map(both))
+        };
+        let lead = || Some(self.best()?.1 - other.best()?.1);
+        compared.iter().enumerate().map(gap).chain([lead()]).collect()
+    }
+
+    /// The likeness that the settings of both methods span.
+    fn shared_with(&self, other: &Settings) -> Option<[f64; 2]> {
+        let span = |method: &Settings| {
+            let likeness = || method.0.iter().map(|means| means.likeness);
+            Some([likeness().reduce(f64::min)?, likeness().reduce(f64::max)?])
+        };
+        let ([own_low, own_high], [low, high]) = (span(self)?, span(other)?);
+        let shared = [own_low.max(low), own_high.min(high)];
+        (shared[0] <= shared[1]).then_some(shared)
+    }
+
     /// The number of the setting with the best deciding score, and that.
     fn best(&self) -> Option<(usize, f64)> {
         let scores = self.0.iter().map(|means| means.deciding).enumerate();
@@ -241,19 +263,11 @@ impl Settings {
     }
 }
 
-/// Levels of likeness within what the settings of every method span.
-fn levels(methods: &[Settings]) -> Vec<f64> {
-    let likeness = |method: &Settings| method.0.iter().map(|means| means.likeness).collect::<Vec<_>>();
-    let lowest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::min));
-    let highest = methods.iter().filter_map(|method| likeness(method).into_iter().reduce(f64::max));
-    match (lowest.reduce(f64::max), highest.reduce(f64::min)) {
-        (Some(from), Some(to)) if from <= to => {
-            // Both ends exactly: a level just above the greatest likeness would be reached by nobody.
-            let share = |step: u32| f64::from(step) / f64::from(LEVELS - 1);
-            (0..LEVELS).map(|step| from * (1.0 - share(step)) + to * share(step)).collect()
-        }
-        _ => Vec::new(),
-    }
+/// Levels of likeness in a range.
+fn levels([from, to]: [f64; 2]) -> impl Iterator<Item = f64> {
+    // Both ends exactly: a level just above the greatest likeness would be reached by nobody.
+    let share = |step: u32| f64::from(step) / f64::from(LEVELS - 1);
+    (0..LEVELS).map(move |step| from * (1.0 - share(step)) + to * share(step))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -296,7 +310,7 @@ mod tests {
                 tally.add(&unit, &[Scored { line, text: String::new() }]);
             }
         }
-        Frontiers::of(&run, &tally, BOOTSTRAP)
+        Frontiers::of(&run, &tally, 0, BOOTSTRAP)
     }
 
     #[test]
@@ -313,12 +327,12 @@ mod tests {
         .unwrap();
         assert_eq!((found.likeness, found.deciding, found.people), ("id", "id_p", 2));
         assert_eq!(found.compared, ["wishes"]);
-        assert_eq!(found.range, Some([0.2, 0.4]));
         let [a, b] = &found.methods[..] else { panic!("two methods") };
         // All of a's levels are reached by its second setting alone; b's first reaches the first level only.
         let b_mean = (0.9 + 40.0 * 0.7) / 41.0;
         let close = |got: f64, expected: f64| (got - expected).abs() < 1e-12;
-        assert!(close(a.at_equal_likeness["wishes"].value, 0.5) && a.at_equal_likeness["wishes"].difference.is_none());
+        assert_eq!((a.shared, b.shared), (None, Some([0.2, 0.4])));
+        assert!(a.at_equal_likeness.is_empty() && found.baseline == "a");
         let compared = b.at_equal_likeness["wishes"];
         assert!(close(compared.value, b_mean) && close(compared.difference.unwrap(), b_mean - 0.5), "{compared:?}");
         assert!(compared.interval.unwrap().iter().all(|end| close(*end, b_mean - 0.5)));
@@ -342,11 +356,11 @@ mod tests {
         let found = frontiers_of(&labels).unwrap();
         assert_eq!(found.compared, ["wishes", "leakage"]);
         // Only the lowest of the 41 levels is reached by the first settings.
-        let leakage = |method: usize| found.methods[method].at_equal_likeness["leakage"];
+        let leakage = found.methods[1].at_equal_likeness["leakage"];
         let expected = (0.125 + 40.0 * 0.75) / 41.0;
-        assert!((leakage(1).value - expected).abs() < 1e-12 && (leakage(0).value - 0.25).abs() < 1e-12);
-        let interval = leakage(1).interval.unwrap();
-        for value in [leakage(1).difference.unwrap(), interval[0], interval[1]] {
+        assert!((leakage.value - expected).abs() < 1e-12, "{leakage:?}");
+        let interval = leakage.interval.unwrap();
+        for value in [leakage.difference.unwrap(), interval[0], interval[1]] {
             assert!((value - (expected - 0.25)).abs() < 1e-12, "{value}");
         }
         labels[3].1.iter_mut().for_each(|scores| scores.retain(|(name, _)| *name != "leakage"));
@@ -377,7 +391,7 @@ mod tests {
             ("b", &[[0.3, 0.75, 0.2], [0.1, 0.1, 0.1]]),
         ])
         .unwrap();
-        assert_eq!((found.people, found.range), (1, Some([0.3, 0.3])));
+        assert_eq!((found.people, found.methods[1].shared), (1, Some([0.3, 0.3])));
         let compared = found.methods[1].at_equal_likeness["wishes"];
         assert_eq!((compared.difference, compared.interval), (Some(0.5), None));
     }
@@ -386,8 +400,7 @@ mod tests {
     fn methods_that_share_no_likeness_have_nothing_to_compare() {
         let found =
             frontiers(&[("a@x=1", &[[0.2, 0.5, 0.1]]), ("a@x=2", &[[0.3, 0.4, 0.1]]), ("b", &[[0.5; 3]])]).unwrap();
-        assert_eq!(found.range, None);
-        assert!(found.methods.iter().all(|method| method.at_equal_likeness.is_empty()));
+        assert!(found.methods.iter().all(|method| method.shared.is_none() && method.at_equal_likeness.is_empty()));
         assert!(frontiers(&[("a", &[[0.2; 3]]), ("b", &[[0.3; 3]])]).is_none(), "no settings, no frontier");
         let (nobody, both) = ([f64::NAN; 3], [[0.2; 3], [0.3; 3]]);
         let apart = [("a@x=1", &[both[0], nobody][..]), ("a@x=2", &[nobody, both[1]][..])];

@@ -182,36 +182,39 @@ impl Frontiers {
     /// What is compared, in a line.
     pub(crate) fn headline(&self) -> String {
         let likeness = Score::named(self.likeness).label();
-        let range =
-            self.range.map_or("there is none that all reach".to_owned(), |[from, to]| format!("{from:.3} to {to:.3}"));
-        format!("each method by the best of its settings at equal {likeness} ({range}), over {} people", self.people)
+        format!(
+            "each method by the best of its settings at equal {likeness}, where it and {} overlap, over {} people",
+            self.baseline, self.people
+        )
     }
 
     /// A table for each compared score at equal likeness, and one for each method's best setting.
     pub(crate) fn tables(&self) -> Vec<Vec<Vec<String>>> {
-        let first = self.methods.first().map_or("", |first| &first.method);
-        let head = |score: &Score<'_>, last: Option<&str>| {
-            let figures = ["mean".to_owned(), format!("less {first}"), "low".to_owned(), "high".to_owned()];
-            row(&score.label(), figures.into_iter().chain(last.map(str::to_owned)))
+        let (likeness, deciding) = (Score::named(self.likeness), Score::named(self.deciding));
+        let less = format!("less {}", self.baseline);
+        let head = |score: &Score<'_>, last: String| {
+            row(&score.label(), ["mean".to_owned(), less.clone(), "low".to_owned(), "high".to_owned(), last])
         };
-        let cells = |score: &Score<'_>, compared: Option<&Compared>| {
+        let cells = |score: &Score<'_>, compared: Option<&Compared>, last: String| {
             let nothing = || NOTHING.to_owned();
             let more = |value: Option<f64>| value.map_or_else(nothing, |value| signed(score, value));
             let [low, high] = [0, 1].map(|end| compared.and_then(|it| it.interval).map(|interval| interval[end]));
             let value = compared.map_or_else(nothing, |it| score.show(it.value));
-            [value, more(compared.and_then(|it| it.difference)), more(low), more(high)]
+            [value, more(compared.and_then(|it| it.difference)), more(low), more(high), last]
         };
         let at_equal_likeness = self.compared.iter().map(|name| {
             let score = Score::named(name);
-            let of_method = |method: &Frontier| row(&method.method, cells(&score, method.at_equal_likeness.get(*name)));
-            [head(&score, None)].into_iter().chain(self.methods.iter().map(of_method)).collect()
+            let of_method = |method: &Frontier| {
+                let at = |[from, to]: [f64; 2]| format!("{} to {}", likeness.show(from), likeness.show(to));
+                let at = method.shared.map_or_else(|| NOTHING.to_owned(), at);
+                row(&method.method, cells(&score, method.at_equal_likeness.get(*name), at))
+            };
+            let head = head(&score, format!("at {}", likeness.label()));
+            [head].into_iter().chain(self.methods.iter().map(of_method)).collect()
         });
-        let deciding = Score::named(self.deciding);
-        let best = |method: &Frontier| {
-            let figures = cells(&deciding, Some(&method.best_score));
-            row(&method.method, figures.into_iter().chain([method.best.clone()]))
-        };
-        let of_best = [head(&deciding, Some("of"))].into_iter().chain(self.methods.iter().map(best)).collect();
+        let best =
+            |method: &Frontier| row(&method.method, cells(&deciding, Some(&method.best_score), method.best.clone()));
+        let of_best = [head(&deciding, "of".to_owned())].into_iter().chain(self.methods.iter().map(best)).collect();
         at_equal_likeness.chain([of_best]).collect()
     }
 }
