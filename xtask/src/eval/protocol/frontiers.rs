@@ -289,8 +289,11 @@ mod tests {
         frontiers_of(&labels.iter().map(|(label, people)| (*label, scored(people))).collect::<Vec<_>>())
     }
 
-    /// The scores of each label for each person, by name; not a number where the person is missing.
-    fn frontiers_of(labels: &[(&str, Vec<Vec<(&str, f64)>>)]) -> Option<Frontiers> {
+    /// A person's scores by name; not a number where the person is missing.
+    type Scores = Vec<(&'static str, f64)>;
+
+    /// The scores of each label for each person.
+    fn frontiers_of(labels: &[(&str, Vec<Scores>)]) -> Option<Frontiers> {
         let people = labels.first().map_or(0, |(_, people)| people.len());
         let run = serde_json::json!({
             "format": "", "protocol": "p", "model": "m", "prompts": [], "seeds": [0],
