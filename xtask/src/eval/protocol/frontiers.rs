@@ -92,6 +92,7 @@ impl Frontiers {
         let (likeness, deciding) = (scored(&LIKENESS)?, scored(&DECIDING)?);
         scored(COMPARED[0])?;
         let compared: Vec<&str> = COMPARED.into_iter().filter_map(scored).collect();
+        let better: Vec<Better> = compared.iter().map(|name| Score::named(name).better()).collect();
         let table = Table::of(tally, run, likeness, deciding, &compared);
         if table.people == 0 {
             return None;
@@ -101,7 +102,7 @@ impl Frontiers {
         };
         let baseline = families.iter().position(|(_, labels)| labels.contains(&baseline))?;
         let differences = |methods: &[Settings]| -> Vec<Option<f64>> {
-            methods.iter().flat_map(|own| own.less(&methods[baseline], &compared)).collect()
+            methods.iter().flat_map(|own| own.less(&methods[baseline], &better)).collect()
         };
         let whole = of_people(&(0..table.people).collect::<Vec<_>>());
         let of_whole = differences(&whole);
@@ -125,7 +126,7 @@ impl Frontiers {
             };
             let shared = own.shared_with(&whole[baseline]).filter(|_| number != baseline);
             let at_equal_likeness = compared.iter().enumerate().filter_map(|(score, name)| {
-                let values = levels(shared?).filter_map(|level| own.best_at(level, score, name));
+                let values = levels(shared?).filter_map(|level| own.best_at(level, score, better[score]));
                 Some(((*name).to_owned(), figure(score, mean(values)?)))
             });
             let (best, best_score) = own.best()?;
@@ -214,21 +215,21 @@ struct Settings(Vec<Means>);
 
 impl Settings {
     /// The best of a compared score among the settings of at least this likeness; none reaches it otherwise.
-    fn best_at(&self, level: f64, score: usize, name: &str) -> Option<f64> {
-        let better = if Score::named(name).better() == Better::Down { f64::min } else { f64::max };
+    fn best_at(&self, level: f64, score: usize, better: Better) -> Option<f64> {
+        let better = if better == Better::Down { f64::min } else { f64::max };
         self.0.iter().filter(|means| means.likeness >= level).map(|means| means.compared[score]).reduce(better)
     }
 
     /// How much more than another method: of every compared score at equal likeness, and of the deciding score with the best
     /// setting of each.
-    fn less(&self, other: &Settings, compared: &[&str]) -> Vec<Option<f64>> {
+    fn less(&self, other: &Settings, better: &[Better]) -> Vec<Option<f64>> {
         let shared = self.shared_with(other);
-        let gap = |(score, name): (usize, &&str)| {
-            let both = |level: f64| Some(self.best_at(level, score, name)? - other.best_at(level, score, name)?);
+        let gap = |(score, &better): (usize, &Better)| {
+            let both = |level: f64| Some(self.best_at(level, score, better)? - other.best_at(level, score, better)?);
             mean(levels(shared?).filter_map(both))
         };
         let lead = || Some(self.best()?.1 - other.best()?.1);
-        compared.iter().enumerate().map(gap).chain([lead()]).collect()
+        better.iter().enumerate().map(gap).chain([lead()]).collect()
     }
 
     /// The likeness that the settings of both methods span.
@@ -292,8 +293,12 @@ mod tests {
     /// A person's scores by name; not a number where the person is missing.
     type Scores = Vec<(&'static str, f64)>;
 
-    /// The scores of each label for each person.
     fn frontiers_of(labels: &[(&str, Vec<Scores>)]) -> Option<Frontiers> {
+        compared_with(0, labels)
+    }
+
+    /// The scores of each label for each person.
+    fn compared_with(baseline: usize, labels: &[(&str, Vec<Scores>)]) -> Option<Frontiers> {
         let people = labels.first().map_or(0, |(_, people)| people.len());
         let run = serde_json::json!({
             "format": "", "protocol": "p", "model": "m", "prompts": [], "seeds": [0],
@@ -313,7 +318,7 @@ mod tests {
                 tally.add(&unit, &[Scored { line, text: String::new() }]);
             }
         }
-        Frontiers::of(&run, &tally, 0, BOOTSTRAP)
+        Frontiers::of(&run, &tally, baseline, BOOTSTRAP)
     }
 
     #[test]
@@ -366,6 +371,11 @@ mod tests {
         for value in [leakage.difference.unwrap(), interval[0], interval[1]] {
             assert!((value - (expected - 0.25)).abs() < 1e-12, "{value}");
         }
+        // The label of any setting names the method to compare with.
+        let turned = compared_with(3, &labels).unwrap();
+        let first = turned.methods[0].at_equal_likeness["leakage"];
+        assert!((first.difference.unwrap() + expected - 0.25).abs() < 1e-12, "{first:?}");
+        assert!(turned.baseline == "b" && turned.methods[1].shared.is_none());
         labels[3].1.iter_mut().for_each(|scores| scores.retain(|(name, _)| *name != "leakage"));
         assert_eq!(frontiers_of(&labels).unwrap().compared, ["wishes"]);
     }
