@@ -1,8 +1,8 @@
 """Pickled weights in every form that the conversion has to read, and the same tensors as safetensors.
 
-`zip.pt` is what torch.save writes today, `legacy.pt` what it wrote before version 1.6; both hold the tensors of
-`expected.safetensors`. `double.pt` holds numbers that are not converted. `hostile.pt` makes the folder `pickle-ran` when
-it is unpickled.
+`zip.pt` is what torch.save writes today, `legacy.pt` what it wrote before version 1.6, `training.pt` a checkpoint with what a
+training needs beside the weights; all hold the tensors of `expected.safetensors`. `double.pt` holds numbers that are not
+converted. `hostile.pt` makes the folder `pickle-ran` when it is unpickled.
 """
 
 import argparse
@@ -55,6 +55,8 @@ def main():
     tensors = state_dict(torch.Generator().manual_seed(args.seed))
     torch.save(tensors, args.out / "zip.pt")
     torch.save(tensors, args.out / "legacy.pt", _use_new_zipfile_serialization=False)
+    training = {"epoch": 3, "global_step": 470000, "state_dict": tensors, "optimizer_states": [{"exp_avg": torch.ones(2)}]}
+    torch.save(training, args.out / "training.pt")
     expected = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     save_file(expected, args.out / "expected.safetensors")
     torch.save({"weight": torch.zeros(2, dtype=torch.float64)}, args.out / "double.pt")

@@ -13,7 +13,11 @@ use pytorch_reader::{DType, PytorchReader, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::View;
 
-/// The bytes of a safetensors file with the tensors of `pickled`: same names, shapes and kinds of numbers, contiguous.
+/// Before the names of a model's tensors in a checkpoint that also holds the state of its training.
+const NESTED: &str = "state_dict.";
+
+/// The bytes of a safetensors file with the tensors of `pickled`: same names, shapes and kinds of numbers, contiguous. Of a
+/// checkpoint with the state of a training, those of the model alone.
 ///
 /// One tensor at a time is in memory beside the result.
 ///
@@ -28,16 +32,19 @@ fn convert(pickled: &Path) -> Result<Vec<u8>> {
     ensure!(!reader.is_empty(), "it holds no tensors");
     let failure = RefCell::new(None);
     let mut views = Vec::with_capacity(reader.len());
+    let prefix = if reader.tensors().keys().any(|name| name.starts_with(NESTED)) { NESTED } else { "" };
     for (name, tensor) in reader.tensors() {
+        let Some(name) = name.strip_prefix(prefix) else { continue };
         let dtype = match tensor.dtype() {
             DType::F32 => Dtype::F32,
             DType::F16 => Dtype::F16,
             DType::BF16 => Dtype::BF16,
-            // Batch norms count their batches in it, text encoders their positions.
+            // Batch norms count their batches in it, text encoders their positions, averages of weights their updates.
             DType::I64 => Dtype::I64,
-            other => bail!("tensor `{name}` has dtype {other:?}, expected F32, F16, BF16 or I64"),
+            DType::I32 => Dtype::I32,
+            other => bail!("tensor `{name}` has dtype {other:?}, expected F32, F16, BF16, I64 or I32"),
         };
-        views.push((name.as_str(), Unread { tensor, dtype, failure: &failure }));
+        views.push((name, Unread { tensor, dtype, failure: &failure }));
     }
     let bytes = safetensors::serialize(views, None)?;
     failure.into_inner().map_or(Ok(bytes), |error| Err(error.into()))
@@ -95,7 +102,7 @@ mod tests {
         let expected = fs::read(folder.join("expected.safetensors")).unwrap();
         let expected = SafeTensors::deserialize(&expected).unwrap();
         assert!(expected.len() >= 8);
-        for name in ["zip.pt", "legacy.pt"] {
+        for name in ["zip.pt", "legacy.pt", "training.pt"] {
             let converted = to_safetensors(&folder.join(name)).unwrap();
             let converted = SafeTensors::deserialize(&converted).unwrap();
             assert_eq!(converted.len(), expected.len(), "{name}");
@@ -159,7 +166,7 @@ mod tests {
             assert!(to_safetensors(&path).is_err());
         }
         let error = to_safetensors(&fixtures().join("double.pt")).unwrap_err();
-        let expected = "tensor `weight` has dtype F64, expected F32, F16, BF16 or I64";
+        let expected = "tensor `weight` has dtype F64, expected F32, F16, BF16, I64 or I32";
         assert_eq!(format!("{:#}", error.root_cause()), expected);
     }
 }
