@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::source::Source;
+
 /// What can go wrong between a weight file and a tensor.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -114,6 +116,16 @@ pub enum WeightsError {
         /// The shape that the configuration implies.
         expected: Vec<i64>,
     },
+    /// A tensor of another number of dimensions than every network of its kind has.
+    #[error("tensor `{name}` has shape {got:?}, expected {expected} dimensions")]
+    Dimensions {
+        /// Its name in the file.
+        name: String,
+        /// Its shape in the file.
+        got: Vec<i64>,
+        /// How many dimensions it should have.
+        expected: usize,
+    },
     /// A table of names takes other rows of a tensor than it has.
     #[error("tensor `{name}` has {got} rows, but its other names stand for rows {named:?}")]
     Rows {
@@ -151,6 +163,14 @@ pub enum WeightsError {
 }
 
 impl WeightsError {
+    /// The error about the file of a source, or about parameters in memory.
+    pub(crate) fn in_source(self, source: &dyn Source) -> Error {
+        match source.path() {
+            Some(path) => Error::Content { path: path.to_path_buf(), source: self },
+            None => Error::Parameters(self),
+        }
+    }
+
     /// A remedy to print below the error, where one is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

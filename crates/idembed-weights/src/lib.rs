@@ -3,7 +3,7 @@
 //! [`Weights`] hands out tensors by their names, checked strictly, whatever their [`Source`] is: mapped safetensors
 //! [`Files`]; [`Parameters`] that are being trained and start as the layer says ([`Init`]); another source under other names
 //! ([`Renamed`]), or with something added to some of its tensors ([`Overlay`]). [`json`] reads the configuration beside them,
-//! [`TensorFile`] keeps named tensors with metadata, and [`Compute`] turns the user's wishes into what the machine has.
+//! [`TensorFile`] keeps named tensors with metadata, [`Listing`] tells what a file holds, and [`Compute`] turns the user's wishes into what the machine has.
 //! This crate never sees a network: it knows names and shapes, not what is computed.
 //!
 //! ```
@@ -23,6 +23,7 @@ mod conv_weight;
 mod cuda;
 mod device;
 mod error;
+mod header;
 pub mod json;
 mod lost_pages;
 mod packed;
@@ -37,10 +38,13 @@ pub use allocator::keep_freed_memory;
 pub use conv_weight::{ConvWeight, channels_last};
 pub use device::{Compute, DeviceChoice, DtypeChoice};
 pub use error::{Error, FileError, Result, WeightsError};
+pub use header::{Listed, Listing};
 pub use lost_pages::announce_lost_pages;
 pub use packed::{Packed, pack};
 pub use scope::Scope;
-pub use source::{Alias, Delta, Files, Init, Overlay, Parameters, Renamed, Source, Stored, weight_files};
+pub use source::{
+    Alias, Delta, Files, Init, Overlay, Parameters, Renamed, Source, Stored, count_of, shape_of, weight_files,
+};
 pub use tensor_file::TensorFile;
 pub use unknown_name::UnknownName;
 pub use weights::Weights;

@@ -178,9 +178,6 @@ impl Weights {
     }
 
     fn error(&self, source: WeightsError) -> Error {
-        match self.source.path() {
-            Some(path) => Error::Content { path: path.to_path_buf(), source },
-            None => Error::Parameters(source),
-        }
+        source.in_source(&*self.source)
     }
 }

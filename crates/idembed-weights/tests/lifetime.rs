@@ -56,7 +56,7 @@ fn tensors_outlive_every_source() {
     let renamed = || -> Box<dyn Source> {
         let table = [("plain", 0..16), ("conv", 16..32)];
         let table = table.map(|(name, rows)| (name.to_owned(), Alias::of("stacked").rows(rows)));
-        Box::new(Renamed::new(Box::new(Files::open(&path).unwrap()), "", table.into()).unwrap())
+        Box::new(Renamed::new(Box::new(Files::open(&path).unwrap()), |_| true, table.into()).unwrap())
     };
     let overlay = || {
         let nothing = Delta::Full(numbers().zeros_like());

@@ -189,7 +189,7 @@ fn changes_are_by_the_names_of_the_base_whatever_that_is() {
         ("conv", Alias::of("conv.weight")),
     ];
     let table: BTreeMap<String, Alias> = table.map(|(name, alias)| (name.to_owned(), alias)).into();
-    let renamed = || Box::new(Renamed::new(files(&path), "", table.clone()).unwrap());
+    let renamed = || Box::new(Renamed::new(files(&path), |_| true, table.clone()).unwrap());
     let delta = numbers(&[4, 5], 2.3);
     let once = overlay(renamed(), [("to_k.weight", Delta::Full(delta.copy()))]).unwrap();
     let twice = overlay(Box::new(once), [("to_k.weight", Delta::Full(delta.copy()))]).unwrap();

@@ -77,7 +77,7 @@ fn place(change: impl FnOnce(&mut TensorFile)) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn renamed(path: &Path, part: &str) -> Result<Renamed, WeightsError> {
-    Renamed::new(Box::new(Files::open(path).unwrap()), part, table())
+    Renamed::new(Box::new(Files::open(path).unwrap()), |name| name.starts_with(part), table())
 }
 
 fn open(path: &Path, kind: Kind) -> Weights {

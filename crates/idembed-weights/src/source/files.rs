@@ -33,7 +33,7 @@ pub struct Files {
 #[derive(Debug, Clone)]
 struct Entry {
     map: usize,
-    kind: Kind,
+    dtype: Dtype,
     shape: Vec<i64>,
     bytes: Range<usize>,
 }
@@ -48,7 +48,7 @@ impl Files {
     /// Opens `folder/stem.safetensors`, its shards, or its fp16 variant, whichever is there.
     ///
     /// # Errors
-    /// No such file, a damaged one, or a tensor that is not f32, f16 or bf16.
+    /// No such file, or a damaged one. A tensor that is not f32, f16 or bf16 is no error before it is asked for.
     pub fn find(folder: &Path, stem: &str) -> Result<Self> {
         let (path, shards) = find_files(folder, stem)?;
         Self::map(path, &shards)
@@ -74,19 +74,9 @@ impl Files {
     fn add_file(&mut self, path: &Path) -> Result<()> {
         let (map, header) = MappedFile::open(path)?;
         for (name, info) in header.tensors.tensors() {
-            let kind = match info.dtype {
-                Dtype::F32 => Kind::Float,
-                Dtype::F16 => Kind::Half,
-                Dtype::BF16 => Kind::BFloat16,
-                Dtype::I64 => Kind::Int64,
-                other => {
-                    let source = WeightsError::Dtype { name, dtype: format!("{other:?}") };
-                    return Err(Error::Content { path: path.to_path_buf(), source });
-                }
-            };
             let entry = Entry {
                 map: self.maps.len(),
-                kind,
+                dtype: info.dtype,
                 shape: info.shape.iter().map(|&size| size as i64).collect(),
                 bytes: header.data_start + info.data_offsets.0..header.data_start + info.data_offsets.1,
             };
@@ -108,7 +98,14 @@ impl Source for Files {
 
     fn stored(&self, name: &str) -> std::result::Result<Stored, WeightsError> {
         let entry = self.entries.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()))?;
-        Ok(self.maps[entry.map].view(&entry.bytes, entry.kind, &entry.shape)?)
+        let kind = match entry.dtype {
+            Dtype::F32 => Kind::Float,
+            Dtype::F16 => Kind::Half,
+            Dtype::BF16 => Kind::BFloat16,
+            Dtype::I64 => Kind::Int64,
+            other => return Err(WeightsError::Dtype { name: name.to_owned(), dtype: format!("{other:?}") }),
+        };
+        Ok(self.maps[entry.map].view(&entry.bytes, kind, &entry.shape)?)
     }
 
     fn path(&self) -> Option<&Path> {

@@ -67,3 +67,21 @@ pub trait Source: fmt::Debug + Send {
         Ok(())
     }
 }
+
+/// The shape of a tensor that must be there with so many dimensions: what a network's size is told by.
+///
+/// # Errors
+/// It is missing, or has another number of dimensions.
+pub fn shape_of<const DIMENSIONS: usize>(source: &dyn Source, name: &str) -> Result<[i64; DIMENSIONS]> {
+    let shape = source.shape(name).ok_or_else(|| WeightsError::Missing(name.to_owned()));
+    let fixed = shape.and_then(|shape| {
+        let got = shape.clone();
+        shape.try_into().map_err(|_| WeightsError::Dimensions { name: name.to_owned(), got, expected: DIMENSIONS })
+    });
+    fixed.map_err(|error| error.in_source(source))
+}
+
+/// How many tensors there are whose names differ in a number alone, counted from 0.
+pub fn count_of(source: &dyn Source, name: impl Fn(usize) -> String) -> usize {
+    (0..).take_while(|&index| source.shape(&name(index)).is_some()).count()
+}

@@ -76,8 +76,8 @@ impl Renamed {
     /// Names for tensors of `base`: the new name first.
     ///
     /// Tensors of the base that the table does not mention keep their names, so that a network that does not ask for them
-    /// is told of them; only those whose names do not begin with `part` belong to other networks in the same file. A name
-    /// in the table whose tensor the base lacks is no error before it is asked for.
+    /// is told of them; only those whose names `belongs` says no to are of other networks in the same file, or of no use. A
+    /// name in the table whose tensor the base lacks is no error before it is asked for.
     ///
     /// # Errors
     /// A tensor of the base does not have the rows that the table takes from it, or has others beside them
@@ -85,7 +85,7 @@ impl Renamed {
     /// name of the table.
     pub fn new(
         base: Box<dyn Source>,
-        part: &str,
+        belongs: impl Fn(&str) -> bool,
         table: BTreeMap<String, Alias>,
     ) -> std::result::Result<Self, WeightsError> {
         let mut aliases: BTreeMap<&str, Vec<&Alias>> = BTreeMap::new();
@@ -100,7 +100,7 @@ impl Renamed {
         }
         let mentioned: BTreeSet<&str> = aliases.into_keys().collect();
         let mut others = base.names();
-        others.retain(|name| name.starts_with(part) && !mentioned.contains(name.as_str()));
+        others.retain(|name| belongs(name) && !mentioned.contains(name.as_str()));
         let taken: Vec<&String> = others.iter().filter(|name| table.contains_key(*name)).collect();
         if let Some(first) = taken.first() {
             return Err(WeightsError::Extra { first: (*first).clone(), count: taken.len() });
