@@ -47,7 +47,7 @@ fn what_is_neither_is_refused() {
     place.fails(1, &["inspect", "."], &["cannot read `.`"]);
     let plain = mini().join("portraits/person1_a.png");
     place.fails(1, &["inspect", text(&plain)], &["does not say how it was made"]);
-    let weights = mini().join("text_encoder/model.safetensors");
+    let weights = mini().join("judge/model.safetensors");
     place.fails(1, &["inspect", text(&weights)], &["not a usable identity file"]);
 }
 

@@ -26,5 +26,6 @@ mod previews;
 mod program;
 mod running;
 mod same_file;
+mod single_file;
 mod stopping;
 mod usage;

@@ -29,7 +29,7 @@ fn a_silent_scheduler_means_epsilon_and_the_flag_means_what_a_file_would() {
 
     change_json(&place, SCHEDULER, |json| drop(json.as_object_mut().unwrap().remove("prediction_type")));
     let (silent, said) = draw(&place, &[]);
-    assert!(said.contains("predicts epsilon (its scheduler's file does not say)"), "{said}");
+    assert!(said.contains("predicts epsilon (its files do not say)"), "{said}");
     assert_eq!(silent, epsilon);
     let (flagged, said) = draw(&place, &["--prediction=v"]);
     assert!(said.contains("predicts v_prediction as --prediction says"), "{said}");

@@ -17,6 +17,7 @@ mod pipelines;
 mod recognition;
 mod schedulers;
 mod search;
+mod single_file;
 mod staged;
 mod text_encoders;
 mod tokenizer;

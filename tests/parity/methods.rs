@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use idembed_attention::{LossOptions, Norm, Reduction, Target};
-use idembed_diffusion::{Compute, StableDiffusion};
+use idembed_diffusion::{Compute, ModelFiles, StableDiffusion};
 use idembed_integration_tests::drawn_weights::DrawnWeights;
 use idembed_integration_tests::{Fixture, Parity, read_safetensors};
 use idembed_tokens::objective::{AttentionOptions, ObjectiveOptions};
@@ -93,7 +93,9 @@ fn two_steps_of_each_method() {
     let mut parity = Parity::new();
     for case in fixture.list("steps") {
         let name = text(case, "name");
-        let model = model(&fixture).predicting(text(case, "prediction_type").parse().unwrap());
+        let files = ModelFiles::open(&fixture.folder.join("model")).unwrap();
+        let files = files.with_prediction(text(case, "prediction_type").parse().unwrap());
+        let model = StableDiffusion::load_files(files, Compute::CPU_F32).unwrap();
         let pictures = case["pictures"].as_u64().unwrap() as usize;
         let mut trainer = Trainer::new(&model, &examples(&fixture, pictures), config(case)).unwrap();
         begin_with(&mut trainer, &checkpoint, |parameter| match parameter.strip_prefix("unet.") {

@@ -84,7 +84,7 @@ fn short_formats_draw_nearly_the_same() {
     parity.finish();
 }
 
-fn compare_pictures(parity: &mut Parity, folder: &Path, model: &StableDiffusion, case: &Value) {
+pub(crate) fn compare_pictures(parity: &mut Parity, folder: &Path, model: &StableDiffusion, case: &Value) {
     let text = |field: &str| case[field].as_str().unwrap();
     let ours = draw(model, case);
     let files = case["pictures"].as_array().unwrap();

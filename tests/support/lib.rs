@@ -5,6 +5,7 @@
     reason = "tests stop at the first surprise and print their figures"
 )]
 
+pub mod checkpoints;
 pub mod drawn_weights;
 pub mod tensor_file;
 

@@ -45,10 +45,16 @@ impl ComputeArgs {
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
-    /// A model's name, or a folder in diffusers layout
+    /// A model's name, a folder in diffusers layout, or a checkpoint in one file (.safetensors)
     #[arg(long, short, value_name = "MODEL", default_value = models::DEFAULT)]
     model: String,
-    /// What the model's U-Net predicts: epsilon or v [default: what its scheduler's file says, else epsilon]
+    /// Another autoencoder than the model's: a file, or a folder in diffusers layout
+    #[arg(long, value_name = "FILE")]
+    vae: Option<PathBuf>,
+    /// Another text encoder than the model's: a folder as transformers writes it
+    #[arg(long, value_name = "DIR")]
+    text_encoder: Option<PathBuf>,
+    /// What the model's U-Net predicts: epsilon or v [default: what its files say, else what is usual]
     #[arg(long, value_name = "WHAT")]
     prediction: Option<PredictionType>,
 }
@@ -59,7 +65,17 @@ impl ModelArgs {
     /// # Errors
     /// As [`Model::find`].
     pub(crate) fn find(&self) -> anyhow::Result<Model> {
-        Ok(Model { prediction: self.prediction, ..Model::find(&self.model)? })
+        let mut model = Model::find(&self.model)?;
+        if let Some(path) = &self.vae {
+            model.files = model.files.with_vae(path.clone());
+        }
+        if let Some(folder) = &self.text_encoder {
+            model.files = model.files.with_text_encoder(folder.clone());
+        }
+        if let Some(prediction) = self.prediction {
+            model.files = model.files.with_prediction(prediction);
+        }
+        Ok(model)
     }
 }
 

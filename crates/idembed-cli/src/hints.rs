@@ -64,7 +64,7 @@ fn of_studio(error: &StudioError) -> Option<String> {
             format!("no model was found; set {} to a folder that holds model folders", models::VARIABLE)
         }
         StudioError::NoModel { known, .. } => {
-            format!("the models found are: {}; a folder in diffusers layout can be given by its path", known.join(", "))
+            format!("the models found are: {}; others can be given by the path of their folder or file", known.join(", "))
         }
         StudioError::Missing { part: Part::Detector } => {
             "`cargo xtask setup` brings them (2 MB); --crop X,Y,W,H and --no-face of `learn` do without".to_owned()
@@ -139,6 +139,7 @@ fn of_tokens(error: &TokensError) -> Option<String> {
 fn of_diffusion(error: &DiffusionError) -> Option<String> {
     match error {
         DiffusionError::Pickled { folder, .. } => Some(conversion(folder)),
+        DiffusionError::PickledFile { path } => Some(conversion(path)),
         DiffusionError::NotFinite { .. } | DiffusionError::BlankPicture { .. } => {
             Some("try --dtype f32 or bf16".to_owned())
         }
@@ -165,9 +166,9 @@ fn what_fits(error: &TooLarge) -> String {
     }
 }
 
-/// What makes pickled weights usable: the conversion of the whole model that the network in `folder` belongs to.
-fn conversion(folder: &Path) -> String {
-    let model = folder.parent().filter(|parent| parent.join(models::INDEX).is_file()).unwrap_or(folder);
+/// What makes pickled weights usable: the conversion of a file, or of the whole model that the network in a folder belongs to.
+fn conversion(pickled: &Path) -> String {
+    let model = pickled.parent().filter(|parent| parent.join(models::INDEX).is_file()).unwrap_or(pickled);
     format!("`cargo xtask convert {}` makes safetensors of them, and runs nothing that is in them", model.display())
 }
 

@@ -1,6 +1,7 @@
 //! The library's jobs as users see them: what is loaded, what it will take, how far it is.
 
 use idembed_diffusion::Compute;
+use idembed_diffusion::schedulers::PredictionType;
 use idembed_studio::{
     Drawing, Drawn, Event, Forecast, Job, Learned, Lesson, Model, Preview, Studio, Watch, Watched, bytes,
 };
@@ -13,15 +14,21 @@ use crate::progress::{Progress, duration};
 pub(crate) fn load(model: &Model, compute: Compute) -> anyhow::Result<Studio> {
     let studio = Studio::load(model.clone(), compute)?;
     let facts = studio.facts();
-    let origin = match (model.prediction, facts.prediction_is_said) {
+    let origin = match (model.files.prediction(), facts.prediction_is_said) {
         (Some(_), _) => " as --prediction says",
         (None, true) => "",
-        (None, false) => " (its scheduler's file does not say)",
+        (None, false) => " (its files do not say)",
     };
     let (name, seconds, prediction) = (&model.name, facts.load_seconds, facts.prediction);
     tracing::info!("model `{name}` on {compute}, loaded in {seconds:.1} s, predicts {prediction}{origin}");
     if facts.prediction_is_doubtful {
-        tracing::warn!("models like this one usually predict v: if the pictures are noise, try --prediction v");
+        let other = match prediction {
+            PredictionType::Epsilon => "v",
+            PredictionType::VPrediction => "epsilon",
+        };
+        tracing::warn!(
+            "some models like this one predict {other}: if the pictures are noise, try --prediction {other}"
+        );
     }
     Ok(studio)
 }

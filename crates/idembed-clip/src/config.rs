@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idembed_weights::json;
+use idembed_weights::{Source, count_of, json, shape_of};
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::{Activation, EncoderJson, EncoderShape};
@@ -124,6 +124,37 @@ impl ClipTextConfig {
     /// Not JSON, a field missing, or an activation that no CLIP uses.
     pub fn read(path: &Path) -> Result<Self> {
         json::read::<ClipTextConfigJson>(path)?.resolve()
+    }
+
+    /// The configuration that weights imply, for a checkpoint that brings none: what no shape tells is as in all of
+    /// Stable Diffusion's text encoders.
+    ///
+    /// # Errors
+    /// Tensors missing, or shapes that no text encoder has.
+    ///
+    /// # Source
+    /// Heads of 64 numbers: arXiv 2103.00020, table 20, and OpenCLIP's configurations.
+    pub fn of_weights(source: &dyn Source, activation: Activation) -> Result<Self> {
+        const HEAD: i64 = 64;
+        let [vocab_size, hidden_size] = shape_of(source, "embeddings.token_embedding.weight")?;
+        let [max_position_embeddings, _] = shape_of(source, "embeddings.position_embedding.weight")?;
+        let [intermediate_size, _] = shape_of(source, "encoder.layers.0.mlp.fc1.weight")?;
+        let layers = count_of(source, |index| format!("encoder.layers.{index}.mlp.fc1.weight")) as i64;
+        if hidden_size % HEAD != 0 {
+            let what = format!("the text encoder is {hidden_size} wide, expected a multiple of {HEAD}");
+            return Err(Error::Unsupported(what));
+        }
+        let (heads, layer_norm_eps) = (hidden_size / HEAD, 1e-5);
+        let encoder = EncoderShape { hidden_size, intermediate_size, layers, heads, activation, layer_norm_eps };
+        let json = ClipTextConfigJson {
+            vocab_size,
+            max_position_embeddings,
+            encoder: encoder.into(),
+            projection_dim: default_projection_dim(),
+            eos_token_id: None,
+            bos_token_id: None,
+        };
+        json.resolve()
     }
 
     pub(crate) fn encoder(&self) -> EncoderShape {

@@ -25,6 +25,7 @@ mod scorer;
 mod text_model;
 mod tokenizer;
 mod vision_model;
+mod vocabulary;
 mod words;
 
 pub use config::{ClipConfig, ClipTextConfig, ClipVisionConfig};
@@ -34,5 +35,5 @@ pub use model::ClipModel;
 pub use preprocessor::ClipPreprocessor;
 pub use scorer::ClipScorer;
 pub use text_model::{ClipTextModel, EncodedText, TextLayer};
-pub use tokenizer::{Encoding, Tokenizer};
+pub use tokenizer::{Encoding, Padding, Tokenizer};
 pub use words::WordSplitter;

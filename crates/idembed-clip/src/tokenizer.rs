@@ -7,10 +7,10 @@ use idembed_weights::json;
 use serde::Deserialize;
 use tch::Tensor;
 use tokenizers::AddedToken;
-use tokenizers::models::bpe::BPE;
+use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 
 use crate::words::WordSplitter;
-use crate::{Error, Result};
+use crate::{Error, Result, vocabulary};
 
 /// The fields of `tokenizer_config.json` and `special_tokens_map.json` that matter.
 #[derive(Debug, Default, Deserialize)]
@@ -70,6 +70,18 @@ pub struct Encoding {
     pub cut: usize,
 }
 
+/// What stands behind the end of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// More end tokens, as in Stable Diffusion 1.x and for the first text encoder of SDXL.
+    EndToken,
+    /// Tokens of id 0, which is `!`, as OpenCLIP was trained: Stable Diffusion 2.x, and the second text encoder of SDXL.
+    Zero,
+}
+
+/// The token positions of every CLIP.
+const POSITIONS: usize = 77;
+
 /// A CLIP tokenizer: same ids as `transformers.CLIPTokenizer`.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
@@ -88,8 +100,8 @@ impl Tokenizer {
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let config = read_config(folder)?;
         let special = |token: Option<TokenJson>, default: &str| token.unwrap_or(TokenJson::Text(default.to_owned()));
-        let bos = special(config.bos_token, "<|startoftext|>");
-        let eos = special(config.eos_token, "<|endoftext|>");
+        let bos = special(config.bos_token, vocabulary::START);
+        let eos = special(config.eos_token, vocabulary::END);
         let pad = special(config.pad_token, eos.content());
         let unk = special(config.unk_token, eos.content());
 
@@ -111,10 +123,35 @@ impl Tokenizer {
             inner.token_to_id(token.content()).map(i64::from).ok_or_else(missing)
         };
         let (bos, eos, pad) = (id(&bos)?, id(&eos)?, id(&pad)?);
-        // Files without a limit write a huge number; CLIP has 77 positions.
-        let max_length =
-            config.model_max_length.filter(|&length| (2.0..1e6).contains(&length)).unwrap_or(77.0) as usize;
+        // Files without a limit write a huge number.
+        let max_length = config.model_max_length.filter(|length| (2.0..1e6).contains(length));
+        let max_length = max_length.map_or(POSITIONS, |length| length as usize);
         Ok(Tokenizer { inner, bos, eos, pad, max_length })
+    }
+
+    /// The tokenizer of OpenAI's CLIP and of OpenCLIP, for models that bring none: 77 ids of 49,408.
+    ///
+    /// # Errors
+    /// The `tokenizers` crate refused.
+    pub fn of_clip(padding: Padding) -> Result<Self> {
+        let vocab: Vocab = vocabulary::tokens().zip(0..).collect();
+        let merges = vocabulary::merges().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        let model = bpe(BPE::builder().vocab_and_merges(vocab, merges), vocabulary::END);
+        let model = model.map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let mut inner = with_words(model)?;
+        let pad = match padding {
+            Padding::EndToken => vocabulary::END,
+            Padding::Zero => vocabulary::ZERO,
+        };
+        // As in `transformers`, a token to pad with is one wherever it stands in a prompt, not a letter to join.
+        let special = [vocabulary::START, vocabulary::END, pad].map(|token| TokenJson::Text(token.to_owned()));
+        add_special_tokens(&mut inner, &special)?;
+        let id = |token: &str| {
+            let missing = || Error::Tokenizer(format!("special token `{token}` is not in the vocabulary"));
+            inner.token_to_id(token).map(i64::from).ok_or_else(missing)
+        };
+        let (bos, eos, pad) = (id(vocabulary::START)?, id(vocabulary::END)?, id(pad)?);
+        Ok(Tokenizer { inner, bos, eos, pad, max_length: POSITIONS })
     }
 
     /// The ids of a text alone: no start or end token, nothing cut, nothing padded.
@@ -153,7 +190,7 @@ impl Tokenizer {
     /// The text of one token, without the mark of a word's end; empty for an unknown id.
     pub fn token_text(&self, id: i64) -> String {
         let text = u32::try_from(id).ok().and_then(|id| self.inner.id_to_token(id)).unwrap_or_default();
-        text.strip_suffix("</w>").unwrap_or(&text).to_owned()
+        text.strip_suffix(vocabulary::END_OF_WORD).unwrap_or(&text).to_owned()
     }
 
     /// The start token's id.
@@ -184,11 +221,16 @@ impl Tokenizer {
 
 /// The tokenizer that `transformers` builds when it is given the two files.
 fn from_vocab_and_merges(vocab: &Path, merges: &Path, unk: &str) -> Result<tokenizers::Tokenizer> {
-    let model = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy())
-        .unk_token(unk.to_owned())
-        .end_of_word_suffix("</w>".to_owned())
-        .build()
-        .map_err(|error| bad_file(vocab, &*error))?;
+    let files = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy());
+    with_words(bpe(files, unk).map_err(|error| bad_file(vocab, &*error))?)
+}
+
+fn bpe(builder: BpeBuilder, unk: &str) -> tokenizers::Result<BPE> {
+    builder.unk_token(unk.to_owned()).end_of_word_suffix(vocabulary::END_OF_WORD.to_owned()).build()
+}
+
+/// CLIP's split into words before the model.
+fn with_words(model: BPE) -> Result<tokenizers::Tokenizer> {
     let words = WordSplitter::new()?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     tokenizer.with_normalizer(Some(words.normalizer)).map_err(|error| Error::Tokenizer(error.to_string()))?;

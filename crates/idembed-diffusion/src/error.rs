@@ -36,6 +36,16 @@ pub enum Error {
         /// What is missing.
         what: String,
     },
+    /// A checkpoint lacks a network, which can be given beside it.
+    #[error("`{path}` holds no {part}")]
+    Incomplete {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is missing.
+        part: &'static str,
+        /// How to give it.
+        hint: &'static str,
+    },
     /// The weights of a network are there as a pickle only, which can run programs and is therefore not read.
     #[error("the weights in `{folder}` are pickled (`{file}`), and pickles are not read")]
     Pickled {
@@ -43,6 +53,12 @@ pub enum Error {
         folder: PathBuf,
         /// The pickle, or the index of its shards.
         file: String,
+    },
+    /// A model in one file is a pickle, which can run programs and is therefore not read.
+    #[error("`{path}` is a pickle, and pickles are not read")]
+    PickledFile {
+        /// The file.
+        path: PathBuf,
     },
     /// A weight file is damaged or does not hold what the configuration needs.
     #[error("cannot load `{path}`")]
@@ -137,6 +153,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Unsupported { hint, .. } => *hint,
+            Error::Incomplete { hint, .. } => Some(hint),
             Error::Layout { .. } => {
                 Some("give a folder that holds model_index.json, tokenizer/, text_encoder/, unet/, vae/ and scheduler/")
             }

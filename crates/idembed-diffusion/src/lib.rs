@@ -1,6 +1,6 @@
 //! Stable Diffusion 1.x and 2.x on libtorch.
 //!
-//! This crate reads a model folder in diffusers layout ([`StableDiffusion`]) and draws pictures with it ([`TextToImage`]);
+//! This crate reads a model, a folder in diffusers layout or a checkpoint in one file ([`StableDiffusion`]), and draws pictures with it ([`TextToImage`]);
 //! the text encoder is the one of `idembed-clip`. It declares the cross-attention [`hook`] and takes its text states per
 //! timestep range ([`conditioning`]), so that others can watch and steer it. It never sees a face, an identity file, or a
 //! loss.
@@ -21,6 +21,7 @@
 //! ```
 
 mod error;
+mod model_files;
 mod resnet;
 mod stable_diffusion;
 mod text_to_image;
@@ -38,5 +39,6 @@ pub mod vae;
 pub use error::{Error, Result};
 /// Where and in which number format to compute: every network is loaded with a [`Compute`].
 pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
+pub use model_files::ModelFiles;
 pub use stable_diffusion::StableDiffusion;
 pub use text_to_image::{Callback, StepInfo, TextToImage};

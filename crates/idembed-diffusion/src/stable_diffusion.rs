@@ -1,28 +1,18 @@
-//! A whole model folder: tokenizer and text encoder, U-Net, autoencoder, noise schedule.
+//! A whole model: tokenizer and text encoder, U-Net, autoencoder, noise schedule.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use idembed_clip::{ClipTextModel, Encoding, TextLayer, Tokenizer};
-use idembed_weights::{Compute, Delta, json};
-use serde::Deserialize;
+use idembed_clip::{ClipTextModel, Encoding, TextLayer};
+use idembed_weights::{Compute, Delta, Overlay, Weights};
 
 use crate::conditioning::{Conditioning, TextStates};
-use crate::schedulers::{NoiseSchedule, PredictionType, SchedulerConfigJson};
+use crate::model_files::ModelFiles;
+use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use crate::text_encoders::{TextEncoder, TextEncoders};
 use crate::unet::UNet;
 use crate::vae::Vae;
 use crate::{Error, Result};
-
-/// `model_index.json`, of which only the pipeline's name matters.
-#[derive(Deserialize)]
-struct ModelIndexJson {
-    #[serde(rename = "_class_name")]
-    class_name: String,
-}
-
-/// The U-Net's folder below a model's.
-const UNET: &str = "unet";
 
 /// A loaded, frozen Stable Diffusion 1.x or 2.x.
 #[derive(Debug)]
@@ -35,64 +25,76 @@ pub struct StableDiffusion {
     pub vae: Vae,
     /// What `scheduler/scheduler_config.json` says; samplers are built from it.
     pub scheduler_config: SchedulerConfigJson,
+    /// Whether the files say what the U-Net predicts.
+    pub prediction_is_said: bool,
     /// The noise schedule that the model was trained with.
     pub noise_schedule: NoiseSchedule,
     /// Where and in which format the networks run.
     pub compute: Compute,
-    /// The folder.
-    pub folder: PathBuf,
+    /// Where it was loaded from.
+    pub files: ModelFiles,
 }
 
 impl StableDiffusion {
-    /// Loads a folder in diffusers layout.
+    /// Loads a folder in diffusers layout, or a checkpoint in one file.
     ///
     /// # Errors
     /// A file is missing or damaged, the parts do not fit together, or the model is of another family.
-    pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
-        check_index(folder)?;
-        let scheduler_config = SchedulerConfigJson::read(&folder.join("scheduler").join("scheduler_config.json"))?;
+    pub fn load(path: &Path, compute: Compute) -> Result<Self> {
+        Self::load_files(ModelFiles::open(path)?, compute)
+    }
+
+    /// Loads a model whose files were looked at.
+    ///
+    /// # Errors
+    /// As [`StableDiffusion::load`].
+    pub fn load_files(files: ModelFiles, compute: Compute) -> Result<Self> {
+        files.check()?;
+        let scheduler_config = files.scheduler_config()?;
+        let prediction_is_said = files.prediction_is_said()?;
+        let (text_config, text_source) = files.text_encoder()?;
         let text_encoder = TextEncoder {
-            tokenizer: Tokenizer::from_folder(&folder.join("tokenizer"))?,
-            model: ClipTextModel::load(&folder.join("text_encoder"), compute)?,
+            tokenizer: files.tokenizer()?,
+            model: ClipTextModel::from_weights(text_config, Weights::new(text_source, compute)?)?,
             layer: TextLayer::Last,
             pooled: false,
         };
+        let (unet_config, unet_source) = files.unet()?;
+        let (vae_config, vae_source) = files.vae()?;
         let model = StableDiffusion {
             text_encoders: TextEncoders::new(text_encoder, Vec::new())?,
-            unet: UNet::load(&folder.join(UNET), compute)?,
-            vae: Vae::load(&folder.join("vae"), compute)?,
+            unet: UNet::from_weights(unet_config, Weights::new(unet_source, compute)?)?,
+            vae: Vae::from_source(vae_config, vae_source, compute)?,
             noise_schedule: NoiseSchedule::from_config(&scheduler_config)?,
             scheduler_config,
+            prediction_is_said,
             compute,
-            folder: folder.to_path_buf(),
+            files,
         };
         model.check_parts_fit()?;
         Ok(model)
     }
 
-    /// The model with another prediction type than its scheduler's file says, or leaves unsaid.
-    #[must_use]
-    pub fn predicting(mut self, prediction: PredictionType) -> Self {
-        self.scheduler_config.prediction_type = Some(prediction.to_string());
-        self.noise_schedule.prediction_type = prediction;
-        self
-    }
-
-    /// Whether the scheduler's file leaves unsaid what the U-Net predicts although models of its shape usually predict
-    /// the velocity: Stable Diffusion 2.x at 768 pixels. Like diffusers, [`StableDiffusion::load`] takes epsilon then.
+    /// Whether nothing says what the U-Net predicts although there are models of its shape that predict the noise and some
+    /// that predict the velocity: Stable Diffusion 2.x at 768 pixels. Like diffusers, [`StableDiffusion::load`] takes the
+    /// noise for a folder then, and the velocity for a checkpoint.
     pub fn prediction_is_doubtful(&self) -> bool {
         const WIDTH_OF_2: i64 = 1024;
         const NATIVE_SIZE: i64 = 768;
         let shape = (self.unet.config().cross_attention_dim, self.native_size());
-        self.scheduler_config.prediction_type.is_none() && shape == (WIDTH_OF_2, NATIVE_SIZE)
+        let is_said = self.prediction_is_said || self.files.prediction().is_some();
+        !is_said && shape == (WIDTH_OF_2, NATIVE_SIZE)
     }
 
-    /// Its U-Net with something added to some of the weights; [`crate::TextToImage::unet`] draws with it.
+    /// Its U-Net with something added to some of the weights, the others where they lie; [`crate::TextToImage::unet`] draws with it.
     ///
     /// # Errors
     /// There is no weight of that name and shape, or the files cannot be read any more.
     pub fn changed_unet(&self, deltas: BTreeMap<String, Delta>) -> Result<UNet> {
-        UNet::load_changed(&self.folder.join(UNET), deltas, self.compute)
+        let (config, source) = self.files.unet()?;
+        let path = source.path().map(Path::to_path_buf).unwrap_or_default();
+        let changed = Overlay::new(source, deltas).map_err(|source| Error::Weights { path, source })?;
+        UNet::from_weights(config, Weights::new(Box::new(changed), self.compute)?)
     }
 
     /// The names and shapes of its U-Net's weights.
@@ -100,7 +102,8 @@ impl StableDiffusion {
     /// # Errors
     /// The files cannot be read any more.
     pub fn unet_weight_shapes(&self) -> Result<BTreeMap<String, Vec<i64>>> {
-        UNet::weight_shapes(&self.folder.join(UNET))
+        let (_, source) = self.files.unet()?;
+        Ok(source.names().into_iter().filter_map(|name| Some((name.clone(), source.shape(&name)?))).collect())
     }
 
     /// The text states of a plain prompt, a batch of 1, without gradient.
@@ -151,7 +154,7 @@ impl StableDiffusion {
     }
 
     fn check_parts_fit(&self) -> Result<()> {
-        let mismatch = |what: String| Err(Error::Layout { path: self.folder.clone(), what });
+        let mismatch = |what: String| Err(Error::Layout { path: self.files.path().to_path_buf(), what });
         let (widths, cross) = (self.text_encoders.widths(), self.unet.config().cross_attention_dim);
         if widths.iter().sum::<i64>() != cross {
             let hidden = widths.iter().map(i64::to_string).collect::<Vec<_>>().join(" + ");
@@ -163,20 +166,4 @@ impl StableDiffusion {
         }
         Ok(())
     }
-}
-
-fn check_index(folder: &Path) -> Result<()> {
-    let path = folder.join("model_index.json");
-    if !path.is_file() {
-        let what = "`model_index.json` is missing".to_owned();
-        return Err(Error::Layout { path: folder.to_path_buf(), what });
-    }
-    let index: ModelIndexJson = json::read(&path)?;
-    let hint = match index.class_name.as_str() {
-        "StableDiffusionPipeline" => return Ok(()),
-        name if name.contains("XL") => Some("SDXL is not supported; give a Stable Diffusion 1.x or 2.x model"),
-        name if name.contains("Inpaint") => Some("this is an inpainting model; give a text-to-image one"),
-        _ => Some("give a folder whose model_index.json names StableDiffusionPipeline"),
-    };
-    Err(Error::Unsupported { what: format!("`{}` is made for {}", folder.display(), index.class_name), hint })
 }

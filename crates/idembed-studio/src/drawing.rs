@@ -7,7 +7,7 @@ use idembed_attention::{AttentionMaps, LayerChoice, Layers, MapRecorder, Word};
 use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
-use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
+use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerKind};
 use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
 use idembed_tokens::{Identities, Identity, OtherSyntax, Prompt, PromptWarning, condition, other_syntax};
 use image::RgbImage;
@@ -188,17 +188,13 @@ impl Drawing {
     /// A prompt that names an identity which is not given, or is too long for it; a name given twice; a sampler that does
     /// not fit the model.
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
-        let tokenizer =
-            Tokenizer::from_folder(&model.folder.join("tokenizer")).map_err(idembed_diffusion::Error::from)?;
+        let tokenizer = model.files.tokenizer()?;
         let named = by_name(&identities)?;
         let prompt = Prompt::parse_with(prompt, [&tokenizer], |name| named.words(name))?;
         named.check(&prompt)?;
         named.changed_unet(&prompt)?;
         let settings = DrawSettings::new(model, wish);
-        let mut config = SchedulerConfigJson::read(&model.folder.join("scheduler").join("scheduler_config.json"))?;
-        if let Some(prediction) = model.prediction {
-            config.prediction_type = Some(prediction.to_string());
-        }
+        let config = model.files.scheduler_config()?;
         schedulers::build(settings.scheduler, &config, settings.steps)?;
         let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
         Ok(Drawing {

@@ -55,7 +55,7 @@ pub enum StudioError {
     #[error(transparent)]
     Io(#[from] idembed_files::IoError),
     /// There is no model of this name.
-    #[error("there is no model `{wanted}`, neither by this name nor as a folder")]
+    #[error("there is no model `{wanted}`, neither by this name nor as a folder or file")]
     NoModel {
         /// What was asked for.
         wanted: String,

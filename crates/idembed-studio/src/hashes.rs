@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 
-use idembed_weights::weight_files;
+use idembed_diffusion::ModelFiles;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
@@ -47,7 +47,7 @@ fn sha256_of_all(paths: &[PathBuf]) -> io::Result<String> {
 }
 
 /// The hash of a model: that of its U-Net's weight file, or of its shards one after the other in the order of their
-/// names.
+/// names; of a checkpoint the whole file's, by which other tools know it.
 ///
 /// Gigabytes take seconds, so it is computed on a thread of its own while the model is loaded and draws, and remembered
 /// in the user's cache.
@@ -55,10 +55,10 @@ fn sha256_of_all(paths: &[PathBuf]) -> io::Result<String> {
 pub(crate) struct ModelHash(LazyLock<Option<String>, Box<dyn FnOnce() -> Option<String> + Send>>);
 
 impl ModelHash {
-    /// Begins to compute the hash of the model in `folder`.
-    pub(crate) fn start(folder: &Path) -> ModelHash {
-        let unet = folder.join("unet");
-        let thread = thread::spawn(move || of_unet(&unet, &Cache::of_user()));
+    /// Begins to compute the hash of a model.
+    pub(crate) fn start(model: &ModelFiles) -> ModelHash {
+        let model = model.clone();
+        let thread = thread::spawn(move || of_unet(&model, &Cache::of_user()));
         ModelHash(LazyLock::new(Box::new(move || thread.join().ok().flatten())))
     }
 
@@ -68,8 +68,9 @@ impl ModelHash {
     }
 }
 
-fn of_unet(folder: &Path, cache: &Cache) -> Option<String> {
-    let computed = weight_files(folder, "diffusion_pytorch_model")
+fn of_unet(model: &ModelFiles, cache: &Cache) -> Option<String> {
+    let computed = model
+        .unet_files()
         .map_err(|error| error.to_string())
         .and_then(|files| remembered(&files, cache).map_err(|error| error.to_string()));
     if let Err(error) = &computed {
@@ -127,21 +128,23 @@ mod tests {
         let mini = crate::Model::find("mini").unwrap().folder;
         let unet = mini.join("unet/diffusion_pytorch_model.safetensors");
         let expected = by_the_system(&[&unet]);
-        assert_eq!(of_unet(&mini.join("unet"), &Cache::none()).as_deref(), Some(expected.as_str()));
+        let hash = |path: &Path| of_unet(&ModelFiles::open(path).unwrap(), &Cache::none());
+        assert_eq!(hash(&mini).as_deref(), Some(expected.as_str()));
         assert_eq!(short(&expected), &expected[..10]);
-        assert_eq!(ModelHash::start(Path::new("nowhere")).get(), None);
+        assert_eq!(hash(&mini.join("vae")), None);
     }
 
     #[test]
     fn shards_are_taken_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(folder.path().join("unet")).unwrap();
+        let path = |name: &str| folder.path().join("unet").join(name);
         let shards = ["a-1.safetensors", "a-2.safetensors"];
         shards.iter().for_each(|name| fs::write(path(name), name).unwrap());
         let index = r#"{"weight_map": {"z": "a-1.safetensors", "a": "a-2.safetensors", "b": "a-1.safetensors"}}"#;
         fs::write(path("diffusion_pytorch_model.safetensors.index.json"), index).unwrap();
         let expected = by_the_system(&[&path(shards[0]), &path(shards[1])]);
-        assert_eq!(of_unet(folder.path(), &Cache::none()), Some(expected));
+        assert_eq!(of_unet(&ModelFiles::open(folder.path()).unwrap(), &Cache::none()), Some(expected));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use idembed_files::IoError;
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::schedulers::PredictionType;
+use idembed_diffusion::ModelFiles;
 use idembed_tokens::{LearnConfig, Method};
 
 use crate::error::Result;
@@ -16,42 +16,49 @@ const FAMOUS: &str = include_str!("../names.txt");
 /// The class word of models that do not name another one.
 pub(crate) const DEFAULT_CLASS: &str = "person";
 
-/// A model folder, and what it likes.
+/// A model, and what it likes.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The name to write into files: that of the folder.
+    /// The name to write into files: that of the folder, or of the file without its ending.
     pub name: String,
-    /// The folder.
+    /// The folder, or the one that the file lies in.
     pub folder: PathBuf,
-    /// Its defaults.
+    /// Where its parts lie.
+    pub files: ModelFiles,
+    /// Its defaults; a model of one file brings none.
     pub settings: ModelSettings,
-    /// What its U-Net predicts, where the user knows better than the scheduler's file.
-    pub prediction: Option<PredictionType>,
 }
 
 impl Model {
-    /// Finds a model by its name in one of the [`models::roots`], or else by the path of its folder.
+    /// Finds a model by its name in one of the [`models::roots`], or else by the path of its folder or file.
     ///
     /// # Errors
     /// There is no such model (the known names are listed), or its settings cannot be used.
     pub fn find(wanted: &str) -> Result<Model> {
         let roots = models::roots();
         let is_name = !wanted.is_empty() && !wanted.contains(['/', '\\']) && wanted != "." && wanted != "..";
-        let named = roots.iter().map(|root| root.join(wanted)).find(|folder| is_name && models::is_model(folder));
-        let folder = match named {
-            Some(folder) => folder,
-            None if Path::new(wanted).is_dir() => PathBuf::from(wanted),
-            None => return Err(models::unknown(wanted, &roots)),
-        };
-        Model::at(folder)
+        let named = roots.iter().filter(|_| is_name).find_map(|root| models::named(root, wanted));
+        match named {
+            Some(path) => Model::at(&path),
+            None if !wanted.is_empty() && Path::new(wanted).exists() => Model::at(Path::new(wanted)),
+            None => Err(models::unknown(wanted, &roots)),
+        }
     }
 
-    /// The model in a folder, whether it can be loaded or not.
-    pub fn at(folder: PathBuf) -> Result<Model> {
-        let folder = folder.canonicalize().map_err(IoError::reading(&folder))?;
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let settings = ModelSettings::of_folder(&folder)?;
-        Ok(Model { name, folder, settings, prediction: None })
+    /// The model in a folder, whether it can be loaded or not, or in a file.
+    ///
+    /// # Errors
+    /// There is nothing, the file is no checkpoint, or the model's settings cannot be used.
+    pub fn at(path: &Path) -> Result<Model> {
+        let path = path.canonicalize().map_err(IoError::reading(path))?;
+        let files = ModelFiles::open(&path)?;
+        let (folder, settings) = if path.is_dir() {
+            let settings = ModelSettings::of_folder(&path)?;
+            (path, settings)
+        } else {
+            (path.parent().map(Path::to_path_buf).unwrap_or_default(), ModelSettings::default())
+        };
+        Ok(Model { name: files.name(), folder, files, settings })
     }
 
     /// The method to learn somebody of a class with, where none is named: what suits the model best for its own class, the
@@ -93,7 +100,7 @@ mod tests {
     fn model(settings: &str) -> Model {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(crate::settings::FILE), settings).unwrap();
-        Model::at(folder.path().to_owned()).unwrap()
+        Model::at(folder.path()).unwrap()
     }
 
     #[test]

@@ -14,6 +14,8 @@ const FOLDER: &str = "models";
 pub const DETECTOR: &str = "mtcnn";
 /// The face parsing network's, likewise.
 pub const PARSER: &str = "bisenet";
+/// The ending of checkpoints in one file.
+const CHECKPOINT: &str = "safetensors";
 /// Every model folder in diffusers layout has this file.
 pub const INDEX: &str = "model_index.json";
 
@@ -60,13 +62,29 @@ pub fn roots() -> Vec<PathBuf> {
     known
 }
 
-/// The names of the models in a folder, in order.
+/// The names of the models in a folder, in order: those of folders in diffusers layout, and of checkpoints in one file
+/// without their ending.
 pub fn names(root: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let models = entries.filter(|entry| is_model(&entry.path()));
-    let mut names: Vec<String> = models.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let models = entries.filter_map(|entry| {
+        let path = entry.path();
+        let is_file = path.extension().is_some_and(|ending| ending == CHECKPOINT) && path.is_file();
+        let name = if is_file { path.file_stem() } else { path.file_name().filter(|_| is_model(&path)) };
+        name.map(|name| name.to_string_lossy().into_owned())
+    });
+    let mut names: Vec<String> = models.collect();
     names.sort();
+    names.dedup();
     names
+}
+
+/// The model of a name in a folder of models: a folder, or a checkpoint in one file.
+pub fn named(root: &Path, name: &str) -> Option<PathBuf> {
+    let folder = root.join(name);
+    if is_model(&folder) {
+        return Some(folder);
+    }
+    Some(root.join(format!("{name}.{CHECKPOINT}"))).filter(|file| file.is_file())
 }
 
 /// The folder `name` in one of the [`roots`] that holds `file`: weights that are no Stable Diffusion.
@@ -76,7 +94,7 @@ pub fn weights(name: &str, file: &str) -> Option<PathBuf> {
     folders.into_iter().find(|folder| is_name && folder.join(file).is_file())
 }
 
-pub(crate) fn is_model(folder: &Path) -> bool {
+fn is_model(folder: &Path) -> bool {
     folder.join(INDEX).is_file()
 }
 

@@ -44,9 +44,9 @@ pub struct Facts {
     pub native_size: Size,
     /// What its U-Net is taken to predict.
     pub prediction: PredictionType,
-    /// Whether its scheduler's file says what it predicts.
+    /// Whether its files say what it predicts.
     pub prediction_is_said: bool,
-    /// Whether models like this one usually predict something else.
+    /// Whether there are models like this one that predict something else.
     pub prediction_is_doubtful: bool,
     /// Seconds that loading took.
     pub load_seconds: f64,
@@ -66,7 +66,7 @@ pub struct Learn {
 }
 
 impl Studio {
-    /// Loads a model by its name or the path of its folder, on the first GPU or else the CPU.
+    /// Loads a model by its name or the path of its folder or file, on the first GPU or else the CPU.
     ///
     /// # Errors
     /// There is no such model, or it cannot be loaded.
@@ -81,20 +81,16 @@ impl Studio {
     /// # Errors
     /// It cannot be loaded.
     pub fn load(model: Model, compute: Compute) -> Result<Studio> {
-        let hash = Arc::new(ModelHash::start(&model.folder));
-        let (folder, prediction, name) = (model.folder.clone(), model.prediction, model.name.clone());
+        let hash = Arc::new(ModelHash::start(&model.files));
+        let (files, name) = (model.files.clone(), model.name.clone());
         let (worker, facts) = Worker::start("idembed studio", move || {
             let started = Instant::now();
-            let loaded = StableDiffusion::load(&folder, compute);
-            let mut loaded = loaded.map_err(|source| StudioError::Load { name, source: Box::new(source) })?;
-            let prediction_is_said = loaded.scheduler_config.prediction_type.is_some();
-            if let Some(prediction) = prediction {
-                loaded = loaded.predicting(prediction);
-            }
+            let loaded = StableDiffusion::load_files(files, compute);
+            let loaded = loaded.map_err(|source| StudioError::Load { name, source: Box::new(source) })?;
             let facts = Facts {
                 native_size: Size::square(loaded.native_size()),
                 prediction: loaded.noise_schedule.prediction_type,
-                prediction_is_said,
+                prediction_is_said: loaded.prediction_is_said,
                 prediction_is_doubtful: loaded.prediction_is_doubtful(),
                 load_seconds: started.elapsed().as_secs_f64(),
             };

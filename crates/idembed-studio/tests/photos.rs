@@ -38,7 +38,7 @@ fn photos_of_different_sizes_are_cut_to_one() {
     // The same by hand, and with a prompt for one of them.
     let finder = SubjectFinder::open(&subject, studio.compute()).unwrap();
     let cuts: Vec<Cut> = photos.iter().map(|photo| finder.find(photo.clone()).unwrap().at(size).unwrap()).collect();
-    let config = Model::at(mini()).unwrap().learn_config("me", Method::Sefi).with(&wishes);
+    let config = Model::at(&mini()).unwrap().learn_config("me", Method::Sefi).with(&wishes);
     let of = |cuts: Vec<Cut>| {
         studio.start_learning(Lesson::new(cuts, config.clone())).wait().unwrap().identity.sha256().unwrap()
     };

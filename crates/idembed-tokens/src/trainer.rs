@@ -339,8 +339,6 @@ impl<'a> Trainer<'a> {
             let from = |first: i64| tokens.f_narrow(0, first, half)?.f_contiguous();
             Ok(EncoderRows { k: from(0)?, v: from(half)?, sha256: sha256.clone() })
         });
-        let folder = self.model.folder.canonicalize().unwrap_or_else(|_| self.model.folder.clone());
-        let base_model = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Identity {
             name: self.config.name.clone(),
             class: self.config.class.clone(),
@@ -350,7 +348,7 @@ impl<'a> Trainer<'a> {
             words: layout.words,
             unet: self.unet.as_ref().map(|unet| unet.changes(self.model)).transpose()?,
             train_timesteps: self.model.noise_schedule.train_timesteps,
-            base_model,
+            base_model: self.model.files.name(),
             prediction_type: self.model.noise_schedule.prediction_type,
             lambda: self.config.lambda(),
             attention_reduction: match self.config.objective.attention.as_ref().map(|options| options.loss.target) {

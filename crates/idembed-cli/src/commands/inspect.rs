@@ -1,5 +1,7 @@
 //! `idembed inspect`: what a file is, and from what it was made.
 
+mod weights;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use idembed_studio::sha256_of;
 const EXAMPLES: &str = "\
 Examples:
   idembed inspect me.identity.safetensors
+  idembed inspect dreamshaper.safetensors
   idembed inspect out/0.png --json";
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -25,7 +28,8 @@ const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// An identity file, a checkpoint, or a picture made by `idembed generate`
+    /// An identity file, the state of a learning run, a picture made by `idembed generate`, or weights of other tools: a
+    /// model in one file, a LoRA, an embedding, an autoencoder, a ControlNet
     file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -34,20 +38,26 @@ pub(crate) struct Args {
 
 /// What there is to say about a file.
 struct Facts {
-    kind: &'static str,
+    kind: String,
     fields: Vec<(String, Value)>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let facts = if starts_as_png(&args.file)? { picture(&args.file)? } else { learned(&args.file)? };
+    let facts = match starts_as_png(&args.file)? {
+        true => picture(&args.file)?,
+        false => match weights::of_others(&args.file) {
+            Some(facts) => facts,
+            None => learned(&args.file)?,
+        },
+    };
     if args.json {
         let mut object = Map::new();
         object.insert("kind".to_owned(), json!(facts.kind));
         object.extend(facts.fields);
         return output::json(&Value::Object(object));
     }
-    let mut rows = vec![("kind".to_owned(), facts.kind.to_owned())];
+    let mut rows = vec![("kind".to_owned(), facts.kind)];
     let shown = facts.fields.into_iter().map(|(name, value)| (name.replace('_', " "), shown(value)));
     rows.extend(shown.filter(|(_, value)| !value.is_empty()));
     output::table(&rows)
@@ -83,7 +93,7 @@ fn picture(path: &Path) -> anyhow::Result<Facts> {
             return Err(Hinted::new(message, "pictures of `idembed generate` do; other programs may drop it").into());
         }
     }
-    Ok(Facts { kind: "picture", fields })
+    Ok(Facts { kind: "picture".to_owned(), fields })
 }
 
 /// An identity file or a checkpoint.
@@ -94,7 +104,7 @@ fn learned(path: &Path) -> anyhow::Result<Facts> {
             let info = CheckpointInfo::read(path)?;
             let run = info.run.into_iter().map(|(name, value)| (name.replace(['-', ' '], "_"), json!(value)));
             let fields = std::iter::once(("steps_done".to_owned(), json!(info.step))).chain(run).collect();
-            Ok(Facts { kind: "checkpoint", fields })
+            Ok(Facts { kind: "checkpoint".to_owned(), fields })
         }
         Err(error @ TokensError::File { source: FileError::Damaged(_), .. }) => {
             let message = format!("`{}` is neither an identity file nor a picture", path.display());
@@ -122,7 +132,7 @@ fn identity_facts(path: &Path, identity: &Identity) -> anyhow::Result<Facts> {
     }
     fields.push(("bytes".to_owned(), json!(std::fs::metadata(path)?.len())));
     fields.push(("sha256".to_owned(), json!(sha256_of(path)?)));
-    Ok(Facts { kind: "identity", fields })
+    Ok(Facts { kind: "identity".to_owned(), fields })
 }
 
 /// A value as people read it.

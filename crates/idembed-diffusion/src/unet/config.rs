@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idembed_weights::json;
+use idembed_weights::{Source, count_of, json, shape_of};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -92,6 +92,15 @@ const FIXED: [(&str, &[&str]); 24] = [
     ("time_embedding_dim", &["null"]),
 ];
 
+/// How the channels of an attention layer are split, which no shape tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// Into so many heads in every layer, as in 1.x.
+    Count(i64),
+    /// Into heads of so many channels, as in 2.x.
+    Width(i64),
+}
+
 /// One resolution of the U-Net, counted along the down path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockConfig {
@@ -145,6 +154,62 @@ impl UNetConfig {
     /// Not JSON, a field missing, or a network that is not of the Stable Diffusion 1.x / 2.x family.
     pub fn read(path: &Path) -> Result<Self> {
         let json: UNetConfigJson = json::read(path)?;
+        json.resolve()
+    }
+
+    /// The configuration that weights imply, for a checkpoint that brings none: what no shape tells is as in all of
+    /// Stable Diffusion.
+    ///
+    /// # Errors
+    /// Tensors missing, or shapes that no U-Net of the family has.
+    pub fn of_weights(source: &dyn Source, heads: Heads) -> Result<Self> {
+        let count = count_of(source, |block| format!("down_blocks.{block}.resnets.0.conv1.weight"));
+        let has_attention = |block: &str| source.shape(&format!("{block}.attentions.0.norm.weight")).is_some();
+        let blocks = |way: &str, with: &str, without: &str| -> Vec<String> {
+            let kind = |block| if has_attention(&format!("{way}_blocks.{block}")) { with } else { without };
+            (0..count).map(|block| kind(block).to_owned()).collect()
+        };
+        let [_, in_channels, _, _] = shape_of(source, "conv_in.weight")?;
+        let [out_channels, _, _, _] = shape_of(source, "conv_out.weight")?;
+        let mid = "mid_block.attentions.0";
+        let [_, cross_attention_dim] = shape_of(source, &format!("{mid}.transformer_blocks.0.attn2.to_k.weight"))?;
+        let (mut channels, mut layers, mut transformers) = (Vec::new(), Vec::new(), Vec::new());
+        for block in 0..count {
+            let block = format!("down_blocks.{block}");
+            let [outputs, _, _, _] = shape_of(source, &format!("{block}.resnets.0.conv1.weight"))?;
+            channels.push(outputs);
+            layers.push(count_of(source, |layer| format!("{block}.resnets.{layer}.conv1.weight")) as i64);
+            // Without attention on the way down it is counted at the bottom, which has as much as the coarsest block.
+            let attention = if has_attention(&block) { format!("{block}.attentions.0") } else { mid.to_owned() };
+            let layer = |index| format!("{attention}.transformer_blocks.{index}.attn1.to_q.weight");
+            transformers.push(count_of(source, layer) as i64);
+        }
+        let heads = channels.iter().map(|&channels| match heads {
+            Heads::Count(count) => count,
+            Heads::Width(width) => channels / width,
+        });
+        let json = UNetConfigJson {
+            in_channels,
+            out_channels,
+            down_block_types: blocks("down", "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types: blocks("up", "CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block: OneOrMany::Many(layers),
+            cross_attention_dim,
+            attention_head_dim: OneOrMany::Many(heads.collect()),
+            num_attention_heads: None,
+            sample_size: None,
+            transformer_layers_per_block: OneOrMany::Many(transformers),
+            use_linear_projection: source.shape(&format!("{mid}.proj_in.weight")).is_some_and(|shape| shape.len() == 2),
+            norm_num_groups: default_groups(),
+            norm_eps: default_eps(),
+            downsample_padding: default_padding(),
+            flip_sin_to_cos: yes(),
+            freq_shift: 0.0,
+            center_input_sample: false,
+            upcast_attention: None,
+            block_out_channels: channels,
+            other: serde_json::Map::new(),
+        };
         json.resolve()
     }
 

@@ -9,6 +9,6 @@ mod one_or_many;
 mod time_embedding;
 mod transformer;
 
-pub use config::{BlockConfig, UNetConfig};
+pub use config::{BlockConfig, Heads, UNetConfig};
 pub use input::{Residuals, UNetInput};
 pub use model::{ProjectedContext, SiteInfo, UNet};

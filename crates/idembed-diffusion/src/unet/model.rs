@@ -1,10 +1,9 @@
 //! The whole U-Net.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use idembed_layers::{Conv2d, ConvShape, GroupNorm};
-use idembed_weights::{Compute, Delta, Files, Overlay, Source, Weights, channels_last};
+use idembed_weights::{Compute, Weights, channels_last};
 use tch::Tensor;
 
 use super::blocks::{SiteCounter, UpBlock};
@@ -97,28 +96,6 @@ impl UNet {
     pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
         let config = UNetConfig::read(&folder.join("config.json"))?;
         Self::from_weights(config, Weights::open(folder, WEIGHTS, compute)?)
-    }
-
-    /// As [`UNet::load`], with something added to some of the weights. The others are those of the file, where they lie.
-    ///
-    /// # Errors
-    /// As [`UNet::load`]; or there is no weight of that name and shape.
-    pub fn load_changed(folder: &Path, deltas: BTreeMap<String, Delta>, compute: Compute) -> Result<Self> {
-        let config = UNetConfig::read(&folder.join("config.json"))?;
-        let files = Files::find(folder, WEIGHTS)?;
-        let path = files.path().map(Path::to_path_buf).unwrap_or_default();
-        let changed = Overlay::new(Box::new(files), deltas);
-        let changed = changed.map_err(|source| idembed_weights::Error::Content { path, source })?;
-        Self::from_weights(config, Weights::new(Box::new(changed), compute)?)
-    }
-
-    /// The names and shapes of its weights.
-    ///
-    /// # Errors
-    /// As [`UNet::load`].
-    pub fn weight_shapes(folder: &Path) -> Result<BTreeMap<String, Vec<i64>>> {
-        let files = Files::find(folder, WEIGHTS)?;
-        Ok(files.names().into_iter().filter_map(|name| Some((name.clone(), files.shape(&name)?))).collect())
     }
 
     /// Builds the U-Net of a configuration on weights from anywhere.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idembed_weights::json;
+use idembed_weights::{Source, count_of, json, shape_of};
 use serde::{Deserialize, Serialize};
 
 use crate::resnet::{MOST_RESOLUTIONS, ResnetStyle};
@@ -48,7 +48,7 @@ fn default_groups() -> i64 {
 }
 
 /// Files of Stable Diffusion 1.x were written before the field existed; diffusers reads them with this value.
-fn default_scaling_factor() -> f64 {
+pub(crate) fn default_scaling_factor() -> f64 {
     0.18215
 }
 
@@ -92,6 +92,42 @@ impl VaeConfig {
     /// Not JSON, a field missing, or an autoencoder of another family.
     pub fn read(path: &Path) -> Result<Self> {
         let json: VaeConfigJson = json::read(path)?;
+        json.resolve()
+    }
+
+    /// The configuration that weights imply, for a checkpoint that brings none: what no shape tells is as in all of
+    /// Stable Diffusion; the scaling factor differs between families.
+    ///
+    /// # Errors
+    /// Tensors missing, or shapes that no autoencoder of the family has.
+    pub fn of_weights(source: &dyn Source, scaling_factor: f64) -> Result<Self> {
+        let resnet = |block, layer| format!("encoder.down_blocks.{block}.resnets.{layer}.conv1.weight");
+        let count = count_of(source, |block| resnet(block, 0));
+        let channels = (0..count).map(|block| Ok(shape_of::<4>(source, &resnet(block, 0))?[0]));
+        let [_, in_channels, _, _] = shape_of(source, "encoder.conv_in.weight")?;
+        let [out_channels, _, _, _] = shape_of(source, "decoder.conv_out.weight")?;
+        let [_, latent_channels, _, _] = shape_of(source, "decoder.conv_in.weight")?;
+        let has = |name: &str| source.shape(name).is_some();
+        let json = VaeConfigJson {
+            class_name: String::new(),
+            in_channels,
+            out_channels,
+            latent_channels,
+            block_out_channels: channels.collect::<Result<_>>()?,
+            down_block_types: vec![DOWN_BLOCK.to_owned(); count],
+            up_block_types: vec![UP_BLOCK.to_owned(); count],
+            layers_per_block: count_of(source, |layer| resnet(0, layer)) as i64,
+            norm_num_groups: default_groups(),
+            scaling_factor,
+            shift_factor: None,
+            latents_mean: None,
+            latents_std: None,
+            act_fn: default_activation(),
+            use_quant_conv: has("quant_conv.weight"),
+            use_post_quant_conv: has("post_quant_conv.weight"),
+            mid_block_add_attention: has("encoder.mid_block.attentions.0.group_norm.weight"),
+            force_upcast: false,
+        };
         json.resolve()
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idembed_layers::{Conv2d, ConvShape};
-use idembed_weights::{Compute, Weights, channels_last};
+use idembed_weights::{Compute, Files, Source, Weights, channels_last};
 use tch::{Kind, Tensor};
 
 use super::blocks::{Decoder, Encoder};
@@ -63,9 +63,17 @@ impl Vae {
     /// Unreadable files, or weights that do not match the configuration.
     pub fn load(folder: &Path, compute: Compute) -> Result<Self> {
         let config = VaeConfig::read(&folder.join("config.json"))?;
+        let files = Files::find(folder, "diffusion_pytorch_model")?;
+        Self::from_source(config, Box::new(files), compute)
+    }
+
+    /// As [`Vae::load`], from anywhere.
+    ///
+    /// # Errors
+    /// Weights that do not match the configuration.
+    pub fn from_source(config: VaeConfig, source: Box<dyn Source>, compute: Compute) -> Result<Self> {
         let kind = if config.force_upcast && compute.kind == Kind::Half { Kind::Float } else { compute.kind };
-        let compute = Compute { kind, ..compute };
-        Self::from_weights(config, Weights::open(folder, "diffusion_pytorch_model", compute)?)
+        Self::from_weights(config, Weights::new(source, Compute { kind, ..compute })?)
     }
 
     /// Builds the autoencoder of a configuration on weights from anywhere.

@@ -3,21 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use idembed_clip::{ClipTextConfig, Tokenizer};
-use idembed_diffusion::Compute;
-use idembed_diffusion::schedulers::{NoiseSchedule, SchedulerConfigJson};
-use idembed_diffusion::unet::UNetConfig;
-use idembed_diffusion::vae::VaeConfig;
-use idembed_weights::Weights;
+use idembed_diffusion::schedulers::NoiseSchedule;
 use serde_json::{Value, json};
 
 use crate::output;
 use idembed_studio::{Model, models};
 
-/// One model folder.
+/// One model, a folder or a file.
 pub(super) struct Found {
     name: String,
-    folder: PathBuf,
+    path: PathBuf,
     facts: Option<Facts>,
     /// Why it cannot be used.
     pub(super) problem: Option<String>,
@@ -52,8 +47,8 @@ pub(super) fn advice(found: &[Found]) -> Vec<String> {
     }
     if !found.iter().any(|model| model.problem.is_none() && model.name != models::DEFAULT) {
         advice.push(
-            "for real photos: put a Stable Diffusion 1.x or 2.x folder in diffusers layout (safetensors) into models/, \
-             or give its path with --model"
+            "for real photos: put a Stable Diffusion 1.x or 2.x model into models/, one .safetensors file or a folder in \
+             diffusers layout, or give its path with --model"
                 .to_owned(),
         );
     }
@@ -62,12 +57,12 @@ pub(super) fn advice(found: &[Found]) -> Vec<String> {
 
 impl Found {
     fn at(name: String, root: &Path) -> Found {
-        let folder = root.join(&name);
-        let (facts, problem) = match Facts::read(&folder) {
+        let path = models::named(root, &name).unwrap_or_else(|| root.join(&name));
+        let (facts, problem) = match Facts::read(&path) {
             Ok(facts) => (Some(facts), None),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-        Found { name, folder, facts, problem }
+        Found { name, path, facts, problem }
     }
 
     /// A line of the report.
@@ -77,7 +72,7 @@ impl Found {
                 let side = facts.side.map(|side| format!("{side} x {side}, ")).unwrap_or_default();
                 let mib = facts.weight_bytes >> 20;
                 let Facts { prediction, hidden, .. } = facts;
-                format!("{side}{prediction}, {hidden} wide, {mib} MiB of weights, {}", self.folder.display())
+                format!("{side}{prediction}, {hidden} wide, {mib} MiB of weights, {}", self.path.display())
             }
             (None, problem) => format!("cannot be used: {}", problem.as_deref().unwrap_or_default()),
         };
@@ -88,7 +83,7 @@ impl Found {
         let facts = self.facts.as_ref();
         json!({
             "name": self.name,
-            "folder": output::shown(&self.folder),
+            "folder": output::shown(&self.path),
             "usable": self.problem.is_none(),
             "problem": self.problem,
             "side": facts.and_then(|facts| facts.side),
@@ -101,24 +96,20 @@ impl Found {
 
 impl Facts {
     /// Reads all configurations and the headers of all weight files, no weight.
-    fn read(folder: &Path) -> anyhow::Result<Facts> {
-        Model::at(folder.to_path_buf())?;
-        Tokenizer::from_folder(&folder.join("tokenizer"))?;
-        let text = ClipTextConfig::read(&folder.join("text_encoder").join("config.json"))?;
-        let unet = UNetConfig::read(&folder.join("unet").join("config.json"))?;
-        let vae = VaeConfig::read(&folder.join("vae").join("config.json"))?;
-        let scheduler = SchedulerConfigJson::read(&folder.join("scheduler").join("scheduler_config.json"))?;
-        let schedule = NoiseSchedule::from_config(&scheduler)?;
-        let mut weight_bytes = 0;
-        for (part, stem) in
-            [("text_encoder", "model"), ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")]
-        {
-            Weights::open(&folder.join(part), stem, Compute::CPU_F32)?;
-            weight_bytes += safetensors_bytes(&folder.join(part))?;
-        }
+    fn read(path: &Path) -> anyhow::Result<Facts> {
+        let files = Model::at(path)?.files;
+        files.tokenizer()?;
+        let (text, _) = files.text_encoder()?;
+        let (unet, _) = files.unet()?;
+        let (vae, _) = files.vae()?;
+        let schedule = NoiseSchedule::from_config(&files.scheduler_config()?)?;
+        let weight_bytes = match path.is_dir() {
+            true => ["text_encoder", "unet", "vae"].iter().map(|part| safetensors_bytes(&path.join(part))).sum(),
+            false => std::fs::metadata(path).map(|file| file.len()).with_context(|| cannot_read(path)),
+        };
         let prediction = format!("{:?}", schedule.prediction_type).to_lowercase();
         let side = unet.sample_size.map(|side| side * vae.downscale());
-        Ok(Facts { side, hidden: text.hidden_size, prediction, weight_bytes })
+        Ok(Facts { side, hidden: text.hidden_size, prediction, weight_bytes: weight_bytes? })
     }
 }
 
@@ -133,5 +124,9 @@ fn safetensors_bytes(folder: &Path) -> anyhow::Result<u64> {
         }
         Ok(bytes)
     };
-    read().with_context(|| format!("cannot read `{}`", folder.display()))
+    read().with_context(|| cannot_read(folder))
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read `{}`", path.display())
 }

@@ -47,7 +47,7 @@ impl<'a> Sitting<'a> {
         recogniser: &'a dyn Recogniser,
         stop: &'a AtomicBool,
     ) -> Result<Self> {
-        let studio = Studio::load(Model::at(folder.to_owned())?, compute)?;
+        let studio = Studio::load(Model::at(folder)?, compute)?;
         Ok(Sitting { studio, detector, recogniser, stop })
     }
 

@@ -1,0 +1,207 @@
+//! Where the parts of a model lie: in a folder, or in a checkpoint of one file.
+
+mod checkpoint;
+mod folder;
+
+use std::path::{Path, PathBuf};
+
+use idembed_clip::{ClipTextConfig, Tokenizer};
+use idembed_weights::{Files, Listing, Renamed, Source, weight_files};
+
+use crate::schedulers::{PredictionType, SchedulerConfigJson};
+use crate::unet::UNetConfig;
+use crate::vae::VaeConfig;
+use crate::{Error, Result};
+use checkpoint::CheckpointFile;
+
+/// The files of a model, looked at but not loaded.
+#[derive(Debug, Clone)]
+pub struct ModelFiles {
+    layout: Layout,
+    /// An autoencoder of its own.
+    vae: Option<PathBuf>,
+    /// The folder of a text encoder of its own.
+    text_encoder: Option<PathBuf>,
+    /// What the U-Net predicts, where the user knows better than the files.
+    prediction: Option<PredictionType>,
+}
+
+#[derive(Debug, Clone)]
+enum Layout {
+    /// A folder as diffusers writes it.
+    Folder(PathBuf),
+    /// One file in the original layout.
+    Checkpoint(Box<CheckpointFile>),
+}
+
+impl ModelFiles {
+    /// Looks at a folder in diffusers layout, or at a checkpoint in one file.
+    ///
+    /// # Errors
+    /// A folder without the files of a model; a file that is no checkpoint, or one of a family that is not supported.
+    pub fn open(path: &Path) -> Result<Self> {
+        let layout = if path.is_dir() {
+            Layout::Folder(path.to_path_buf())
+        } else {
+            Layout::Checkpoint(Box::new(CheckpointFile::open(path)?))
+        };
+        Ok(ModelFiles { layout, vae: None, text_encoder: None, prediction: None })
+    }
+
+    /// With another autoencoder: a safetensors file in the layout of the original code or of diffusers, or a folder.
+    #[must_use]
+    pub fn with_vae(self, path: PathBuf) -> Self {
+        ModelFiles { vae: Some(path), ..self }
+    }
+
+    /// With another text encoder: a folder with `config.json` and `model.safetensors`.
+    #[must_use]
+    pub fn with_text_encoder(self, folder: PathBuf) -> Self {
+        ModelFiles { text_encoder: Some(folder), ..self }
+    }
+
+    /// With another prediction than the files say, or leave unsaid.
+    #[must_use]
+    pub fn with_prediction(self, prediction: PredictionType) -> Self {
+        ModelFiles { prediction: Some(prediction), ..self }
+    }
+
+    /// Fails unless there is a text-to-image model of a family that is supported.
+    ///
+    /// # Errors
+    /// What is there instead.
+    pub fn check(&self) -> Result<()> {
+        match &self.layout {
+            Layout::Folder(folder) => folder::check_index(folder),
+            Layout::Checkpoint(_) => Ok(()),
+        }
+    }
+
+    /// The folder or the file.
+    pub fn path(&self) -> &Path {
+        match &self.layout {
+            Layout::Folder(folder) => folder,
+            Layout::Checkpoint(file) => file.path(),
+        }
+    }
+
+    /// The model's name: that of its folder, or of its file without the ending.
+    pub fn name(&self) -> String {
+        let whole = self.path().canonicalize().unwrap_or_else(|_| self.path().to_path_buf());
+        let name = match &self.layout {
+            Layout::Folder(_) => whole.file_name(),
+            Layout::Checkpoint(_) => whole.file_stem(),
+        };
+        name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// How its samplers are set, and what its U-Net predicts: as the user says, or else the files, or else as usual.
+    ///
+    /// # Errors
+    /// The scheduler's file cannot be used.
+    pub fn scheduler_config(&self) -> Result<SchedulerConfigJson> {
+        let config = self.stored_scheduler_config()?;
+        let prediction_type = self.prediction.map(|prediction| prediction.to_string()).or(config.prediction_type);
+        let usual = || match &self.layout {
+            Layout::Folder(_) => PredictionType::Epsilon,
+            Layout::Checkpoint(file) => file.usual_prediction(),
+        };
+        let prediction_type = prediction_type.unwrap_or_else(|| usual().to_string());
+        Ok(SchedulerConfigJson { prediction_type: Some(prediction_type), ..config })
+    }
+
+    /// Whether the files say what the U-Net predicts.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::scheduler_config`].
+    pub fn prediction_is_said(&self) -> Result<bool> {
+        Ok(self.stored_scheduler_config()?.prediction_type.is_some())
+    }
+
+    /// What the U-Net predicts according to the user.
+    pub fn prediction(&self) -> Option<PredictionType> {
+        self.prediction
+    }
+
+    fn stored_scheduler_config(&self) -> Result<SchedulerConfigJson> {
+        match &self.layout {
+            Layout::Folder(folder) => folder::scheduler_config(folder),
+            Layout::Checkpoint(file) => Ok(file.scheduler_config()),
+        }
+    }
+
+    /// The tokenizer; a checkpoint brings none, and takes CLIP's.
+    ///
+    /// # Errors
+    /// Its files are missing or cannot be used.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        match &self.layout {
+            Layout::Folder(folder) => Ok(Tokenizer::from_folder(&folder.join("tokenizer"))?),
+            Layout::Checkpoint(file) => Ok(Tokenizer::of_clip(file.padding())?),
+        }
+    }
+
+    /// The shape and the weights of the text encoder.
+    ///
+    /// # Errors
+    /// They are not there, or cannot be used.
+    pub fn text_encoder(&self) -> Result<(ClipTextConfig, Box<dyn Source>)> {
+        match (&self.text_encoder, &self.layout) {
+            (Some(folder), _) => folder::text_encoder(folder),
+            (None, Layout::Folder(folder)) => folder::text_encoder(&folder.join("text_encoder")),
+            (None, Layout::Checkpoint(file)) => file.text_encoder(),
+        }
+    }
+
+    /// The shape and the weights of the U-Net.
+    ///
+    /// # Errors
+    /// They are not there, or cannot be used.
+    pub fn unet(&self) -> Result<(UNetConfig, Box<dyn Source>)> {
+        match &self.layout {
+            Layout::Folder(folder) => folder::unet(folder),
+            Layout::Checkpoint(file) => file.unet(self.prediction),
+        }
+    }
+
+    /// The files that hold the U-Net: a checkpoint as it is, or the shards in order.
+    ///
+    /// # Errors
+    /// As [`weight_files`].
+    pub fn unet_files(&self) -> Result<Vec<PathBuf>> {
+        match &self.layout {
+            Layout::Folder(folder) => Ok(weight_files(&folder.join(folder::UNET), folder::WEIGHTS)?),
+            Layout::Checkpoint(file) => Ok(vec![file.path().to_path_buf()]),
+        }
+    }
+
+    /// The shape and the weights of the autoencoder.
+    ///
+    /// # Errors
+    /// They are not there, or cannot be used.
+    pub fn vae(&self) -> Result<(VaeConfig, Box<dyn Source>)> {
+        match (&self.vae, &self.layout) {
+            (Some(path), _) if path.is_dir() => folder::vae(path),
+            (Some(path), _) => checkpoint::vae_file(path),
+            (None, Layout::Folder(folder)) => folder::vae(&folder.join("vae")),
+            (None, Layout::Checkpoint(file)) => file.vae(),
+        }
+    }
+}
+
+/// Some tensors of a file under other names; those of the others that `belongs` says yes to are reported if they are not
+/// asked for.
+fn renamed(path: &Path, table: idembed_layouts::Table, belongs: impl Fn(&str) -> bool) -> Result<Box<dyn Source>> {
+    let renamed = Renamed::new(Box::new(Files::open(path)?), belongs, table);
+    Ok(Box::new(renamed.map_err(|source| Error::Weights { path: path.to_path_buf(), source })?))
+}
+
+/// What a file holds; a pickle is told from other files, and refused.
+fn read_listing(path: &Path) -> Result<Listing> {
+    const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
+    let is_pickle = path.extension().is_some_and(|ending| PICKLES.iter().any(|pickle| ending == *pickle));
+    if is_pickle && path.is_file() {
+        return Err(Error::PickledFile { path: path.to_path_buf() });
+    }
+    Ok(Listing::read(path)?)
+}
