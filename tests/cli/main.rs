@@ -19,6 +19,7 @@ mod generate;
 mod help;
 mod inspect;
 mod learn;
+mod lora;
 mod memory;
 mod model;
 mod prediction;

@@ -127,6 +127,8 @@ fn parts_are_given_beside_the_file() {
     place.succeeds(&["generate", "a cat", "--steps=1", "--size=32x32", "--out=whole", &format!("--model={FILE}")]);
     let pixels = |name: &str| image::open(place.path(name)).unwrap().into_rgb8();
     assert!(pixels("out/0.png") == pixels("whole/0.png"), "the same picture with the same autoencoder");
+    let parts = serde_json::json!([{ "part": "autoencoder", "name": FILE, "sha256": sha256(place.path(FILE)) }]);
+    assert_eq!(place.json(&["inspect", "out/0.png"])["parts"], parts);
 }
 
 #[test]

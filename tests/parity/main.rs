@@ -9,6 +9,7 @@ mod clip;
 mod components;
 mod detection;
 mod dlib;
+mod lora;
 mod methods;
 mod metrics;
 mod optimizer;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
-use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice};
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
 use idembed_tokens::is_identity_name;
 
 use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
@@ -54,6 +54,9 @@ pub(crate) struct ModelArgs {
     /// Another text encoder than the model's: a folder as transformers writes it
     #[arg(long, value_name = "DIR")]
     text_encoder: Option<PathBuf>,
+    /// A LoRA to add to the model, and how strongly if not as it was made (may be given several times)
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]")]
+    loras: Vec<LoraFile>,
     /// What the model's U-Net predicts: epsilon or v [default: what its files say, else what is usual]
     #[arg(long, value_name = "WHAT")]
     prediction: Option<PredictionType>,
@@ -71,6 +74,9 @@ impl ModelArgs {
         }
         if let Some(folder) = &self.text_encoder {
             model.files = model.files.with_text_encoder(folder.clone());
+        }
+        for LoraFile { path, strength } in &self.loras {
+            model.files = model.files.with_lora(Lora::open(path, *strength)?);
         }
         if let Some(prediction) = self.prediction {
             model.files = model.files.with_prediction(prediction);
@@ -176,6 +182,26 @@ impl FromStr for NamedFile {
     }
 }
 
+/// A file of LoRA with its strength, written `FILE` or `FILE:STRENGTH`.
+#[derive(Debug, Clone, PartialEq)]
+struct LoraFile {
+    path: PathBuf,
+    strength: f64,
+}
+
+impl FromStr for LoraFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LoraFile, String> {
+        let with_strength = text.rsplit_once(':').and_then(|(path, number)| Some((path, number.parse().ok()?)));
+        let (path, strength) = with_strength.unwrap_or((text, 1.0));
+        if path.is_empty() {
+            return Err("expected FILE or FILE:STRENGTH, such as sketch.safetensors:0.8".to_owned());
+        }
+        Ok(LoraFile { path: PathBuf::from(path), strength })
+    }
+}
+
 /// A whole number from 1.
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "expected a whole number from 1".to_owned())
@@ -206,6 +232,15 @@ mod tests {
         {
             assert!(text.parse::<NamedFile>().unwrap_err().contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_lora_is_cut_at_a_strength_alone() {
+        let file = |path: &str, strength| LoraFile { path: PathBuf::from(path), strength };
+        assert_eq!("a.safetensors:0.8".parse(), Ok(file("a.safetensors", 0.8)));
+        assert_eq!("a:b.safetensors".parse(), Ok(file("a:b.safetensors", 1.0)));
+        assert_eq!("a:b:-1e-3".parse(), Ok(file("a:b", -1e-3)));
+        assert!(["", ":0.8"].iter().all(|text| text.parse::<LoraFile>().is_err()));
     }
 
     #[test]

@@ -54,6 +54,14 @@ pub enum Error {
         /// The pickle, or the index of its shards.
         file: String,
     },
+    /// A file of LoRA cannot be used with this model, or at all.
+    #[error("cannot use the LoRA `{path}`: {what}")]
+    Lora {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A model in one file is a pickle, which can run programs and is therefore not read.
     #[error("`{path}` is a pickle, and pickles are not read")]
     PickledFile {

@@ -147,6 +147,17 @@ const WIDTH_OF_SD1: i64 = 768;
 const WIDTH_OF_SD2: i64 = 1024;
 const WIDTH_OF_SDXL: i64 = 2048;
 
+impl LoraModel {
+    /// How wide the text states are that its U-Net reads.
+    pub fn text_width(self) -> i64 {
+        match self {
+            LoraModel::Sd1 => WIDTH_OF_SD1,
+            LoraModel::Sd2 => WIDTH_OF_SD2,
+            LoraModel::Sdxl => WIDTH_OF_SDXL,
+        }
+    }
+}
+
 impl Kind {
     /// Tells what a file is.
     pub fn of(file: &Listing) -> Kind {

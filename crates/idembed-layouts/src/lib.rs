@@ -6,6 +6,7 @@
 //! This crate never sees a network: it maps names to names.
 
 mod kind;
+pub mod lora;
 pub mod text_encoder;
 pub mod unet;
 pub mod vae;

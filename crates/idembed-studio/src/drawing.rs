@@ -14,11 +14,11 @@ use image::RgbImage;
 
 use crate::error::{Result, StudioError};
 use crate::event::Event;
-use crate::hashes::{ModelHash, sha256_of};
+use crate::hashes::{self, ModelHash, sha256_of};
 use crate::job::Context;
 use crate::memory::{Forecast, Work};
 use crate::model::Model;
-use crate::picture_file::{self, IdentityRecord, PictureRecord};
+use crate::picture_file::{self, IdentityRecord, PartRecord, PictureRecord};
 use crate::size::Size;
 
 /// How to draw; what is not said is as the model likes it.
@@ -236,7 +236,14 @@ impl Drawing {
     }
 
     /// What a picture's file says about it.
-    fn record(&self, seed: u64, size: Size, model: &StableDiffusion, model_sha256: Option<&str>) -> PictureRecord {
+    fn record(
+        &self,
+        seed: u64,
+        size: Size,
+        model: &StableDiffusion,
+        model_sha256: Option<&str>,
+        parts: &[PartRecord],
+    ) -> PictureRecord {
         let used = self.identities.iter().filter(|named| self.prompt.names(&named.name));
         let identities = used.map(|named| IdentityRecord {
             name: named.name.clone(),
@@ -255,6 +262,7 @@ impl Drawing {
             model: self.model.clone(),
             prediction: Some(self.prediction.to_string()),
             model_sha256: model_sha256.map(str::to_owned),
+            parts: parts.to_vec(),
             dtype: model.compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -375,12 +383,13 @@ fn run(
     let changes = identities.changed_unet(&drawing.prompt)?;
     let unet = changes.map(|changes| changes.apply(model)).transpose()?;
     let negative = model.condition(&drawing.negative)?;
+    let parts = hashes::of_given_parts(&model.files)?;
     let of = settings.total_steps(drawing.seeds.len());
     let mut follower = Follower { context, begun: 0, of, watching };
     let request = TextToImage { unet: unet.as_ref(), ..request(model, drawing, &prompt, &negative) };
     let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
         let size = Size { width: picture.width(), height: picture.height() };
-        let record = drawing.record(drawing.seeds[index], size, model, hash.get());
+        let record = drawing.record(drawing.seeds[index], size, model, hash.get(), &parts);
         each(Drawn { picture, record });
         Ok(())
     });

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 
-use idembed_diffusion::ModelFiles;
+use idembed_diffusion::{GivenPart, ModelFiles};
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+use crate::picture_file::{LORA, PartRecord};
 use cache::{Cache, Stamp};
 
 /// Digits of the short form, which other Stable Diffusion tools print for checkpoints.
@@ -66,6 +67,25 @@ impl ModelHash {
     pub(crate) fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }
+}
+
+/// What was given beside a model's own files, with the hashes of theirs.
+pub(crate) fn of_given_parts(model: &ModelFiles) -> Result<Vec<PartRecord>> {
+    let hash = |name: &str, files: &[PathBuf]| {
+        let named = files.first().map_or(Path::new(name), PathBuf::as_path);
+        remembered(files, &Cache::of_user()).map_err(IoError::reading(named))
+    };
+    let mut records = Vec::new();
+    for GivenPart { part, name, files } in model.given_parts()? {
+        let sha256 = hash(&name, &files)?;
+        records.push(PartRecord { part: part.to_owned(), name, sha256, strength: None });
+    }
+    for lora in model.loras() {
+        let name = lora.path().file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let sha256 = hash(&name, &[lora.path().to_path_buf()])?;
+        records.push(PartRecord { part: LORA.to_owned(), name, sha256, strength: Some(lora.strength()) });
+    }
+    Ok(records)
 }
 
 fn of_unet(model: &ModelFiles, cache: &Cache) -> Option<String> {

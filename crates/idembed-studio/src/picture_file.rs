@@ -24,6 +24,9 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 const PARAMETERS: &str = "parameters";
 const RECORD: &str = "idembed";
 
+/// What a [`PartRecord`] of LoRA is called.
+pub(crate) const LORA: &str = "LoRA";
+
 /// Everything needed to make a picture again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureRecord {
@@ -49,6 +52,9 @@ pub struct PictureRecord {
     /// SHA-256 of the model's U-Net weights, as hexadecimal digits; earlier versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_sha256: Option<String>,
+    /// Networks that were taken instead of the model's own, and LoRA; earlier versions could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartRecord>,
     /// The number format that the networks ran in, such as `f32`.
     #[serde(default)]
     pub dtype: String,
@@ -57,6 +63,20 @@ pub struct PictureRecord {
     pub identities: Vec<IdentityRecord>,
     /// Version of the software.
     pub version: String,
+}
+
+/// A file that a picture was made with beside the model's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// What it is: `autoencoder`, `text encoder` or `LoRA`.
+    pub part: String,
+    /// The name of its file or folder.
+    pub name: String,
+    /// Hash of its weight files.
+    pub sha256: String,
+    /// How strongly a LoRA acted; 1 is as it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
 }
 
 /// An identity that a picture was made with.
@@ -95,6 +115,18 @@ impl PictureRecord {
             let _ = write!(text, ", Model hash: {}", short(hash));
         }
         let _ = write!(text, ", Model: {}", quoted(&self.model));
+        let loras: Vec<String> = self
+            .parts
+            .iter()
+            .filter(|part| part.part == LORA)
+            .map(|part| format!("{}: {}", part.name, short(&part.sha256)))
+            .collect();
+        if !loras.is_empty() {
+            let _ = write!(text, ", Lora hashes: {}", quoted(&loras.join(", ")));
+        }
+        if let Some(vae) = self.parts.iter().find(|part| part.part == "autoencoder") {
+            let _ = write!(text, ", VAE hash: {}, VAE: {}", short(&vae.sha256), quoted(&vae.name));
+        }
         if !self.identities.is_empty() {
             let hashes = self.identities.iter().map(|it| format!("{}: {}", it.name, short(&it.sha256)));
             let _ = write!(text, ", TI hashes: {}", quoted(&hashes.collect::<Vec<_>>().join(", ")));
@@ -247,6 +279,7 @@ mod tests {
             model: "mini".to_owned(),
             prediction: Some("epsilon".to_owned()),
             model_sha256: Some("fedcba9876543210".repeat(4)),
+            parts: Vec::new(),
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
                 name: "me".to_owned(),
@@ -276,12 +309,19 @@ mod tests {
             model: "a, b".to_owned(),
             model_sha256: None,
             identities: Vec::new(),
+            parts: vec![PartRecord {
+                part: "autoencoder".to_owned(),
+                name: "fine.safetensors".to_owned(),
+                sha256: "a1".repeat(32),
+                strength: None,
+            }],
             ..record()
         };
+        assert!(!plain.is_same_picture(&PictureRecord { parts: Vec::new(), ..plain.clone() }));
         assert_eq!(
             plain.parameters(),
             "a photo of <me> in a forest\nSteps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 1, \
-             Size: 128x128, Model: \"a, b\", Version: idembed 0.1.0"
+             Size: 128x128, Model: \"a, b\", VAE hash: a1a1a1a1a1, VAE: fine.safetensors, Version: idembed 0.1.0"
         );
     }
 

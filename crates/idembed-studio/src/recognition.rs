@@ -145,6 +145,7 @@ mod tests {
                 model: model.to_owned(),
                 prediction: None,
                 model_sha256: None,
+                parts: Vec::new(),
                 dtype: String::new(),
                 identities: Vec::new(),
                 version: String::new(),

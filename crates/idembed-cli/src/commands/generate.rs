@@ -180,6 +180,7 @@ mod tests {
             model: "mini".to_owned(),
             prediction: Some("epsilon".to_owned()),
             model_sha256: None,
+            parts: Vec::new(),
             dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),

@@ -15,6 +15,8 @@ use crate::{Error, Result};
 pub(super) const UNET: &str = "unet";
 /// What diffusers calls the weights of its networks, before the ending.
 pub(super) const WEIGHTS: &str = "diffusion_pytorch_model";
+/// What transformers calls them.
+pub(super) const TEXT_WEIGHTS: &str = "model";
 
 /// `model_index.json`, of which only the pipeline's name matters.
 #[derive(Deserialize)]
@@ -51,7 +53,7 @@ pub(super) fn unet(folder: &Path) -> Result<(UNetConfig, Box<dyn Source>)> {
 
 /// The text encoder in a folder of its own.
 pub(super) fn text_encoder(folder: &Path) -> Result<(ClipTextConfig, Box<dyn Source>)> {
-    Ok((ClipTextConfig::read(&folder.join("config.json"))?, Box::new(Files::find(folder, "model")?)))
+    Ok((ClipTextConfig::read(&folder.join("config.json"))?, Box::new(Files::find(folder, TEXT_WEIGHTS)?)))
 }
 
 /// The autoencoder in a folder of its own.

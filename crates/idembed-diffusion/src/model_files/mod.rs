@@ -2,10 +2,12 @@
 
 mod checkpoint;
 mod folder;
+mod lora;
 
 use std::path::{Path, PathBuf};
 
 use idembed_clip::{ClipTextConfig, Tokenizer};
+use idembed_layouts::lora::Network;
 use idembed_weights::{Files, Listing, Renamed, Source, weight_files};
 
 use crate::schedulers::{PredictionType, SchedulerConfigJson};
@@ -13,6 +15,18 @@ use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 use crate::{Error, Result};
 use checkpoint::CheckpointFile;
+pub use lora::Lora;
+
+/// A network that was given beside a model's own files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenPart {
+    /// What it is, such as `autoencoder`.
+    pub part: &'static str,
+    /// The name of its file or folder.
+    pub name: String,
+    /// The files that hold its weights.
+    pub files: Vec<PathBuf>,
+}
 
 /// The files of a model, looked at but not loaded.
 #[derive(Debug, Clone)]
@@ -22,6 +36,8 @@ pub struct ModelFiles {
     vae: Option<PathBuf>,
     /// The folder of a text encoder of its own.
     text_encoder: Option<PathBuf>,
+    /// What is added to its weights, in this order.
+    loras: Vec<Lora>,
     /// What the U-Net predicts, where the user knows better than the files.
     prediction: Option<PredictionType>,
 }
@@ -45,7 +61,7 @@ impl ModelFiles {
         } else {
             Layout::Checkpoint(Box::new(CheckpointFile::open(path)?))
         };
-        Ok(ModelFiles { layout, vae: None, text_encoder: None, prediction: None })
+        Ok(ModelFiles { layout, vae: None, text_encoder: None, loras: Vec::new(), prediction: None })
     }
 
     /// With another autoencoder: a safetensors file in the layout of the original code or of diffusers, or a folder.
@@ -58,6 +74,34 @@ impl ModelFiles {
     #[must_use]
     pub fn with_text_encoder(self, folder: PathBuf) -> Self {
         ModelFiles { text_encoder: Some(folder), ..self }
+    }
+
+    /// With something added to the weights of its U-Net and its text encoder. Those of several LoRA add up.
+    #[must_use]
+    pub fn with_lora(mut self, lora: Lora) -> Self {
+        self.loras.push(lora);
+        self
+    }
+
+    /// What is added to its weights.
+    pub fn loras(&self) -> &[Lora] {
+        &self.loras
+    }
+
+    /// The networks that were given beside the model's own.
+    ///
+    /// # Errors
+    /// One of them is not there.
+    pub fn given_parts(&self) -> Result<Vec<GivenPart>> {
+        let given =
+            [("autoencoder", &self.vae, folder::WEIGHTS), ("text encoder", &self.text_encoder, folder::TEXT_WEIGHTS)];
+        let given = given.into_iter().filter_map(|(part, path, weights)| Some((part, path.as_ref()?, weights)));
+        let found = given.map(|(part, path, weights)| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let files = if path.is_dir() { weight_files(path, weights)? } else { vec![path.clone()] };
+            Ok(GivenPart { part, name, files })
+        });
+        found.collect()
     }
 
     /// With another prediction than the files say, or leave unsaid.
@@ -123,6 +167,10 @@ impl ModelFiles {
         self.prediction
     }
 
+    fn with_loras(&self, network: Network, source: Box<dyn Source>) -> Result<Box<dyn Source>> {
+        self.loras.iter().try_fold(source, |source, lora| lora.apply(network, source))
+    }
+
     fn stored_scheduler_config(&self) -> Result<SchedulerConfigJson> {
         match &self.layout {
             Layout::Folder(folder) => folder::scheduler_config(folder),
@@ -146,11 +194,12 @@ impl ModelFiles {
     /// # Errors
     /// They are not there, or cannot be used.
     pub fn text_encoder(&self) -> Result<(ClipTextConfig, Box<dyn Source>)> {
-        match (&self.text_encoder, &self.layout) {
+        let (config, source) = match (&self.text_encoder, &self.layout) {
             (Some(folder), _) => folder::text_encoder(folder),
             (None, Layout::Folder(folder)) => folder::text_encoder(&folder.join("text_encoder")),
             (None, Layout::Checkpoint(file)) => file.text_encoder(),
-        }
+        }?;
+        Ok((config, self.with_loras(Network::TextEncoder, source)?))
     }
 
     /// The shape and the weights of the U-Net.
@@ -158,10 +207,12 @@ impl ModelFiles {
     /// # Errors
     /// They are not there, or cannot be used.
     pub fn unet(&self) -> Result<(UNetConfig, Box<dyn Source>)> {
-        match &self.layout {
+        let (config, source) = match &self.layout {
             Layout::Folder(folder) => folder::unet(folder),
             Layout::Checkpoint(file) => file.unet(self.prediction),
-        }
+        }?;
+        self.loras.iter().try_for_each(|lora| lora.check_model(config.cross_attention_dim))?;
+        Ok((config, self.with_loras(Network::Unet, source)?))
     }
 
     /// The files that hold the U-Net: a checkpoint as it is, or the shards in order.

@@ -1,0 +1,191 @@
+//! LoRA: small files that change some weights of a model (arXiv 2106.09685).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use idembed_layouts::lora::{Factors, Layer, Network, layers};
+use idembed_layouts::{Kind, LoraForm, LoraModel};
+use idembed_weights::{Delta, Files, Listing, Overlay, Source};
+use tch::{Kind as Format, Tensor};
+
+use super::read_listing;
+use crate::{Error, Result};
+
+/// The largest strength in either direction; files are made for 1.
+const STRONGEST: f64 = 100.0;
+
+/// A file of LoRA that was looked at, and how strongly it is to act.
+#[derive(Debug, Clone)]
+pub struct Lora {
+    path: PathBuf,
+    strength: f64,
+    /// The model that it was made for, where that is told.
+    made_for: Option<LoraModel>,
+    layers: BTreeMap<Layer, Factors>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Lora {
+    /// Looks at a file; 1 is the strength that it was made for, 0 none, and less than 0 the opposite.
+    ///
+    /// # Errors
+    /// No such file, a file that is no LoRA or written in a form that is not read, a tensor that belongs to no layer or to a
+    /// layer that is not whole, numbers that change nothing or are none, or a strength out of range.
+    pub fn open(path: &Path, strength: f64) -> Result<Self> {
+        if !(-STRONGEST..=STRONGEST).contains(&strength) {
+            let what =
+                format!("the strength of `{}` is {strength}, expected -{STRONGEST} to {STRONGEST}", path.display());
+            return Err(Error::Setting(what));
+        }
+        let listing = read_listing(path)?;
+        let refused = |what: String| Err(Error::Lora { path: path.to_path_buf(), what });
+        let made_for = match Kind::of(&listing) {
+            Kind::Lora { form: LoraForm::LowRank, model } => model,
+            Kind::Lora { form, .. } => return refused(format!("it is written as {form}, which is not read")),
+            other => return refused(format!("it is no LoRA: {other}")),
+        };
+        let layers = match layers(&listing) {
+            Ok(layers) => layers,
+            Err(tensor) => return refused(format!("tensor `{tensor}` belongs to no layer")),
+        };
+        let is_whole = |factors: &&Factors| factors.down.is_some() && factors.up.is_some();
+        if let Some(factors) = layers.values().find(|factors| !is_whole(factors)) {
+            let name = [&factors.down, &factors.up, &factors.mid, &factors.alpha].into_iter().flatten().next();
+            return refused(format!(
+                "tensor `{}` stands alone, without its other factor",
+                name.map_or("", String::as_str)
+            ));
+        }
+        let Listing { metadata, .. } = listing;
+        let lora = Lora { path: path.to_path_buf(), strength, made_for, layers, metadata };
+        lora.check_numbers()?;
+        Ok(lora)
+    }
+
+    /// Fails if a number is none, or if nothing would change.
+    fn check_numbers(&self) -> Result<()> {
+        let files = Files::open(&self.path)?;
+        let mut changes = false;
+        for (layer, factors) in &self.layers {
+            for name in [&factors.down, &factors.up, &factors.mid].into_iter().flatten() {
+                let tensor = self.tensor(&files, name)?;
+                if tensor.f_isfinite()?.f_all()?.f_double_value(&[])? == 0.0 {
+                    return Err(self.error(format!("tensor `{name}` holds NaN or infinity")));
+                }
+                changes |= factors.up.as_ref() == Some(name) && tensor.f_any()?.f_double_value(&[])? != 0.0;
+            }
+            if self.alpha(layer, factors, &files)? == Some(0.0) {
+                let name = factors.alpha.as_deref().unwrap_or("lora_alpha");
+                return Err(self.error(format!("`{name}` is 0, so that nothing would change")));
+            }
+        }
+        if changes { Ok(()) } else { Err(self.error("all its numbers are 0, so that nothing would change".to_owned())) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How strongly it acts.
+    pub fn strength(&self) -> f64 {
+        self.strength
+    }
+
+    /// Fails if it is made for a model that reads text states of another width, or that has two text encoders.
+    pub(super) fn check_model(&self, cross_attention_dim: i64) -> Result<()> {
+        if let Some((_, factors)) = self.layers.iter().find(|(layer, _)| layer.network == Network::SecondTextEncoder) {
+            let tensor = factors.down.as_deref().unwrap_or_default();
+            return Err(
+                self.error(format!("tensor `{tensor}` is for a second text encoder, which this model does not have"))
+            );
+        }
+        let made_for = self.made_for.map(|model| (model, model.text_width()));
+        match made_for {
+            Some((model, width)) if width != cross_attention_dim => {
+                let what = format!(
+                    "it is made for {model}, whose text states are {width} wide; those of this model are {cross_attention_dim}"
+                );
+                Err(self.error(what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A network's weights with this added to them; the others stay where they lie.
+    pub(super) fn apply(&self, network: Network, base: Box<dyn Source>) -> Result<Box<dyn Source>> {
+        let deltas = self.deltas(network, &*base)?;
+        if deltas.is_empty() || self.strength == 0.0 {
+            return Ok(base);
+        }
+        let changed = Overlay::new(base, deltas);
+        Ok(Box::new(changed.map_err(|source| Error::Weights { path: self.path.clone(), source })?))
+    }
+
+    /// What is added to which weights of a network.
+    fn deltas(&self, network: Network, base: &dyn Source) -> Result<BTreeMap<String, Delta>> {
+        let names = base.names();
+        let files = Files::open(&self.path)?;
+        let own = self.layers.iter().filter(|(layer, _)| layer.network == network);
+        let deltas = own.map(|(layer, factors)| {
+            let name = names.iter().find(|name| layer.is_of(name)).ok_or_else(|| {
+                let tensor = factors.down.as_deref().unwrap_or_default();
+                self.error(format!(
+                    "tensor `{tensor}` belongs to a layer that the {network} of this model does not have"
+                ))
+            })?;
+            Ok((name.clone(), self.delta(layer, factors, &files)?))
+        });
+        deltas.collect()
+    }
+
+    fn delta(&self, layer: &Layer, factors: &Factors, files: &Files) -> Result<Delta> {
+        let read = |name: &Option<String>| name.as_deref().map(|name| self.tensor(files, name)).transpose();
+        let (Some(down), Some(up)) = (read(&factors.down)?, read(&factors.up)?) else {
+            return Err(self.error("a factor is missing".to_owned()));
+        };
+        let rank = *down.size().first().unwrap_or(&0);
+        let alpha = self.alpha(layer, factors, files)?;
+        let scale = self.strength * alpha.map_or(1.0, |alpha| alpha / rank as f64);
+        let Some(mid) = read(&factors.mid)? else { return Ok(Delta::LowRank { up, down, scale }) };
+        // A convolution in three steps: inputs to the rank, the kernel within it, the rank to the outputs.
+        let flat = |tensor: &Tensor| tensor.f_to_kind(Format::Float)?.f_flatten(1, -1);
+        let kernel = mid.f_to_kind(Format::Float)?;
+        let inner = Tensor::f_einsum("pqhw,qi->pihw", &[&kernel, &flat(&down)?], None::<&[i64]>)?;
+        let whole = Tensor::f_einsum("op,pihw->oihw", &[&flat(&up)?, &inner], None::<&[i64]>)?;
+        Ok(Delta::Full(whole.f_mul_scalar(scale)?))
+    }
+
+    /// A tensor of the file, f32.
+    fn tensor(&self, files: &Files, name: &str) -> Result<Tensor> {
+        let in_file = |source| Error::Weights { path: self.path.clone(), source };
+        Ok(files.stored(name).map_err(in_file)?.tensor().f_to_kind(Format::Float)?)
+    }
+
+    /// What a layer's product is multiplied with, over the rank; the rank itself if nothing says it.
+    fn alpha(&self, layer: &Layer, factors: &Factors, files: &Files) -> Result<Option<f64>> {
+        let Some(name) = &factors.alpha else { return Ok(self.usual_alpha(layer)) };
+        let alpha = self.tensor(files, name)?;
+        match alpha.numel() {
+            1 => Ok(Some(alpha.f_view([1])?.f_double_value(&[0])?)),
+            _ => Err(self.error(format!("tensor `{name}` has shape {:?}, expected one number", alpha.size()))),
+        }
+    }
+
+    /// The alpha of layers that bring none, where PEFT's settings in the metadata say it.
+    fn usual_alpha(&self, layer: &Layer) -> Option<f64> {
+        let settings: serde_json::Value = serde_json::from_str(self.metadata.get("lora_adapter_metadata")?).ok()?;
+        let network = match layer.network {
+            Network::Unet => "unet",
+            Network::TextEncoder => "text_encoder",
+            Network::SecondTextEncoder => "text_encoder_2",
+        };
+        let of_some = settings[format!("{network}.alpha_pattern")].as_object();
+        let own = of_some.and_then(|alphas| alphas.iter().find(|(name, _)| layer.is_called(name)));
+        own.map_or(&settings[format!("{network}.lora_alpha")], |(_, alpha)| alpha).as_f64()
+    }
+
+    fn error(&self, what: String) -> Error {
+        Error::Lora { path: self.path.clone(), what }
+    }
+}

@@ -1,0 +1,161 @@
+//! The names in a file of LoRA: which layer of which network each pair of factors belongs to.
+//!
+//! Three spellings are in the wild: kohya's scripts join the parts of a layer's name by underscores (`lora_unet_...`), diffusers
+//! and PEFT keep the dots (`unet....lora_A.weight`), and early diffusers put the factors of attention beside the layers
+//! (`...attn1.processor.to_q_lora.down.weight`).
+
+use std::collections::BTreeMap;
+
+use idembed_weights::Listing;
+
+/// The networks that LoRA change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
+pub enum Network {
+    /// The U-Net.
+    #[strum(to_string = "U-Net")]
+    Unet,
+    /// The text encoder, the first if there are two.
+    #[strum(to_string = "text encoder")]
+    TextEncoder,
+    /// The second text encoder of SDXL.
+    #[strum(to_string = "second text encoder")]
+    SecondTextEncoder,
+}
+
+/// A layer as a file of LoRA names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Layer {
+    /// The network that it belongs to.
+    pub network: Network,
+    /// Its name in that network, without a `text_model` before it.
+    name: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    /// `mid_block.attentions.0.proj_in`.
+    Dotted(String),
+    /// `mid_block_attentions_0_proj_in`.
+    Joined(String),
+}
+
+/// The tensors that change one layer, by their names in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Factors {
+    /// From the inputs to the rank.
+    pub down: Option<String>,
+    /// From the rank to the outputs.
+    pub up: Option<String>,
+    /// Between the two, for convolutions: their kernel.
+    pub mid: Option<String>,
+    /// A number that the product is multiplied with, over the rank.
+    pub alpha: Option<String>,
+}
+
+/// One of a layer's tensors.
+#[derive(Clone, Copy)]
+enum Part {
+    Down,
+    Up,
+    Mid,
+    Alpha,
+}
+
+const ENDS: [(&str, Part); 12] = [
+    (".lora_down.weight", Part::Down),
+    (".lora_up.weight", Part::Up),
+    (".lora_mid.weight", Part::Mid),
+    (".alpha", Part::Alpha),
+    (".lora_A.weight", Part::Down),
+    (".lora_B.weight", Part::Up),
+    (".lora_linear_layer.down.weight", Part::Down),
+    (".lora_linear_layer.up.weight", Part::Up),
+    (".lora.down.weight", Part::Down),
+    (".lora.up.weight", Part::Up),
+    ("_lora.down.weight", Part::Down),
+    ("_lora.up.weight", Part::Up),
+];
+
+const JOINED: [(&str, Network); 4] = [
+    ("lora_unet_", Network::Unet),
+    ("lora_te_", Network::TextEncoder),
+    ("lora_te1_", Network::TextEncoder),
+    ("lora_te2_", Network::SecondTextEncoder),
+];
+
+const DOTTED: [(&str, Network); 3] = [
+    ("unet.", Network::Unet),
+    ("text_encoder.", Network::TextEncoder),
+    ("text_encoder_2.", Network::SecondTextEncoder),
+];
+
+/// What begins so is in the U-Net, in files that change nothing else.
+const BLOCKS: [&str; 3] = ["down_blocks.", "mid_block.", "up_blocks."];
+
+/// What early diffusers called the projections of a text encoder's attention.
+const OLD_TEXT: [(&str, &str); 4] =
+    [("to_q", "q_proj"), ("to_k", "k_proj"), ("to_v", "v_proj"), ("to_out", "out_proj")];
+
+impl Layer {
+    /// Whether its name is this, or ends in it behind a dot, as in PEFT's lists of layers.
+    pub fn is_called(&self, name: &str) -> bool {
+        let Name::Dotted(own) = &self.name else { return false };
+        own.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+
+    /// Whether this is the layer of a weight `name` of its network.
+    pub fn is_of(&self, name: &str) -> bool {
+        let Some(name) = name.strip_suffix(".weight") else { return false };
+        let name = name.strip_prefix("text_model.").unwrap_or(name);
+        match &self.name {
+            Name::Dotted(own) => own == name,
+            Name::Joined(own) => {
+                own.len() == name.len() && own.bytes().eq(name.bytes().map(|b| if b == b'.' { b'_' } else { b }))
+            }
+        }
+    }
+}
+
+/// The tensors of a file by the layers that they change.
+///
+/// # Errors
+/// The name of a tensor that belongs to no layer.
+pub fn layers(file: &Listing) -> Result<BTreeMap<Layer, Factors>, String> {
+    let mut layers: BTreeMap<Layer, Factors> = BTreeMap::new();
+    for name in file.tensors.keys() {
+        let (layer, part) = parse(name).ok_or_else(|| name.clone())?;
+        let factors = layers.entry(layer).or_default();
+        let place = match part {
+            Part::Down => &mut factors.down,
+            Part::Up => &mut factors.up,
+            Part::Mid => &mut factors.mid,
+            Part::Alpha => &mut factors.alpha,
+        };
+        if place.replace(name.clone()).is_some() {
+            return Err(name.clone());
+        }
+    }
+    Ok(layers)
+}
+
+fn parse(name: &str) -> Option<(Layer, Part)> {
+    let (layer, part) = ENDS.iter().find_map(|(end, part)| Some((name.strip_suffix(end)?, *part)))?;
+    if let Some((network, inner)) = without_prefix(layer, &JOINED) {
+        let inner = inner.strip_prefix("text_model_").unwrap_or(inner);
+        return Some((Layer { network, name: Name::Joined(inner.to_owned()) }, part));
+    }
+    let is_block = BLOCKS.iter().any(|block| layer.starts_with(block));
+    let (network, inner) = without_prefix(layer, &DOTTED).or_else(|| is_block.then_some((Network::Unet, layer)))?;
+    let inner = inner.strip_prefix("text_model.").unwrap_or(inner).replace(".processor.", ".");
+    let (before, last) = inner.rsplit_once('.').unwrap_or(("", &inner));
+    let last = match network {
+        Network::Unet if last == "to_out" => "to_out.0",
+        Network::Unet => last,
+        _ => OLD_TEXT.iter().find(|(old, _)| *old == last).map_or(last, |(_, new)| *new),
+    };
+    Some((Layer { network, name: Name::Dotted(format!("{before}.{last}")) }, part))
+}
+
+fn without_prefix<'a>(name: &'a str, prefixes: &[(&str, Network)]) -> Option<(Network, &'a str)> {
+    prefixes.iter().find_map(|(prefix, network)| Some((*network, name.strip_prefix(prefix)?)))
+}
