@@ -170,6 +170,7 @@ fn files_that_cannot_be_used_say_why() {
     said(pair(CONV, down(), up() * 0.0, vec![]), &["all its numbers are 0"]);
     let alpha = format!("{CONV}.alpha");
     said(pair(CONV, down(), up(), vec![(&alpha, Tensor::from(0.0f32))]), &[&alpha, "is 0"]);
+    said(pair(CONV, down(), up(), vec![(&alpha, Tensor::from(f32::NAN))]), &[&alpha, "is NaN"]);
     said(pair(CONV, down(), up(), vec![(&alpha, random(&[2]))]), &[&alpha, "expected one number"]);
     let other = ("lora_unet_conv_in.hada_w1_a", random(&[2, 2]));
     said(pair(CONV, down(), up(), vec![other]), &["LoHa", "not read"]);

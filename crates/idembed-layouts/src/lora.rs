@@ -5,6 +5,7 @@
 //! (`...attn1.processor.to_q_lora.down.weight`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use idembed_weights::Listing;
 
@@ -40,20 +41,38 @@ enum Name {
 }
 
 /// The tensors that change one layer, by their names in the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Factors {
     /// From the inputs to the rank.
-    pub down: Option<String>,
+    pub down: String,
     /// From the rank to the outputs.
-    pub up: Option<String>,
+    pub up: String,
     /// Between the two, for convolutions: their kernel.
     pub mid: Option<String>,
     /// A number that the product is multiplied with, over the rank.
     pub alpha: Option<String>,
 }
 
+/// A tensor of a file that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stray {
+    /// It belongs to no layer, or to one that has such a tensor already.
+    NoLayer(String),
+    /// It is the only one of its layer's two factors.
+    Alone(String),
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stray::NoLayer(name) => write!(f, "tensor `{name}` belongs to no layer"),
+            Stray::Alone(name) => write!(f, "tensor `{name}` stands alone, without its other factor"),
+        }
+    }
+}
+
 /// One of a layer's tensors.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Down,
     Up,
@@ -119,23 +138,24 @@ impl Layer {
 /// The tensors of a file by the layers that they change.
 ///
 /// # Errors
-/// The name of a tensor that belongs to no layer.
-pub fn layers(file: &Listing) -> Result<BTreeMap<Layer, Factors>, String> {
-    let mut layers: BTreeMap<Layer, Factors> = BTreeMap::new();
+/// The first tensor that cannot be understood.
+pub fn layers(file: &Listing) -> Result<BTreeMap<Layer, Factors>, Stray> {
+    let mut found: BTreeMap<Layer, BTreeMap<Part, String>> = BTreeMap::new();
     for name in file.tensors.keys() {
-        let (layer, part) = parse(name).ok_or_else(|| name.clone())?;
-        let factors = layers.entry(layer).or_default();
-        let place = match part {
-            Part::Down => &mut factors.down,
-            Part::Up => &mut factors.up,
-            Part::Mid => &mut factors.mid,
-            Part::Alpha => &mut factors.alpha,
-        };
-        if place.replace(name.clone()).is_some() {
-            return Err(name.clone());
+        let no_layer = || Stray::NoLayer(name.clone());
+        let (layer, part) = parse(name).ok_or_else(no_layer)?;
+        if found.entry(layer).or_default().insert(part, name.clone()).is_some() {
+            return Err(no_layer());
         }
     }
-    Ok(layers)
+    let whole = found.into_iter().map(|(layer, mut parts)| {
+        let [down, up, mid, alpha] = [Part::Down, Part::Up, Part::Mid, Part::Alpha].map(|part| parts.remove(&part));
+        match (down, up) {
+            (Some(down), Some(up)) => Ok((layer, Factors { down, up, mid, alpha })),
+            (down, up) => Err(Stray::Alone(down.or(up).or(mid).or(alpha).unwrap_or_default())),
+        }
+    });
+    whole.collect()
 }
 
 fn parse(name: &str) -> Option<(Layer, Part)> {

@@ -46,16 +46,8 @@ impl Lora {
         };
         let layers = match layers(&listing) {
             Ok(layers) => layers,
-            Err(tensor) => return refused(format!("tensor `{tensor}` belongs to no layer")),
+            Err(stray) => return refused(stray.to_string()),
         };
-        let is_whole = |factors: &&Factors| factors.down.is_some() && factors.up.is_some();
-        if let Some(factors) = layers.values().find(|factors| !is_whole(factors)) {
-            let name = [&factors.down, &factors.up, &factors.mid, &factors.alpha].into_iter().flatten().next();
-            return refused(format!(
-                "tensor `{}` stands alone, without its other factor",
-                name.map_or("", String::as_str)
-            ));
-        }
         let Listing { metadata, .. } = listing;
         let lora = Lora { path: path.to_path_buf(), strength, made_for, layers, metadata };
         lora.check_numbers()?;
@@ -67,16 +59,16 @@ impl Lora {
         let files = Files::open(&self.path)?;
         let mut changes = false;
         for (layer, factors) in &self.layers {
-            for name in [&factors.down, &factors.up, &factors.mid].into_iter().flatten() {
-                let tensor = self.tensor(&files, name)?;
-                if tensor.f_isfinite()?.f_all()?.f_double_value(&[])? == 0.0 {
+            for name in [&factors.down, &factors.up].into_iter().chain(&factors.mid) {
+                if self.tensor(&files, name)?.f_isfinite()?.f_all()?.f_double_value(&[])? == 0.0 {
                     return Err(self.error(format!("tensor `{name}` holds NaN or infinity")));
                 }
-                changes |= factors.up.as_ref() == Some(name) && tensor.f_any()?.f_double_value(&[])? != 0.0;
             }
-            if self.alpha(layer, factors, &files)? == Some(0.0) {
+            changes |= self.tensor(&files, &factors.up)?.f_any()?.f_double_value(&[])? != 0.0;
+            let alpha = self.alpha(layer, factors, &files)?;
+            if alpha.is_some_and(|alpha| alpha == 0.0 || !alpha.is_finite()) {
                 let name = factors.alpha.as_deref().unwrap_or("lora_alpha");
-                return Err(self.error(format!("`{name}` is 0, so that nothing would change")));
+                return Err(self.error(format!("`{name}` is {}", alpha.unwrap_or_default())));
             }
         }
         if changes { Ok(()) } else { Err(self.error("all its numbers are 0, so that nothing would change".to_owned())) }
@@ -95,7 +87,7 @@ impl Lora {
     /// Fails if it is made for a model that reads text states of another width, or that has two text encoders.
     pub(super) fn check_model(&self, cross_attention_dim: i64) -> Result<()> {
         if let Some((_, factors)) = self.layers.iter().find(|(layer, _)| layer.network == Network::SecondTextEncoder) {
-            let tensor = factors.down.as_deref().unwrap_or_default();
+            let tensor = &factors.down;
             return Err(
                 self.error(format!("tensor `{tensor}` is for a second text encoder, which this model does not have"))
             );
@@ -129,7 +121,7 @@ impl Lora {
         let own = self.layers.iter().filter(|(layer, _)| layer.network == network);
         let deltas = own.map(|(layer, factors)| {
             let name = names.iter().find(|name| layer.is_of(name)).ok_or_else(|| {
-                let tensor = factors.down.as_deref().unwrap_or_default();
+                let tensor = &factors.down;
                 self.error(format!(
                     "tensor `{tensor}` belongs to a layer that the {network} of this model does not have"
                 ))
@@ -140,19 +132,15 @@ impl Lora {
     }
 
     fn delta(&self, layer: &Layer, factors: &Factors, files: &Files) -> Result<Delta> {
-        let read = |name: &Option<String>| name.as_deref().map(|name| self.tensor(files, name)).transpose();
-        let (Some(down), Some(up)) = (read(&factors.down)?, read(&factors.up)?) else {
-            return Err(self.error("a factor is missing".to_owned()));
-        };
+        let (down, up) = (self.tensor(files, &factors.down)?, self.tensor(files, &factors.up)?);
         let rank = *down.size().first().unwrap_or(&0);
         let alpha = self.alpha(layer, factors, files)?;
         let scale = self.strength * alpha.map_or(1.0, |alpha| alpha / rank as f64);
-        let Some(mid) = read(&factors.mid)? else { return Ok(Delta::LowRank { up, down, scale }) };
+        let Some(mid) = &factors.mid else { return Ok(Delta::LowRank { up, down, scale }) };
         // A convolution in three steps: inputs to the rank, the kernel within it, the rank to the outputs.
-        let flat = |tensor: &Tensor| tensor.f_to_kind(Format::Float)?.f_flatten(1, -1);
-        let kernel = mid.f_to_kind(Format::Float)?;
-        let inner = Tensor::f_einsum("pqhw,qi->pihw", &[&kernel, &flat(&down)?], None::<&[i64]>)?;
-        let whole = Tensor::f_einsum("op,pihw->oihw", &[&flat(&up)?, &inner], None::<&[i64]>)?;
+        let (up, down) = (up.f_flatten(1, -1)?, down.f_flatten(1, -1)?);
+        let inner = Tensor::f_einsum("pqhw,qi->pihw", &[&self.tensor(files, mid)?, &down], None::<&[i64]>)?;
+        let whole = Tensor::f_einsum("op,pihw->oihw", &[&up, &inner], None::<&[i64]>)?;
         Ok(Delta::Full(whole.f_mul_scalar(scale)?))
     }
 
