@@ -1,4 +1,5 @@
 //! The spellings of layers in files of LoRA.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use idembed_layouts::lora::{Factors, Network, Stray, layers};
 use idembed_weights::{Listed, Listing};
