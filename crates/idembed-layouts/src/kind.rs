@@ -24,8 +24,8 @@ pub enum Kind {
     Lora {
         /// How it is written.
         form: LoraForm,
-        /// Which model it is for, where that is told.
-        model: Option<LoraModel>,
+        /// Which models it is for, where that is told.
+        family: Option<Family>,
     },
     /// Vectors to put in the place of a word.
     #[strum(to_string = "embedding")]
@@ -127,33 +127,19 @@ pub enum LoraForm {
     Oft,
 }
 
-/// Models that LoRA are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
-#[non_exhaustive]
-pub enum LoraModel {
-    /// Text states of 768 numbers.
-    #[strum(to_string = "Stable Diffusion 1.x")]
-    Sd1,
-    /// Text states of 1024 numbers.
-    #[strum(to_string = "Stable Diffusion 2.x")]
-    Sd2,
-    /// Two text encoders, or text states of 2048 numbers.
-    #[strum(to_string = "SDXL")]
-    Sdxl,
-}
-
 /// The widths of the text states that the U-Nets of the families read.
 const WIDTH_OF_SD1: i64 = 768;
 const WIDTH_OF_SD2: i64 = 1024;
 const WIDTH_OF_SDXL: i64 = 2048;
 
-impl LoraModel {
-    /// How wide the text states are that its U-Net reads.
-    pub fn text_width(self) -> i64 {
+impl Family {
+    /// How wide the text states are that a U-Net of the family reads; nothing of families whose text states are others.
+    pub fn text_width(self) -> Option<i64> {
         match self {
-            LoraModel::Sd1 => WIDTH_OF_SD1,
-            LoraModel::Sd2 => WIDTH_OF_SD2,
-            LoraModel::Sdxl => WIDTH_OF_SDXL,
+            Family::Sd1 => Some(WIDTH_OF_SD1),
+            Family::Sd2 => Some(WIDTH_OF_SD2),
+            Family::Sdxl => Some(WIDTH_OF_SDXL),
+            _ => None,
         }
     }
 }
@@ -166,7 +152,7 @@ impl Kind {
             return Kind::Checkpoint(checkpoint);
         }
         if let Some(form) = lora_form(file) {
-            return Kind::Lora { form, model: lora_model(file) };
+            return Kind::Lora { form, family: family_of_lora(file) };
         }
         if below("control_model.") || below("input_hint_block.") {
             return Kind::ControlNet { original: true };
@@ -264,17 +250,17 @@ fn lora_form(file: &Listing) -> Option<LoraForm> {
     }
 }
 
-fn lora_model(file: &Listing) -> Option<LoraModel> {
+fn family_of_lora(file: &Listing) -> Option<Family> {
     if ["lora_te2_", "text_encoder_2."].iter().any(|prefix| file.has_below(prefix)) {
-        return Some(LoraModel::Sdxl);
+        return Some(Family::Sdxl);
     }
     let reads_text = |name: &&String| name.contains("attn2") && name.contains("to_k") && !name.ends_with("alpha");
     let of_inputs = |name: &&String| ["down", "lora_A"].iter().any(|part| name.contains(&format!("{part}.weight")));
     let name = file.tensors.keys().filter(reads_text).find(of_inputs)?;
     match *file.shape(name)?.get(1)? {
-        WIDTH_OF_SD1 => Some(LoraModel::Sd1),
-        WIDTH_OF_SD2 => Some(LoraModel::Sd2),
-        WIDTH_OF_SDXL => Some(LoraModel::Sdxl),
+        WIDTH_OF_SD1 => Some(Family::Sd1),
+        WIDTH_OF_SD2 => Some(Family::Sd2),
+        WIDTH_OF_SDXL => Some(Family::Sdxl),
         _ => None,
     }
 }

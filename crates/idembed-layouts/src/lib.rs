@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use idembed_weights::Alias;
 
-pub use kind::{Checkpoint, Conditioner, Family, Kind, LoraForm, LoraModel};
+pub use kind::{Checkpoint, Conditioner, Family, Kind, LoraForm};
 
 /// Where the tensors of a network lie in a file: the network's names first.
 pub type Table = BTreeMap<String, Alias>;

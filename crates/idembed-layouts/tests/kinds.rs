@@ -1,6 +1,6 @@
 //! What files are taken for, by the names and shapes that published ones have.
 
-use idembed_layouts::{Checkpoint, Conditioner, Family, Kind, LoraForm, LoraModel, text_encoder, unet, vae};
+use idembed_layouts::{Checkpoint, Conditioner, Family, Kind, LoraForm, text_encoder, unet, vae};
 use idembed_weights::{Listed, Listing};
 
 fn listing(tensors: &[(&str, &[i64])]) -> Listing {
@@ -88,16 +88,15 @@ fn a_checkpoint_says_what_it_holds() {
 fn what_is_added_to_models_is_told_by_its_form_and_its_model() {
     let down = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight";
     let peft = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight";
-    let lora = |form, model| Kind::Lora { form, model };
-    for (width, model) in
-        [(768, Some(LoraModel::Sd1)), (1024, Some(LoraModel::Sd2)), (2048, Some(LoraModel::Sdxl)), (5, None)]
+    let lora = |form, family| Kind::Lora { form, family };
+    for (width, family) in [(768, Some(Family::Sd1)), (1024, Some(Family::Sd2)), (2048, Some(Family::Sdxl)), (5, None)]
     {
         for name in [down, peft] {
-            assert_eq!(kind(&[(name, &[4, width])]), lora(LoraForm::LowRank, model), "{name} {width}");
+            assert_eq!(kind(&[(name, &[4, width])]), lora(LoraForm::LowRank, family), "{name} {width}");
         }
     }
     let second_encoder = ("lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", [8, 1280].as_slice());
-    assert_eq!(kind(&[second_encoder]), lora(LoraForm::LowRank, Some(LoraModel::Sdxl)));
+    assert_eq!(kind(&[second_encoder]), lora(LoraForm::LowRank, Some(Family::Sdxl)));
     for (name, form) in [
         ("lora_unet_mid_block_resnets_0_conv1.hada_w1_a", LoraForm::LoHa),
         ("lora_unet_mid_block_resnets_0_conv1.lokr_w1", LoraForm::LoKr),
@@ -106,7 +105,7 @@ fn what_is_added_to_models_is_told_by_its_form_and_its_model() {
         assert_eq!(kind(&[(name, &[8, 8])]), lora(form, None), "{name}");
     }
     let magnitudes = ("lora_unet_mid_block_resnets_0_conv1.dora_scale", [1, 8].as_slice());
-    assert_eq!(kind(&[(down, &[4, 768]), magnitudes]), lora(LoraForm::Dora, Some(LoraModel::Sd1)));
+    assert_eq!(kind(&[(down, &[4, 768]), magnitudes]), lora(LoraForm::Dora, Some(Family::Sd1)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idembed_layouts::lora::{Factors, Layer, Network, layers};
-use idembed_layouts::{Kind, LoraForm, LoraModel};
+use idembed_layouts::{Family, Kind, LoraForm};
 use idembed_weights::{Delta, Files, Listing, Overlay, Source};
 use tch::{Kind as Format, Tensor};
 
@@ -19,8 +19,8 @@ const STRONGEST: f64 = 100.0;
 pub struct Lora {
     path: PathBuf,
     strength: f64,
-    /// The model that it was made for, where that is told.
-    made_for: Option<LoraModel>,
+    /// The models that it was made for, where that is told.
+    made_for: Option<Family>,
     layers: BTreeMap<Layer, Factors>,
     metadata: BTreeMap<String, String>,
 }
@@ -40,7 +40,7 @@ impl Lora {
         let listing = read_listing(path)?;
         let refused = |what: String| Err(Error::Lora { path: path.to_path_buf(), what });
         let made_for = match Kind::of(&listing) {
-            Kind::Lora { form: LoraForm::LowRank, model } => model,
+            Kind::Lora { form: LoraForm::LowRank, family } => family,
             Kind::Lora { form, .. } => return refused(format!("it is written as {form}, which is not read")),
             other => return refused(format!("it is no LoRA: {other}")),
         };
@@ -92,11 +92,11 @@ impl Lora {
                 self.error(format!("tensor `{tensor}` is for a second text encoder, which this model does not have"))
             );
         }
-        let made_for = self.made_for.map(|model| (model, model.text_width()));
+        let made_for = self.made_for.and_then(|family| Some((family, family.text_width()?)));
         match made_for {
-            Some((model, width)) if width != cross_attention_dim => {
+            Some((family, width)) if width != cross_attention_dim => {
                 let what = format!(
-                    "it is made for {model}, whose text states are {width} wide; those of this model are {cross_attention_dim}"
+                    "it is made for {family}, whose text states are {width} wide; those of this model are {cross_attention_dim}"
                 );
                 Err(self.error(what))
             }

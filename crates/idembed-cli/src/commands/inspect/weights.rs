@@ -26,9 +26,9 @@ pub(super) fn of_others(path: &Path) -> Option<Facts> {
         Kind::Vae { original, .. } | Kind::ControlNet { original } => {
             add("layout", json!(if *original { "original" } else { "diffusers" }));
         }
-        Kind::Lora { form, model } => {
+        Kind::Lora { form, family } => {
             add("form", json!(form.to_string()));
-            add("made_for", json!(model.map(|model| model.to_string())));
+            add("made_for", json!(family.map(|family| family.to_string())));
         }
         Kind::Embedding { vectors, widths } => {
             add("vectors", json!(vectors));
