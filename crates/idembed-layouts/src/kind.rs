@@ -257,12 +257,8 @@ fn family_of_lora(file: &Listing) -> Option<Family> {
     let reads_text = |name: &&String| name.contains("attn2") && name.contains("to_k") && !name.ends_with("alpha");
     let of_inputs = |name: &&String| ["down", "lora_A"].iter().any(|part| name.contains(&format!("{part}.weight")));
     let name = file.tensors.keys().filter(reads_text).find(of_inputs)?;
-    match *file.shape(name)?.get(1)? {
-        WIDTH_OF_SD1 => Some(Family::Sd1),
-        WIDTH_OF_SD2 => Some(Family::Sd2),
-        WIDTH_OF_SDXL => Some(Family::Sdxl),
-        _ => None,
-    }
+    let width = file.shape(name)?.get(1).copied();
+    [Family::Sd1, Family::Sd2, Family::Sdxl].into_iter().find(|family| family.text_width() == width)
 }
 
 /// One vector or several, alone in the file or one tensor for each of two text encoders.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use idembed_layouts::lora::{Factors, Layer, Network, layers};
 use idembed_layouts::{Family, Kind, LoraForm};
-use idembed_weights::{Delta, Files, Listing, Overlay, Source};
+use idembed_weights::{Delta, Files, Overlay, Source};
+use serde_json::Value;
 use tch::{Kind as Format, Tensor};
 
 use super::read_listing;
@@ -22,7 +23,8 @@ pub struct Lora {
     /// The models that it was made for, where that is told.
     made_for: Option<Family>,
     layers: BTreeMap<Layer, Factors>,
-    metadata: BTreeMap<String, String>,
+    /// PEFT's settings, where the metadata hold them.
+    settings: Value,
 }
 
 impl Lora {
@@ -48,8 +50,9 @@ impl Lora {
             Ok(layers) => layers,
             Err(stray) => return refused(stray.to_string()),
         };
-        let Listing { metadata, .. } = listing;
-        let lora = Lora { path: path.to_path_buf(), strength, made_for, layers, metadata };
+        let settings = listing.metadata.get("lora_adapter_metadata").and_then(|json| serde_json::from_str(json).ok());
+        let settings = settings.unwrap_or_default();
+        let lora = Lora { path: path.to_path_buf(), strength, made_for, layers, settings };
         lora.check_numbers()?;
         Ok(lora)
     }
@@ -160,17 +163,16 @@ impl Lora {
         }
     }
 
-    /// The alpha of layers that bring none, where PEFT's settings in the metadata say it.
+    /// The alpha of layers that bring none, where PEFT's settings say it.
     fn usual_alpha(&self, layer: &Layer) -> Option<f64> {
-        let settings: serde_json::Value = serde_json::from_str(self.metadata.get("lora_adapter_metadata")?).ok()?;
         let network = match layer.network {
             Network::Unet => "unet",
             Network::TextEncoder => "text_encoder",
             Network::SecondTextEncoder => "text_encoder_2",
         };
-        let of_some = settings[format!("{network}.alpha_pattern")].as_object();
+        let of_some = self.settings[format!("{network}.alpha_pattern")].as_object();
         let own = of_some.and_then(|alphas| alphas.iter().find(|(name, _)| layer.is_called(name)));
-        own.map_or(&settings[format!("{network}.lora_alpha")], |(_, alpha)| alpha).as_f64()
+        own.map_or(&self.settings[format!("{network}.lora_alpha")], |(_, alpha)| alpha).as_f64()
     }
 
     fn error(&self, what: String) -> Error {
