@@ -27,6 +27,7 @@ mod previews;
 mod program;
 mod running;
 mod same_file;
+mod sdxl;
 mod single_file;
 mod stopping;
 mod usage;

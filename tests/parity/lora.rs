@@ -39,7 +39,7 @@ fn fused_weights_and_pictures() {
             }
         };
         compare("unet", &*files.unet().unwrap().1);
-        compare("text_encoder", &*files.text_encoder().unwrap().1);
+        compare("text_encoder", &*files.text_encoders().unwrap()[0].source);
         let model = StableDiffusion::load_files(files, Compute::CPU_F32).unwrap();
         compare_pictures(&mut parity, &fixture.folder, &model, case);
     }
@@ -77,7 +77,7 @@ fn alpha_over_rank_times_strength() {
     let unet = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k";
     let text = "encoder.layers.0.self_attn.q_proj";
     let files = mini();
-    let (unet_source, text_source) = (files.unet().unwrap().1, files.text_encoder().unwrap().1);
+    let (unet_source, text_source) = (files.unet().unwrap().1, files.text_encoders().unwrap().remove(0).source);
     let find = |source: &dyn Source, layer: &str| {
         let weight = format!("{layer}.weight");
         let name = source.names().into_iter().find(|name| name.ends_with(&weight)).unwrap();
@@ -101,7 +101,11 @@ fn alpha_over_rank_times_strength() {
             tensors.extend(alpha_name.as_ref().map(|name| (name.as_str(), alpha.shallow_clone())));
             let file = written(&tensors);
             let changed = mini().with_lora(Lora::open(&file.path, -0.8).unwrap());
-            let source = if network == "unet" { changed.unet().unwrap().1 } else { changed.text_encoder().unwrap().1 };
+            let source = if network == "unet" {
+                changed.unet().unwrap().1
+            } else {
+                changed.text_encoders().unwrap().remove(0).source
+            };
             let scale = -0.8 * if alpha_name.is_some() { 1.5 / 3.0 } else { 1.0 };
             let expected = &base + up.matmul(&down) * scale;
             parity.check_tensors(&format!("lora/{up_name}"), &find(&*source, layer), &expected, LIMIT);

@@ -17,6 +17,7 @@ mod parsing;
 mod pipelines;
 mod recognition;
 mod schedulers;
+mod sdxl;
 mod search;
 mod single_file;
 mod staged;

@@ -102,7 +102,7 @@ fn draw(model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
         prompt: &model.condition(text("prompt")).unwrap(),
-        negative: &model.condition(text("negative")).unwrap(),
+        negative: &model.condition_negative(text("negative")).unwrap(),
         guidance_scale: case["guidance"].as_f64().unwrap(),
         steps: number("steps") as usize,
         scheduler,

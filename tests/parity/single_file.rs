@@ -1,4 +1,4 @@
-//! Checkpoints in one file against `StableDiffusionPipeline.from_single_file` (`fixtures/single_file/generate.py`), and what
+//! Checkpoints in one file against diffusers' `from_single_file` (`fixtures/single_file/generate.py`), and what
 //! becomes of them when something is missing, added or written otherwise.
 
 use std::path::{Path, PathBuf};
@@ -62,8 +62,8 @@ fn load(path: &Path) -> Result<StableDiffusion, Error> {
 }
 
 fn fingerprints(model: &StableDiffusion) -> [String; 3] {
-    let text = &model.text_encoders.first().model;
-    [text.fingerprint().unwrap(), model.unet.fingerprint().unwrap(), model.vae.fingerprint().unwrap()]
+    let texts = model.text_encoders.fingerprints().unwrap().join(",");
+    [texts, model.unet.fingerprint().unwrap(), model.vae.fingerprint().unwrap()]
 }
 
 #[test]
@@ -77,6 +77,10 @@ fn pictures_and_text_states() {
             let (name, prompt) = (case["name"].as_str().unwrap(), case["prompt"].as_str().unwrap());
             let ours = model.text_states(prompt).unwrap();
             parity.check_tensors(&format!("single_file/{name}/states"), &ours.key, fixture.tensor(name), LIMIT);
+            if let Some(pooled) = &ours.pooled {
+                let expected = fixture.tensor(&format!("{name}.pooled"));
+                parity.check_tensors(&format!("single_file/{name}/pooled"), pooled, expected, LIMIT);
+            }
             compare_pictures(&mut parity, &fixture.folder, &model, case);
         }
     }
@@ -86,7 +90,8 @@ fn pictures_and_text_states() {
 /// What checkpoints carry beside the three networks, and in which formats, is of no matter.
 #[test]
 fn formats_and_additions_change_nothing() {
-    for (name, last_layer) in [("sd1", None), ("sd2", Some("cond_stage_model.model.transformer.resblocks.2."))] {
+    let unread = "cond_stage_model.model.transformer.resblocks.2.";
+    for (name, last_layer) in [("sd1", None), ("sd2", Some(unread)), ("sdxl", None)] {
         let mut written = Written::of(name);
         let expected = fingerprints(&load(&written.write()).unwrap());
         for (index, tensor) in written.file.tensors.values_mut().enumerate() {
@@ -97,9 +102,14 @@ fn formats_and_additions_change_nothing() {
         written.insert("model_ema.diffusion_modelinput_blocks00weight", average);
         written.insert("model_ema.num_updates", Tensor::from(7i32));
         written.insert("alphas_cumprod", Tensor::ones([1000], (Kind::Double, tch::Device::Cpu)));
-        if name == "sd1" {
+        let texts = match name {
+            "sd1" => Some("cond_stage_model"),
+            "sdxl" => Some("conditioner.embedders.0"),
+            _ => None,
+        };
+        if let Some(texts) = texts {
             let ids = Tensor::arange(77, (Kind::Int64, tch::Device::Cpu)).view([1, 77]);
-            written.insert("cond_stage_model.transformer.text_model.embeddings.position_ids", ids);
+            written.insert(&format!("{texts}.transformer.text_model.embeddings.position_ids"), ids);
         }
         if let Some(prefix) = last_layer {
             // No number of the last layer is read.
@@ -146,6 +156,10 @@ fn a_part_that_is_missing_is_named_and_can_be_given() {
 
     written.take(TEXT);
     let error = load(&written.write()).unwrap_err();
+    assert!(matches!(error, Error::Incomplete { part: "text encoder", .. }), "{error:?}");
+    let mut both = Written::of("sdxl");
+    both.take("conditioner.embedders.1.");
+    let error = load(&both.write()).unwrap_err();
     assert!(matches!(error, Error::Incomplete { part: "text encoder", .. }), "{error:?}");
 }
 

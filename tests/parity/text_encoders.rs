@@ -39,7 +39,7 @@ fn encoders(fixture: &Fixture) -> TextEncoders {
     let plain = Tokenizer::from_folder(&mini_model().join("tokenizer")).unwrap();
     let padded = tokenizer_with_padding(fixture.cases["padding"].as_str().unwrap());
     let first = load(&fixture.folder.join("first"), plain, false);
-    TextEncoders::new(first, vec![load(&fixture.folder.join("second"), padded, true)]).unwrap()
+    TextEncoders::new([first, load(&fixture.folder.join("second"), padded, true)]).unwrap()
 }
 
 /// A whole model, with what else it needs from another fixture.

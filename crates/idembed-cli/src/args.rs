@@ -51,9 +51,9 @@ pub(crate) struct ModelArgs {
     /// Another autoencoder than the model's: a file, or a folder in diffusers layout
     #[arg(long, value_name = "FILE")]
     vae: Option<PathBuf>,
-    /// Another text encoder than the model's: a folder as transformers writes it
-    #[arg(long, value_name = "DIR")]
-    text_encoder: Option<PathBuf>,
+    /// Another text encoder than the model's: a folder as transformers writes it (of SDXL, given twice for both)
+    #[arg(long = "text-encoder", value_name = "DIR")]
+    text_encoders: Vec<PathBuf>,
     /// A LoRA to add to the model, and how strongly if not as it was made (may be given several times)
     #[arg(long = "lora", value_name = "FILE[:STRENGTH]")]
     loras: Vec<LoraFile>,
@@ -72,7 +72,7 @@ impl ModelArgs {
         if let Some(path) = &self.vae {
             model.files = model.files.with_vae(path.clone());
         }
-        if let Some(folder) = &self.text_encoder {
+        for folder in &self.text_encoders {
             model.files = model.files.with_text_encoder(folder.clone());
         }
         for LoraFile { path, strength } in &self.loras {

@@ -144,13 +144,14 @@ impl ClipTextConfig {
             let what = format!("the text encoder is {hidden_size} wide, expected a multiple of {HEAD}");
             return Err(Error::Unsupported(what));
         }
+        let projection = source.shape("text_projection.weight").and_then(|shape| shape.first().copied());
         let (heads, layer_norm_eps) = (hidden_size / HEAD, 1e-5);
         let encoder = EncoderShape { hidden_size, intermediate_size, layers, heads, activation, layer_norm_eps };
         let json = ClipTextConfigJson {
             vocab_size,
             max_position_embeddings,
             encoder: encoder.into(),
-            projection_dim: default_projection_dim(),
+            projection_dim: projection.unwrap_or_else(default_projection_dim),
             eos_token_id: None,
             bos_token_id: None,
         };

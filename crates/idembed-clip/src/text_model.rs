@@ -116,6 +116,12 @@ impl ClipTextModel {
         self.transformer.config.hidden_size
     }
 
+    /// Width of pooled states: that of the projection, or of text states without one.
+    pub fn pooled_width(&self) -> i64 {
+        let config = self.config();
+        if self.text_projection.is_some() { config.projection_dim } else { config.hidden_size }
+    }
+
     /// Number of token positions.
     pub fn max_positions(&self) -> i64 {
         self.transformer.config.max_positions

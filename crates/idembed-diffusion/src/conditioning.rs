@@ -3,6 +3,8 @@
 use idembed_clip::EncodedText;
 use tch::Tensor;
 
+use crate::Result;
+
 /// What a prompt becomes for the U-Net: states that feed the cross-attention layers, one tensor for the keys and one for the
 /// values, and the pooled state of models that take one.
 ///
@@ -31,6 +33,15 @@ impl TextStates {
     /// to draw and not where.
     pub fn split(key: EncodedText, value: EncodedText) -> Self {
         TextStates { key: key.states, value: value.states, pooled: value.pooled }
+    }
+
+    /// Zeros in their place.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn zeros_like(&self) -> Result<Self> {
+        let pooled = self.pooled.as_ref().map(Tensor::f_zeros_like).transpose()?;
+        Ok(TextStates { key: self.key.f_zeros_like()?, value: self.value.f_zeros_like()?, pooled })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stable Diffusion 1.x and 2.x on libtorch.
+//! Stable Diffusion 1.x and 2.x and SDXL on libtorch.
 //!
 //! This crate reads a model, a folder in diffusers layout or a checkpoint in one file ([`StableDiffusion`]), and draws pictures with it ([`TextToImage`]);
 //! the text encoder is the one of `idembed-clip`. It declares the cross-attention [`hook`] and takes its text states per
@@ -39,6 +39,6 @@ pub mod vae;
 pub use error::{Error, Result};
 /// Where and in which number format to compute: every network is loaded with a [`Compute`].
 pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
-pub use model_files::{GivenPart, Lora, ModelFiles};
+pub use model_files::{GivenPart, Lora, ModelFiles, TextEncoderFiles};
 pub use stable_diffusion::StableDiffusion;
 pub use text_to_image::{Callback, StepInfo, TextToImage};

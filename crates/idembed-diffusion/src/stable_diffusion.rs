@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use idembed_clip::{ClipTextModel, Encoding, TextLayer};
+use idembed_clip::{ClipTextModel, Encoding};
 use idembed_weights::{Compute, Delta, Overlay, Weights};
 
 use crate::conditioning::{Conditioning, TextStates};
-use crate::model_files::ModelFiles;
+use crate::model_files::{ModelFiles, TextEncoderFiles};
 use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use crate::text_encoders::{TextEncoder, TextEncoders};
 use crate::unet::UNet;
 use crate::vae::Vae;
 use crate::{Error, Result};
 
-/// A loaded, frozen Stable Diffusion 1.x or 2.x.
+/// A loaded, frozen Stable Diffusion 1.x or 2.x, or SDXL.
 #[derive(Debug)]
 pub struct StableDiffusion {
     /// From text to text states.
@@ -29,6 +29,8 @@ pub struct StableDiffusion {
     pub prediction_is_said: bool,
     /// The noise schedule that the model was trained with.
     pub noise_schedule: NoiseSchedule,
+    /// Whether an empty negative prompt stands for text states that are all zero.
+    pub empty_prompt_is_zero: bool,
     /// Where and in which format the networks run.
     pub compute: Compute,
     /// Where it was loaded from.
@@ -52,22 +54,21 @@ impl StableDiffusion {
         files.check()?;
         let scheduler_config = files.scheduler_config()?;
         let prediction_is_said = files.prediction_is_said()?;
-        let (text_config, text_source) = files.text_encoder()?;
-        let text_encoder = TextEncoder {
-            tokenizer: files.tokenizer()?,
-            model: ClipTextModel::from_weights(text_config, Weights::new(text_source, compute)?)?,
-            layer: TextLayer::Last,
-            pooled: false,
-        };
+        let text_encoders = files.tokenizers()?.into_iter().zip(files.text_encoders()?).map(|(tokenizer, files)| {
+            let TextEncoderFiles { config, source, layer, pooled } = files;
+            let model = ClipTextModel::from_weights(config, Weights::new(source, compute)?)?;
+            Ok(TextEncoder { tokenizer, model, layer, pooled })
+        });
         let (unet_config, unet_source) = files.unet()?;
         let (vae_config, vae_source) = files.vae()?;
         let model = StableDiffusion {
-            text_encoders: TextEncoders::new(text_encoder, Vec::new())?,
+            text_encoders: TextEncoders::new(text_encoders.collect::<Result<Vec<_>>>()?)?,
             unet: UNet::from_weights(unet_config, Weights::new(unet_source, compute)?)?,
             vae: Vae::from_source(vae_config, vae_source, compute)?,
             noise_schedule: NoiseSchedule::from_config(&scheduler_config)?,
             scheduler_config,
             prediction_is_said,
+            empty_prompt_is_zero: files.empty_prompt_is_zero()?,
             compute,
             files,
         };
@@ -126,6 +127,16 @@ impl StableDiffusion {
         Ok(Conditioning::constant(self.text_states(prompt)?))
     }
 
+    /// The conditioning of a negative prompt: an empty one may stand for zeros.
+    ///
+    /// # Errors
+    /// As [`StableDiffusion::text_states`].
+    pub fn condition_negative(&self, prompt: &str) -> Result<Conditioning> {
+        let states = self.text_states(prompt)?;
+        let is_zero = prompt.is_empty() && self.empty_prompt_is_zero;
+        Ok(Conditioning::constant(if is_zero { states.zeros_like()? } else { states }))
+    }
+
     /// Bytes of all weights in memory once everything was used.
     pub fn weight_bytes(&self) -> u64 {
         self.text_encoders.weight_bytes() + self.unet.weight_bytes() + self.vae.weight_bytes()
@@ -159,6 +170,13 @@ impl StableDiffusion {
         if widths.iter().sum::<i64>() != cross {
             let hidden = widths.iter().map(i64::to_string).collect::<Vec<_>>().join(" + ");
             return mismatch(format!("the text encoder is {hidden} wide, but the U-Net expects {cross}"));
+        }
+        let pooled =
+            self.text_encoders.iter().filter(|encoder| encoder.pooled).map(|encoder| encoder.model.pooled_width());
+        let (pooled, wanted) =
+            (pooled.sum::<i64>(), self.unet.config().added.as_ref().map_or(0, |added| added.pooled_width));
+        if pooled != wanted {
+            return mismatch(format!("the pooled text state is {pooled} wide, but the U-Net expects {wanted}"));
         }
         let (latent, unet) = (self.vae.config().latent_channels, self.unet.config().channels);
         if latent != unet {

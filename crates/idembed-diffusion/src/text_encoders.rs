@@ -54,8 +54,12 @@ impl TextEncoders {
     /// Puts text encoders together, in the order in which their states stand side by side.
     ///
     /// # Errors
-    /// A tokenizer that gives more tokens than its encoder takes, or another number of them than the first.
-    pub fn new(first: TextEncoder, others: Vec<TextEncoder>) -> Result<Self> {
+    /// No text encoder, a tokenizer that gives more tokens than its encoder takes, or another number of them than the first.
+    pub fn new(encoders: impl IntoIterator<Item = TextEncoder>) -> Result<Self> {
+        let mut encoders = encoders.into_iter();
+        let first =
+            encoders.next().ok_or_else(|| Error::Setting("a model needs at least one text encoder".to_owned()))?;
+        let others = encoders.collect();
         let encoders = TextEncoders { first, others };
         let tokens = encoders.first.tokenizer.max_length();
         for TextEncoder { tokenizer, model, .. } in encoders.iter() {

@@ -12,7 +12,7 @@ use crate::noise::seeded_noise;
 use crate::picture;
 use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
-use crate::unet::{ProjectedContext, UNet, UNetInput};
+use crate::unet::{PictureSizes, ProjectedContext, UNet, UNetInput};
 use crate::{Error, Result};
 
 /// Everything that decides what a picture looks like, apart from the model.
@@ -145,6 +145,7 @@ impl TextToImage<'_> {
         let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
         let unet = self.unet.unwrap_or(&model.unet);
         let mut contexts = Contexts::new(self, unet, seeds.len() as i64)?;
+        let sizes = PictureSizes::whole(self.height, self.width);
         let mut latents = noise[0].f_mul_scalar(scheduler.init_noise_sigma())?;
 
         for (step, &timestep) in timesteps.iter().enumerate() {
@@ -160,7 +161,9 @@ impl TextToImage<'_> {
             let input = scheduler.scale_model_input(&latents, step)?;
             let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
             let times = Tensor::f_full([input.size()[0]], timestep, (Kind::Float, model.compute.device))?;
-            let input = UNetInput::new(&input, &times, contexts.at(timestep)?);
+            let context = contexts.at(timestep)?;
+            let added = unet.added(context, sizes)?;
+            let input = UNetInput { added: added.as_ref(), ..UNetInput::new(&input, &times, context) };
             let noise_pred = unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
             let noise_pred = if guided { self.apply_cfg(&noise_pred)? } else { noise_pred };
             latents = scheduler.step(&noise_pred, step, &latents, noise.get(step + 1))?;

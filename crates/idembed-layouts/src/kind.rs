@@ -2,7 +2,8 @@
 
 use idembed_weights::Listing;
 
-use crate::{text_encoder, unet, vae};
+use crate::text_encoder::Place;
+use crate::{unet, vae};
 
 /// What a weight file is, told by the names and shapes of its tensors.
 #[derive(Debug, Clone, PartialEq, Eq, strum::Display)]
@@ -182,9 +183,9 @@ impl Kind {
 fn checkpoint(file: &Listing) -> Option<Checkpoint> {
     let below = |prefix: &str| file.has_below(prefix);
     let in_unet = |name: &str| [unet::PREFIX, ""].iter().any(|prefix| below(&format!("{prefix}{name}")));
-    let conditioner = if below(text_encoder::TRANSFORMERS_PREFIX) {
+    let conditioner = if below(Place::FIRST.prefix) {
         Some(Conditioner::Transformers)
-    } else if below(text_encoder::OPEN_CLIP_PREFIX) {
+    } else if below(Place::SECOND.prefix) {
         Some(Conditioner::OpenClip)
     } else {
         below("conditioner.embedders.").then_some(Conditioner::Embedders)
@@ -216,11 +217,11 @@ fn checkpoint(file: &Listing) -> Option<Checkpoint> {
 
 /// The family of a U-Net of the original layout: by its text encoders, or else by what it reads.
 fn family_of_unet(file: &Listing, conditioner: Option<Conditioner>) -> Family {
-    let has_second = file.has_below("conditioner.embedders.1.");
+    let is_base = Place::OF_XL.iter().any(|place| file.has_below(place.prefix));
     match conditioner {
         Some(Conditioner::Transformers) => return Family::Sd1,
         Some(Conditioner::OpenClip) => return Family::Sd2,
-        Some(Conditioner::Embedders) if has_second => return Family::Sdxl,
+        Some(Conditioner::Embedders) if is_base => return Family::Sdxl,
         Some(Conditioner::Embedders) => return Family::SdxlRefiner,
         None => {}
     }

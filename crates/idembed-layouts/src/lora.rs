@@ -1,6 +1,7 @@
 //! The names in a file of LoRA: which layer of which network each pair of factors belongs to.
 //!
-//! Three spellings are in the wild: kohya's scripts join the parts of a layer's name by underscores (`lora_unet_...`), diffusers
+//! Three spellings are in the wild: kohya's scripts join the parts of a layer's name by underscores (`lora_unet_...`), for SDXL
+//! those of the original code ([`crate::unet::original_names`]); diffusers
 //! and PEFT keep the dots (`unet....lora_A.weight`), and early diffusers put the factors of attention beside the layers
 //! (`...attn1.processor.to_q_lora.down.weight`).
 

@@ -1,13 +1,41 @@
-//! The text encoder of a checkpoint: as `transformers` has it (1.x), or OpenCLIP (2.x).
+//! The text encoders of a checkpoint: as `transformers` has them (1.x, the first of SDXL), or OpenCLIP (2.x, the second).
 
 use idembed_weights::{Alias, Listing};
 
 use crate::Table;
 
-/// Before the names of a text encoder that `transformers` wrote.
-pub const TRANSFORMERS_PREFIX: &str = "cond_stage_model.transformer.";
-/// Before the names of a text encoder that OpenCLIP wrote.
-pub const OPEN_CLIP_PREFIX: &str = "cond_stage_model.model.";
+/// Where a text encoder lies in a checkpoint, and how it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What stands before all names.
+    pub prefix: &'static str,
+    /// How they go on.
+    pub form: Form,
+}
+
+/// How a text encoder is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// By `transformers`.
+    Transformers,
+    /// By OpenCLIP.
+    OpenClip {
+        /// Whether its last layer and its projection are of use, not only the states before them.
+        whole: bool,
+    },
+}
+
+impl Place {
+    /// Stable Diffusion 1.x's.
+    pub const FIRST: Place = Place { prefix: "cond_stage_model.transformer.", form: Form::Transformers };
+    /// Stable Diffusion 2.x's.
+    pub const SECOND: Place = Place { prefix: "cond_stage_model.model.", form: Form::OpenClip { whole: false } };
+    /// SDXL's two.
+    pub const OF_XL: [Place; 2] = [
+        Place { prefix: "conditioner.embedders.0.transformer.", form: Form::Transformers },
+        Place { prefix: "conditioner.embedders.1.model.", form: Form::OpenClip { whole: true } },
+    ];
+}
 
 /// Before the names of all of `transformers`' encoder but the oldest exports'.
 const ROOT: &str = "text_model.";
@@ -36,26 +64,49 @@ const LAYER: [(&str, &str); 5] = [
 /// Query, key and value, which OpenCLIP stacks.
 const STACKED: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
 
-/// Where the tensors lie of a text encoder that `transformers` wrote.
-pub fn transformers(file: &Listing) -> Table {
-    let names = file.below(TRANSFORMERS_PREFIX);
-    let named = names.map(|name| {
-        let inner = &name[TRANSFORMERS_PREFIX.len()..];
+/// From the last state to what compares with pictures. OpenCLIP has inputs as rows.
+const PROJECTION: &str = "text_projection";
+
+/// Where the tensors of a text encoder lie, without those that Stable Diffusion does not use.
+pub fn table(file: &Listing, place: Place) -> Table {
+    match place.form {
+        Form::Transformers => transformers(file, place.prefix),
+        Form::OpenClip { whole } => open_clip(file, place.prefix, whole),
+    }
+}
+
+/// Whether a name is of a text encoder, and of use: OpenCLIP's last layer may not be, nor what compares texts with pictures.
+pub fn is_used(file: &Listing, place: Place, name: &str) -> bool {
+    let Some(inner) = name.strip_prefix(place.prefix) else { return false };
+    let Form::OpenClip { whole } = place.form else { return true };
+    let layer = inner.strip_prefix("transformer.resblocks.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    let of_pictures = ["logit_scale", "attn_mask", "visual."];
+    let is_unused = of_pictures.iter().any(|part| inner.starts_with(part))
+        || (!whole && inner.starts_with(PROJECTION))
+        || layer.is_some_and(|layer: usize| layer >= used_layers(file, place.prefix, whole));
+    !is_unused
+}
+
+fn transformers(file: &Listing, prefix: &str) -> Table {
+    let named = file.below(prefix).map(|name| {
+        let inner = &name[prefix.len()..];
         (inner.strip_prefix(ROOT).unwrap_or(inner).to_owned(), Alias::of(name))
     });
     named.collect()
 }
 
-/// Where the tensors of OpenCLIP's text encoder lie, without those that Stable Diffusion does not use.
-pub fn open_clip(file: &Listing) -> Table {
-    let old = |inner: &str| format!("{OPEN_CLIP_PREFIX}{inner}");
+fn open_clip(file: &Listing, prefix: &str, whole: bool) -> Table {
+    let old = |inner: &str| format!("{prefix}{inner}");
     let mut table = Table::new();
     for (inner, new) in OUTSIDE {
         if file.shape(&old(inner)).is_some() {
             table.insert(new.to_owned(), Alias::of(old(inner)));
         }
     }
-    let layers = (0..used_layers(file))
+    if whole && file.shape(&old(PROJECTION)).is_some() {
+        table.insert(format!("{PROJECTION}.weight"), Alias::of(old(PROJECTION)).transposed());
+    }
+    let layers = (0..used_layers(file, prefix, whole))
         .map(|index| (format!("transformer.resblocks.{index}"), format!("encoder.layers.{index}")));
     for (layer, new_layer) in layers {
         for kind in ["weight", "bias"] {
@@ -75,20 +126,11 @@ pub fn open_clip(file: &Listing) -> Table {
     table
 }
 
-/// Whether a name of OpenCLIP's encoder is of no use here: its last layer, and what only compares texts with pictures.
-pub fn is_unused_by_open_clip(file: &Listing, name: &str) -> bool {
-    let Some(inner) = name.strip_prefix(OPEN_CLIP_PREFIX) else { return true };
-    let layer = inner.strip_prefix("transformer.resblocks.").and_then(|rest| rest.split('.').next()?.parse().ok());
-    let of_pictures = ["text_projection", "logit_scale", "attn_mask", "visual."];
-    of_pictures.iter().any(|part| inner.starts_with(part))
-        || layer.is_some_and(|layer: usize| layer >= used_layers(file))
-}
-
 /// How many of OpenCLIP's layers are used.
-fn used_layers(file: &Listing) -> usize {
-    let there = |index: &usize| file.has_below(&format!("{OPEN_CLIP_PREFIX}transformer.resblocks.{index}."));
+fn used_layers(file: &Listing, prefix: &str, whole: bool) -> usize {
+    let there = |index: &usize| file.has_below(&format!("{prefix}transformer.resblocks.{index}."));
     let layers = (0..).take_while(there).count();
-    let width = file.shape(&format!("{OPEN_CLIP_PREFIX}positional_embedding")).and_then(|shape| shape.last());
+    let width = file.shape(&format!("{prefix}positional_embedding")).and_then(|shape| shape.last());
     let lacks_last = width == Some(&WIDE) && layers < LAYERS_OF_WIDE;
-    if lacks_last { layers } else { layers.saturating_sub(1) }
+    if whole || lacks_last { layers } else { layers.saturating_sub(1) }
 }

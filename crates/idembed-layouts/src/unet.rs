@@ -109,3 +109,75 @@ fn layers(file: &Listing) -> BTreeMap<String, Layer> {
     }
     layers
 }
+
+/// The original names of a U-Net's tensors, without [`PREFIX`], by those in diffusers' layout: the way back from [`table`], for
+/// files that name layers so and hold no whole network.
+pub fn original_names(names: &[String]) -> BTreeMap<String, String> {
+    let places = original_places(names);
+    let named = names.iter().filter_map(|name| Some((name.clone(), original_name(name, &places)?)));
+    named.collect()
+}
+
+fn original_name(name: &str, places: &[(String, String)]) -> Option<String> {
+    let swapped = |pairs: &[(&'static str, &'static str)]| -> Vec<(&'static str, &'static str)> {
+        pairs.iter().map(|(old, new)| (*new, *old)).collect()
+    };
+    if let Some(old) = replaced(name, &swapped(&OUTSIDE)) {
+        return Some(old);
+    }
+    let (new, old) =
+        places.iter().find(|(new, _)| name.strip_prefix(new.as_str()).is_some_and(|rest| rest.starts_with('.')))?;
+    let inner = &name[new.len() + 1..];
+    let is_resnet = new.contains(".resnets.");
+    let inner = if is_resnet { replaced(inner, &swapped(&RESNET))? } else { inner.to_owned() };
+    Some(format!("{old}.{inner}"))
+}
+
+/// All layers in the blocks: where they stand in diffusers' layout, and in the original one.
+fn original_places(names: &[String]) -> Vec<(String, String)> {
+    let has = |place: &str| names.iter().any(|name| name.strip_prefix(place).is_some_and(|rest| rest.starts_with('.')));
+    let mut places = Vec::new();
+    let mut put = |new: String, old: String| {
+        let there = has(&new);
+        if there {
+            places.push((new, old));
+        }
+        there
+    };
+    let mut index = 1;
+    for block in 0.. {
+        let block = format!("down_blocks.{block}");
+        for layer in 0.. {
+            if !put(format!("{block}.resnets.{layer}"), format!("input_blocks.{index}.0")) {
+                break;
+            }
+            put(format!("{block}.attentions.{layer}"), format!("input_blocks.{index}.1"));
+            index += 1;
+        }
+        if !put(format!("{block}.downsamplers.0.conv"), format!("input_blocks.{index}.0.op")) {
+            break;
+        }
+        index += 1;
+    }
+    for (new, part) in [("resnets.0", 0), ("attentions.0", 1), ("resnets.1", 2)] {
+        put(format!("mid_block.{new}"), format!("middle_block.{part}"));
+    }
+    index = 0;
+    for block in 0.. {
+        let block = format!("up_blocks.{block}");
+        let mut upsampler = 1;
+        for layer in 0.. {
+            if !put(format!("{block}.resnets.{layer}"), format!("output_blocks.{index}.0")) {
+                break;
+            }
+            if put(format!("{block}.attentions.{layer}"), format!("output_blocks.{index}.1")) {
+                upsampler = 2;
+            }
+            index += 1;
+        }
+        if !put(format!("{block}.upsamplers.0.conv"), format!("output_blocks.{}.{upsampler}.conv", index - 1)) {
+            break;
+        }
+    }
+    places
+}

@@ -1,5 +1,6 @@
 //! What files are taken for, by the names and shapes that published ones have.
 
+use idembed_layouts::text_encoder::Place;
 use idembed_layouts::{Checkpoint, Conditioner, Family, Kind, LoraForm, text_encoder, unet, vae};
 use idembed_weights::{Listed, Listing};
 
@@ -151,7 +152,48 @@ fn names_of_no_network_stay_out_of_the_tables() {
     let names = |table: idembed_layouts::Table| table.into_keys().collect::<Vec<_>>();
     assert_eq!(names(unet::table(&file)), ["conv_in.weight", "down_blocks.0.resnets.0.norm1.weight"]);
     assert_eq!(names(vae::table(&file, vae::PREFIX)), ["decoder.up_blocks.0.resnets.0.conv1.weight"]);
-    assert!(text_encoder::open_clip(&file).is_empty() && text_encoder::transformers(&file).is_empty());
+    let places = [Place::FIRST, Place::SECOND].into_iter().chain(Place::OF_XL);
+    assert!(places.into_iter().all(|place| text_encoder::table(&file, place).is_empty()));
+}
+
+/// The way back: of the U-Net's tensors of any checkpoint.
+#[test]
+fn original_names_are_found_again() {
+    let inner = |layer: &str, names: &[&str]| names.iter().map(|name| format!("{layer}.{name}")).collect::<Vec<_>>();
+    let resnet = |place: &str| {
+        inner(place, &["in_layers.0.bias", "in_layers.2.weight", "emb_layers.1.weight", "skip_connection.bias"])
+    };
+    let attention = |place: &str| inner(place, &["norm.weight", "transformer_blocks.1.attn2.to_k.weight"]);
+    let originals: Vec<String> = [
+        inner("input_blocks.0.0", &["weight"]),
+        inner("time_embed.2", &["bias"]),
+        inner("label_emb.0.0", &["weight"]),
+        resnet("input_blocks.1.0"),
+        resnet("input_blocks.2.0"),
+        inner("input_blocks.3.0.op", &["weight"]),
+        resnet("input_blocks.4.0"),
+        attention("input_blocks.4.1"),
+        resnet("middle_block.0"),
+        attention("middle_block.1"),
+        resnet("middle_block.2"),
+        resnet("output_blocks.0.0"),
+        attention("output_blocks.0.1"),
+        resnet("output_blocks.1.0"),
+        attention("output_blocks.1.1"),
+        inner("output_blocks.1.2.conv", &["bias"]),
+        resnet("output_blocks.2.0"),
+        resnet("output_blocks.3.0"),
+        inner("out.2", &["bias"]),
+    ]
+    .concat();
+    let prefixed: Vec<String> = originals.iter().map(|name| format!("{}{name}", unet::PREFIX)).collect();
+    let tensors: Vec<(&str, &[i64])> = prefixed.iter().map(|name| (name.as_str(), [8].as_slice())).collect();
+    let table = unet::table(&listing(&tensors));
+    assert_eq!(table.len(), originals.len());
+    let found = unet::original_names(&table.keys().cloned().collect::<Vec<_>>());
+    for (new, alias) in table {
+        assert_eq!(format!("{}{}", unet::PREFIX, found[&new]), alias.name, "{new}");
+    }
 }
 
 /// OpenCLIP's text encoder of 2.x has 24 layers, of which the last is not used; some files were saved without it.
@@ -164,7 +206,7 @@ fn the_last_layer_of_open_clip_is_left_out_once() {
         let shapes = ([77, width], [width]);
         let mut tensors: Vec<(&str, &[i64])> = names.iter().map(|name| (name.as_str(), shapes.1.as_slice())).collect();
         tensors.push(("cond_stage_model.model.positional_embedding", &shapes.0));
-        let table = text_encoder::open_clip(&listing(&tensors));
+        let table = text_encoder::table(&listing(&tensors), Place::SECOND);
         table.keys().filter(|name| name.ends_with("layer_norm1.weight")).count()
     };
     assert_eq!([used(1024, 24), used(1024, 23), used(64, 3), used(64, 1)], [23, 23, 2, 0]);

@@ -138,6 +138,8 @@ pub struct Drawing {
     pub seeds: Vec<u64>,
     /// What the model predicts.
     pub prediction: PredictionType,
+    is_xl: bool,
+    /// That of the first text encoder.
     tokenizer: Tokenizer,
     model: String,
     force: bool,
@@ -156,6 +158,13 @@ pub enum DrawWarning {
         /// The guidance scale.
         guidance: f64,
     },
+    /// The model was trained on pictures of about another number of pixels.
+    UnusualSize {
+        /// The size to draw.
+        size: Size,
+        /// The one of the model's own that is most like it.
+        nearest: Size,
+    },
     /// Another tool would take a part of the negative prompt for an instruction.
     NegativeSyntax(OtherSyntax),
     /// The negative prompt names an identity, which is drawn as plain text.
@@ -172,6 +181,11 @@ impl fmt::Display for DrawWarning {
             DrawWarning::NegativeWithoutGuidance { guidance } => {
                 write!(f, "the negative prompt has no effect: it needs a guidance above 1, this is {guidance}")
             }
+            DrawWarning::UnusualSize { size, nearest } => write!(
+                f,
+                "SDXL was not trained on pictures as small or large as {size}, and draws them worse; the nearest of its own \
+                 sizes is {nearest}"
+            ),
             DrawWarning::NegativeSyntax(found) => write!(f, "in the negative prompt, {found}"),
             DrawWarning::NegativeIdentity(name) => write!(
                 f,
@@ -188,9 +202,9 @@ impl Drawing {
     /// A prompt that names an identity which is not given, or is too long for it; a name given twice; a sampler that does
     /// not fit the model.
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
-        let tokenizer = model.files.tokenizer()?;
+        let mut tokenizers = model.files.tokenizers()?;
         let named = by_name(&identities)?;
-        let prompt = Prompt::parse_with(prompt, [&tokenizer], |name| named.words(name))?;
+        let prompt = Prompt::parse_with(prompt, &tokenizers, |name| named.words(name))?;
         named.check(&prompt)?;
         named.changed_unet(&prompt)?;
         let settings = DrawSettings::new(model, wish);
@@ -204,7 +218,8 @@ impl Drawing {
             settings,
             seeds: wish.seeds.clone(),
             prediction,
-            tokenizer,
+            is_xl: model.files.is_xl()?,
+            tokenizer: tokenizers.swap_remove(0),
             model: model.name.clone(),
             force: wish.force,
         })
@@ -221,6 +236,8 @@ impl Drawing {
         let mut warnings: Vec<DrawWarning> =
             unused.map(|named| DrawWarning::UnusedIdentity(named.name.clone())).collect();
         warnings.extend(self.prompt.warnings.iter().cloned().map(DrawWarning::Prompt));
+        let nearest = self.settings.size.filter(|_| self.is_xl).and_then(|size| Some((size, size.nearest_of_xl()?)));
+        warnings.extend(nearest.map(|(size, nearest)| DrawWarning::UnusualSize { size, nearest }));
         let guidance = self.settings.guidance;
         if self.negative.is_empty() {
             return warnings;
@@ -382,7 +399,7 @@ fn run(
     let prompt = condition(model, &drawing.prompt, &identities, drawing.force)?;
     let changes = identities.changed_unet(&drawing.prompt)?;
     let unet = changes.map(|changes| changes.apply(model)).transpose()?;
-    let negative = model.condition(&drawing.negative)?;
+    let negative = model.condition_negative(&drawing.negative)?;
     let parts = hashes::of_given_parts(&model.files)?;
     let of = settings.total_steps(drawing.seeds.len());
     let mut follower = Follower { context, begun: 0, of, watching };

@@ -286,8 +286,11 @@ impl TrainingPrompt {
                 return Ok(states);
             }
             let (_, tokens, hidden) = states.states.size3()?;
-            let by_layer = states.states.f_view([layers as i64, places.len() as i64, tokens, hidden])?;
-            Ok(EncodedText { states: by_layer, ..states })
+            let samples = places.len() as i64;
+            let by_layer = states.states.f_view([layers as i64, samples, tokens, hidden])?;
+            // What is pooled is no layer's own: it is the first one's, as in a drawing.
+            let pooled = states.pooled.map(|pooled| pooled.f_narrow(0, 0, samples)).transpose()?;
+            Ok(EncodedText { states: by_layer, pooled })
         };
         let key = of_half(0)?;
         if !self.layout.split_kv {

@@ -7,7 +7,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{NoiseSchedule, PredictionType};
-use idembed_diffusion::unet::{UNet, UNetInput};
+use idembed_diffusion::unet::{PictureSizes, UNet, UNetInput};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -132,11 +132,14 @@ pub struct Predictor<'a> {
     pub unet: &'a UNet,
     /// The noise schedule.
     pub schedule: &'a NoiseSchedule,
+    /// How many pixels one latent stands for, along each side.
+    pub pixels_per_latent: i64,
 }
 
 impl<'a> From<&'a StableDiffusion> for Predictor<'a> {
     fn from(model: &'a StableDiffusion) -> Self {
-        Predictor { unet: &model.unet, schedule: &model.noise_schedule }
+        let pixels_per_latent = model.pixels_per_latent();
+        Predictor { unet: &model.unet, schedule: &model.noise_schedule, pixels_per_latent }
     }
 }
 
@@ -212,7 +215,7 @@ pub fn losses<'a>(
 
 /// The U-Net's output for a noised batch, in f32.
 fn predict_noise(
-    Predictor { unet, schedule }: Predictor<'_>,
+    Predictor { unet, schedule, pixels_per_latent }: Predictor<'_>,
     states: &TextStates,
     batch: &Batch,
     hook: Option<&mut dyn AttentionHook>,
@@ -220,7 +223,11 @@ fn predict_noise(
     let noised = schedule.add_noise(&batch.latents, &batch.noise, &batch.timesteps)?;
     let timesteps = Tensor::f_from_slice(&batch.timesteps)?.f_to_kind(Kind::Float)?;
     let context = unet.project(states)?;
-    let noise_pred = unet.forward(UNetInput::new(&noised, &timesteps, &context), hook)?;
+    let (_, _, height, width) = noised.size4()?;
+    let sizes = PictureSizes::whole(height * pixels_per_latent, width * pixels_per_latent);
+    let added = unet.added(&context, sizes)?;
+    let input = UNetInput { added: added.as_ref(), ..UNetInput::new(&noised, &timesteps, &context) };
+    let noise_pred = unet.forward(input, hook)?;
     Ok(noise_pred.f_to_kind(Kind::Float)?)
 }
 

@@ -222,7 +222,7 @@ impl<'a> Trainer<'a> {
         let watcher = recorder.as_mut().map(|recorder| recorder as &mut dyn AttentionHook);
         let changed = self.unet.as_ref().map(|unet| unet.build(self.model)).transpose()?;
         let unet = changed.as_ref().unwrap_or(&self.model.unet);
-        let predictor = Predictor { unet, schedule: &self.model.noise_schedule };
+        let predictor = Predictor { unet, ..self.model.into() };
         let weights = self.config.objective.noise_weights();
         let of_samples = match &self.attention {
             Some(term) if self.prompts.differ() => Some(term.of_samples(&prompts)?),

@@ -129,7 +129,7 @@ impl UNetTraining {
             timesteps: Vec::try_from(&timesteps)?,
             mask: None,
         };
-        let predictor = Predictor { unet, schedule: &model.noise_schedule };
+        let predictor = Predictor { unet, ..model.into() };
         let weights = NoiseWeights { masked: false, min_snr };
         let loss = losses(predictor, states, &batch, None, weights, None)?.noise;
         Ok(Some(loss.f_mul_scalar(self.options.prior_weight)?))

@@ -98,7 +98,7 @@ fn models_of_another_family() {
         hint.unwrap()
     };
     assert!(of_class("StableDiffusionInpaintPipeline").contains("inpainting"));
-    assert!(of_class("StableDiffusionXLPipeline").contains("SDXL"));
+    assert!(of_class("StableDiffusionXLImg2ImgPipeline").contains("refiner"));
     assert!(of_class("FluxPipeline").contains("StableDiffusionPipeline"));
 
     let with = |field: &'static str, value: Value| {
@@ -107,7 +107,8 @@ fn models_of_another_family() {
         (what, hint.unwrap_or_default())
     };
     assert!(with("in_channels", json!(9)).1.contains("inpainting"));
-    assert!(with("addition_embed_type", json!("text_time")).1.contains("SDXL"));
+    assert!(with("addition_embed_type", json!("text_time")).0.contains("addition_time_embed_dim is missing"));
+    assert!(with("addition_embed_type", json!("image")).0.contains("\"image\", expected null or \"text_time\""));
     assert!(with("in_channels", json!(7)).0.contains("7 input and 4 output channels"));
     for (field, value) in [
         ("class_embed_type", json!("timestep")),

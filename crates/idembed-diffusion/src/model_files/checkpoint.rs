@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use idembed_clip::{Activation, ClipTextConfig, Padding};
-use idembed_layouts::{Checkpoint, Conditioner, Family, Kind, text_encoder, unet, vae};
+use idembed_layouts::text_encoder::{self, Form, Place};
+use idembed_layouts::{Checkpoint, Family, Kind, unet, vae};
 use idembed_weights::{Files, Listing, Source};
 
 use super::{read_listing, renamed};
@@ -16,8 +17,6 @@ use crate::unet::{Heads, UNetConfig};
 use crate::vae::VaeConfig;
 use crate::{Error, Result};
 
-/// What latents are multiplied with in 1.x and 2.x.
-const SCALING_FACTOR: f64 = 0.18215;
 /// Channels of the latents that text-to-image models read.
 const LATENT_CHANNELS: i64 = 4;
 
@@ -32,13 +31,15 @@ pub(super) struct CheckpointFile {
     said: Option<PredictionType>,
 }
 
-/// What the two generations of Stable Diffusion do differently and no shape tells.
+/// What the generations of Stable Diffusion do differently and no shape tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Generation {
     /// 1.x: OpenAI's CLIP, eight heads.
     First,
     /// 2.x: OpenCLIP, heads of 64 channels.
     Second,
+    /// SDXL: both text encoders, heads of 64 channels.
+    Xl,
 }
 
 impl CheckpointFile {
@@ -52,10 +53,11 @@ impl CheckpointFile {
                 return Err(Error::Unsupported { what: is(format!("is no checkpoint: {kind}")), hint: Some(hint) });
             }
         };
-        let hint = Some("give a text-to-image model of Stable Diffusion 1.x or 2.x");
+        let hint = Some("give a text-to-image model of Stable Diffusion 1.x or 2.x, or of SDXL");
         let generation = match contents.family {
             Family::Sd1 => Generation::First,
             Family::Sd2 => Generation::Second,
+            Family::Sdxl => Generation::Xl,
             other => return Err(Error::Unsupported { what: is(format!("is a checkpoint of {other}")), hint }),
         };
         if let Some(channels) = contents.input_channels.filter(|&channels| channels != LATENT_CHANNELS) {
@@ -79,9 +81,13 @@ impl CheckpointFile {
         &self.path
     }
 
+    pub(super) fn is_xl(&self) -> bool {
+        self.generation == Generation::Xl
+    }
+
     pub(super) fn usual_prediction(&self) -> PredictionType {
         match self.generation {
-            Generation::First => PredictionType::Epsilon,
+            Generation::First | Generation::Xl => PredictionType::Epsilon,
             Generation::Second => PredictionType::VPrediction,
         }
     }
@@ -89,6 +95,11 @@ impl CheckpointFile {
     /// As the schedulers of the published models are set.
     pub(super) fn scheduler_config(&self) -> SchedulerConfigJson {
         let zero_snr = self.contents.zero_terminal_snr;
+        let spacing = match self.generation {
+            _ if zero_snr => Some("trailing"),
+            Generation::Xl => Some("leading"),
+            _ => None,
+        };
         SchedulerConfigJson {
             num_train_timesteps: Some(1000),
             beta_start: Some(0.00085),
@@ -96,7 +107,7 @@ impl CheckpointFile {
             beta_schedule: Some("scaled_linear".to_owned()),
             prediction_type: self.said.map(|said| said.to_string()),
             rescale_betas_zero_snr: zero_snr.then_some(true),
-            timestep_spacing: zero_snr.then(|| "trailing".to_owned()),
+            timestep_spacing: spacing.map(str::to_owned),
             steps_offset: Some(1),
             set_alpha_to_one: Some(false),
             clip_sample: Some(false),
@@ -104,28 +115,31 @@ impl CheckpointFile {
         }
     }
 
-    pub(super) fn padding(&self) -> Padding {
+    /// What the tokenizer of each text encoder pads with.
+    pub(super) fn paddings(&self) -> &'static [Padding] {
         match self.generation {
-            Generation::First => Padding::EndToken,
-            Generation::Second => Padding::Zero,
+            Generation::First => &[Padding::EndToken],
+            Generation::Second => &[Padding::Zero],
+            Generation::Xl => &[Padding::EndToken, Padding::Zero],
         }
     }
 
-    pub(super) fn text_encoder(&self) -> Result<(ClipTextConfig, Box<dyn Source>)> {
-        let listing = &self.listing;
-        let (activation, source) = match self.contents.conditioner {
-            Some(Conditioner::Transformers) => {
-                let belongs = |name: &str| name.starts_with(text_encoder::TRANSFORMERS_PREFIX);
-                (Activation::QuickGelu, renamed(&self.path, text_encoder::transformers(listing), belongs)?)
-            }
-            Some(Conditioner::OpenClip) => {
-                let belongs = |name: &str| !text_encoder::is_unused_by_open_clip(listing, name);
-                (Activation::Gelu, renamed(&self.path, text_encoder::open_clip(listing), belongs)?)
-            }
-            _ => {
-                let hint = "name the folder of one with --text-encoder";
-                return Err(Error::Incomplete { path: self.path.clone(), part: "text encoder", hint });
-            }
+    /// The text encoder of this number.
+    pub(super) fn text_encoder(&self, index: usize) -> Result<(ClipTextConfig, Box<dyn Source>)> {
+        let place = match self.generation {
+            Generation::First => Place::FIRST,
+            Generation::Second => Place::SECOND,
+            Generation::Xl => Place::OF_XL[index],
+        };
+        if !self.listing.has_below(place.prefix) {
+            let hint = "name the folder of one with --text-encoder";
+            return Err(Error::Incomplete { path: self.path.clone(), part: "text encoder", hint });
+        }
+        let table = text_encoder::table(&self.listing, place);
+        let source = renamed(&self.path, table, |name| text_encoder::is_used(&self.listing, place, name))?;
+        let activation = match place.form {
+            Form::Transformers => Activation::QuickGelu,
+            Form::OpenClip { .. } => Activation::Gelu,
         };
         Ok((ClipTextConfig::of_weights(&*source, activation)?, source))
     }
@@ -136,13 +150,17 @@ impl CheckpointFile {
         let source = renamed(&self.path, unet::table(&self.listing), belongs)?;
         let heads = match self.generation {
             Generation::First => Heads::Count(8),
-            Generation::Second => Heads::Width(64),
+            Generation::Second | Generation::Xl => Heads::Width(64),
         };
         let config = UNetConfig::of_weights(&*source, heads)?;
         // What the published models of 768 pixels overflow in f16 without; they are those that predict the velocity.
         let prediction = prediction.or(self.said).unwrap_or(self.usual_prediction());
         let is_large = self.generation == Generation::Second && prediction == PredictionType::VPrediction;
-        let sample_size = Some(if is_large { 96 } else { 64 });
+        let sample_size = Some(match self.generation {
+            Generation::Xl => 128,
+            _ if is_large => 96,
+            _ => 64,
+        });
         Ok((UNetConfig { sample_size, upcast_attention: is_large, ..config }, source))
     }
 
@@ -151,30 +169,45 @@ impl CheckpointFile {
             let hint = "name the file of one with --vae";
             return Err(Error::Incomplete { path: self.path.clone(), part: "autoencoder", hint });
         }
-        original_vae(&self.path, &self.listing, vae::PREFIX)
+        original_vae(&self.path, &self.listing, vae::PREFIX, self.is_xl())
     }
 }
 
-/// The autoencoder in a file of its own, in the layout of the original code or of diffusers.
-pub(super) fn vae_file(path: &Path) -> Result<(VaeConfig, Box<dyn Source>)> {
+/// The autoencoder in a file of its own, in the layout of the original code or of diffusers, for SDXL or another model.
+pub(super) fn vae_file(path: &Path, is_xl: bool) -> Result<(VaeConfig, Box<dyn Source>)> {
     let listing = read_listing(path)?;
     match Kind::of(&listing) {
-        Kind::Vae { original: true, prefix } => original_vae(path, &listing, prefix),
-        Kind::Checkpoint(Checkpoint { has_vae: true, .. }) => original_vae(path, &listing, vae::PREFIX),
+        Kind::Vae { original: true, prefix } => original_vae(path, &listing, prefix, is_xl),
+        Kind::Checkpoint(Checkpoint { has_vae: true, .. }) => original_vae(path, &listing, vae::PREFIX, is_xl),
         Kind::Vae { original: false, prefix: "" } => {
             let source: Box<dyn Source> = Box::new(Files::open(path)?);
-            Ok((VaeConfig::of_weights(&*source, SCALING_FACTOR)?, source))
+            Ok((vae_config(&*source, is_xl)?, source))
         }
         kind => {
             let what = format!("`{}` holds no autoencoder: {kind}", path.display());
-            Err(Error::Unsupported { what, hint: Some("give an autoencoder of Stable Diffusion 1.x or 2.x") })
+            Err(Error::Unsupported {
+                what,
+                hint: Some("give an autoencoder of Stable Diffusion 1.x or 2.x, or of SDXL"),
+            })
         }
     }
 }
 
-fn original_vae(path: &Path, listing: &Listing, prefix: &'static str) -> Result<(VaeConfig, Box<dyn Source>)> {
+/// What no shape tells of an autoencoder is as in its family: what latents are multiplied with, and that SDXL's overflows in
+/// f16.
+fn vae_config(source: &dyn Source, is_xl: bool) -> Result<VaeConfig> {
+    let config = VaeConfig::of_weights(source, if is_xl { 0.13025 } else { 0.18215 })?;
+    Ok(VaeConfig { force_upcast: is_xl, ..config })
+}
+
+fn original_vae(
+    path: &Path,
+    listing: &Listing,
+    prefix: &'static str,
+    is_xl: bool,
+) -> Result<(VaeConfig, Box<dyn Source>)> {
     // Autoencoders by themselves often carry what they were trained with.
     let belongs = |name: &str| name.starts_with(prefix) && !name[prefix.len()..].starts_with("loss.");
     let source = renamed(path, vae::table(listing, prefix), belongs)?;
-    Ok((VaeConfig::of_weights(&*source, SCALING_FACTOR)?, source))
+    Ok((vae_config(&*source, is_xl)?, source))
 }

@@ -18,15 +18,62 @@ pub(super) const WEIGHTS: &str = "diffusion_pytorch_model";
 /// What transformers calls them.
 pub(super) const TEXT_WEIGHTS: &str = "model";
 
-/// `model_index.json`, of which only the pipeline's name matters.
+/// The fields of `model_index.json` that matter.
 #[derive(Deserialize)]
 struct ModelIndexJson {
     #[serde(rename = "_class_name")]
     class_name: String,
+    /// Of SDXL alone.
+    #[serde(default = "yes")]
+    force_zeros_for_empty_prompt: bool,
 }
 
-/// Fails unless the folder holds a text-to-image model of the family.
-pub(super) fn check_index(folder: &Path) -> Result<()> {
+fn yes() -> bool {
+    true
+}
+
+/// What a folder's parts are put together to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pipeline {
+    /// Stable Diffusion 1.x or 2.x.
+    StableDiffusion,
+    /// SDXL.
+    Xl {
+        /// Whether an empty negative prompt stands for zeros.
+        force_zeros: bool,
+    },
+}
+
+/// Where a text encoder and its tokenizer lie.
+pub(super) struct TextEncoderFolders {
+    pub(super) tokenizer: &'static str,
+    pub(super) folder: &'static str,
+}
+
+const TEXT_ENCODERS: [TextEncoderFolders; 2] = [
+    TextEncoderFolders { tokenizer: "tokenizer", folder: "text_encoder" },
+    TextEncoderFolders { tokenizer: "tokenizer_2", folder: "text_encoder_2" },
+];
+
+impl Pipeline {
+    pub(super) fn text_encoders(self) -> &'static [TextEncoderFolders] {
+        match self {
+            Pipeline::StableDiffusion => &TEXT_ENCODERS[..1],
+            Pipeline::Xl { .. } => &TEXT_ENCODERS,
+        }
+    }
+
+    pub(super) fn is_xl(self) -> bool {
+        matches!(self, Pipeline::Xl { .. })
+    }
+
+    pub(super) fn empty_prompt_is_zero(self) -> bool {
+        matches!(self, Pipeline::Xl { force_zeros: true })
+    }
+}
+
+/// What the folder holds; fails unless that is a text-to-image model of a family that is built.
+pub(super) fn pipeline(folder: &Path) -> Result<Pipeline> {
     let path = folder.join("model_index.json");
     if !path.is_file() {
         let what = "`model_index.json` is missing".to_owned();
@@ -34,10 +81,13 @@ pub(super) fn check_index(folder: &Path) -> Result<()> {
     }
     let index: ModelIndexJson = json::read(&path)?;
     let hint = match index.class_name.as_str() {
-        "StableDiffusionPipeline" => return Ok(()),
-        name if name.contains("XL") => Some("SDXL is not supported; give a Stable Diffusion 1.x or 2.x model"),
+        "StableDiffusionPipeline" => return Ok(Pipeline::StableDiffusion),
+        "StableDiffusionXLPipeline" => {
+            return Ok(Pipeline::Xl { force_zeros: index.force_zeros_for_empty_prompt });
+        }
         name if name.contains("Inpaint") => Some("this is an inpainting model; give a text-to-image one"),
-        _ => Some("give a folder whose model_index.json names StableDiffusionPipeline"),
+        "StableDiffusionXLImg2ImgPipeline" => Some("this is SDXL's refiner; give the base model"),
+        _ => Some("give a folder whose model_index.json names StableDiffusionPipeline or StableDiffusionXLPipeline"),
     };
     Err(Error::Unsupported { what: format!("`{}` is made for {}", folder.display(), index.class_name), hint })
 }

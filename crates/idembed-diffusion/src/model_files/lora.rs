@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idembed_layouts::lora::{Factors, Layer, Network, layers};
-use idembed_layouts::{Family, Kind, LoraForm};
+use idembed_layouts::{Family, Kind, LoraForm, unet};
 use idembed_weights::{Delta, Files, Overlay, Source};
 use serde_json::Value;
 use tch::{Kind as Format, Tensor};
@@ -87,15 +87,18 @@ impl Lora {
         self.strength
     }
 
-    /// Fails if it is made for a model that reads text states of another width, or that has two text encoders.
-    pub(super) fn check_model(&self, cross_attention_dim: i64) -> Result<()> {
-        if let Some((_, factors)) = self.layers.iter().find(|(layer, _)| layer.network == Network::SecondTextEncoder) {
+    /// Fails if it is made for a model that reads text states of another width, or for more text encoders than there are.
+    pub(super) fn check_model(&self, cross_attention_dim: i64, text_encoders: usize) -> Result<()> {
+        let second = self.layers.iter().find(|(layer, _)| layer.network == Network::SecondTextEncoder);
+        if let Some((_, factors)) = second.filter(|_| text_encoders < 2) {
             let tensor = &factors.down;
             return Err(
                 self.error(format!("tensor `{tensor}` is for a second text encoder, which this model does not have"))
             );
         }
-        let made_for = self.made_for.and_then(|family| Some((family, family.text_width()?)));
+        // One for SDXL is told by its second text encoder, too, whatever the widths.
+        let made_for = self.made_for.filter(|&family| family != Family::Sdxl || text_encoders < 2);
+        let made_for = made_for.and_then(|family| Some((family, family.text_width()?)));
         match made_for {
             Some((family, width)) if width != cross_attention_dim => {
                 let what = format!(
@@ -120,10 +123,15 @@ impl Lora {
     /// What is added to which weights of a network.
     fn deltas(&self, network: Network, base: &dyn Source) -> Result<BTreeMap<String, Delta>> {
         let names = base.names();
+        // SDXL's are mostly trained with scripts that name the U-Net's layers as the original code does.
+        let originals = if network == Network::Unet { unet::original_names(&names) } else { BTreeMap::new() };
+        let is_of = |layer: &Layer, name: &String| {
+            layer.is_of(name) || originals.get(name).is_some_and(|original| layer.is_of(original))
+        };
         let files = Files::open(&self.path)?;
         let own = self.layers.iter().filter(|(layer, _)| layer.network == network);
         let deltas = own.map(|(layer, factors)| {
-            let name = names.iter().find(|name| layer.is_of(name)).ok_or_else(|| {
+            let name = names.iter().find(|name| is_of(layer, name)).ok_or_else(|| {
                 let tensor = &factors.down;
                 self.error(format!(
                     "tensor `{tensor}` belongs to a layer that the {network} of this model does not have"

@@ -6,7 +6,7 @@ mod lora;
 
 use std::path::{Path, PathBuf};
 
-use idembed_clip::{ClipTextConfig, Tokenizer};
+use idembed_clip::{ClipTextConfig, TextLayer, Tokenizer};
 use idembed_layouts::lora::Network;
 use idembed_weights::{Files, Listing, Renamed, Source, weight_files};
 
@@ -34,12 +34,25 @@ pub struct ModelFiles {
     layout: Layout,
     /// An autoencoder of its own.
     vae: Option<PathBuf>,
-    /// The folder of a text encoder of its own.
-    text_encoder: Option<PathBuf>,
+    /// The folders of text encoders of their own, in the order of the model's.
+    text_encoders: Vec<PathBuf>,
     /// What is added to its weights, in this order.
     loras: Vec<Lora>,
     /// What the U-Net predicts, where the user knows better than the files.
     prediction: Option<PredictionType>,
+}
+
+/// A text encoder that was looked at.
+#[derive(Debug)]
+pub struct TextEncoderFiles {
+    /// Its shape.
+    pub config: ClipTextConfig,
+    /// Its weights.
+    pub source: Box<dyn Source>,
+    /// The layer whose states the U-Net reads.
+    pub layer: TextLayer,
+    /// Whether the U-Net is also told the pooled state of the end token.
+    pub pooled: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -61,7 +74,7 @@ impl ModelFiles {
         } else {
             Layout::Checkpoint(Box::new(CheckpointFile::open(path)?))
         };
-        Ok(ModelFiles { layout, vae: None, text_encoder: None, loras: Vec::new(), prediction: None })
+        Ok(ModelFiles { layout, vae: None, text_encoders: Vec::new(), loras: Vec::new(), prediction: None })
     }
 
     /// With another autoencoder: a safetensors file in the layout of the original code or of diffusers, or a folder.
@@ -70,10 +83,12 @@ impl ModelFiles {
         ModelFiles { vae: Some(path), ..self }
     }
 
-    /// With another text encoder: a folder with `config.json` and `model.safetensors`.
+    /// With another text encoder: a folder with `config.json` and `model.safetensors`. Of a model with two, the first one
+    /// that is given is the first, and the next one the second.
     #[must_use]
-    pub fn with_text_encoder(self, folder: PathBuf) -> Self {
-        ModelFiles { text_encoder: Some(folder), ..self }
+    pub fn with_text_encoder(mut self, folder: PathBuf) -> Self {
+        self.text_encoders.push(folder);
+        self
     }
 
     /// With something added to the weights of its U-Net and its text encoder. Those of several LoRA add up.
@@ -93,10 +108,9 @@ impl ModelFiles {
     /// # Errors
     /// One of them is not there.
     pub fn given_parts(&self) -> Result<Vec<GivenPart>> {
-        let given =
-            [("autoencoder", &self.vae, folder::WEIGHTS), ("text encoder", &self.text_encoder, folder::TEXT_WEIGHTS)];
-        let given = given.into_iter().filter_map(|(part, path, weights)| Some((part, path.as_ref()?, weights)));
-        let found = given.map(|(part, path, weights)| {
+        let vae = self.vae.iter().map(|path| ("autoencoder", path, folder::WEIGHTS));
+        let texts = self.text_encoders.iter().map(|path| ("text encoder", path, folder::TEXT_WEIGHTS));
+        let found = vae.chain(texts).map(|(part, path, weights)| {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let files = if path.is_dir() { weight_files(path, weights)? } else { vec![path.clone()] };
             Ok(GivenPart { part, name, files })
@@ -116,7 +130,7 @@ impl ModelFiles {
     /// What is there instead.
     pub fn check(&self) -> Result<()> {
         match &self.layout {
-            Layout::Folder(folder) => folder::check_index(folder),
+            Layout::Folder(folder) => folder::pipeline(folder).map(drop),
             Layout::Checkpoint(_) => Ok(()),
         }
     }
@@ -178,28 +192,76 @@ impl ModelFiles {
         }
     }
 
-    /// The tokenizer; a checkpoint brings none, and takes CLIP's.
+    /// The tokenizers of the text encoders; a checkpoint brings none, and takes CLIP's.
     ///
     /// # Errors
-    /// Its files are missing or cannot be used.
-    pub fn tokenizer(&self) -> Result<Tokenizer> {
+    /// Their files are missing or cannot be used.
+    pub fn tokenizers(&self) -> Result<Vec<Tokenizer>> {
         match &self.layout {
-            Layout::Folder(folder) => Ok(Tokenizer::from_folder(&folder.join("tokenizer"))?),
-            Layout::Checkpoint(file) => Ok(Tokenizer::of_clip(file.padding())?),
+            Layout::Folder(folder) => {
+                let encoders = folder::pipeline(folder)?.text_encoders();
+                encoders.iter().map(|encoder| Ok(Tokenizer::from_folder(&folder.join(encoder.tokenizer))?)).collect()
+            }
+            Layout::Checkpoint(file) => {
+                file.paddings().iter().map(|&padding| Ok(Tokenizer::of_clip(padding)?)).collect()
+            }
         }
     }
 
-    /// The shape and the weights of the text encoder.
+    /// The shapes and the weights of the text encoders.
     ///
     /// # Errors
-    /// They are not there, or cannot be used.
-    pub fn text_encoder(&self) -> Result<(ClipTextConfig, Box<dyn Source>)> {
-        let (config, source) = match (&self.text_encoder, &self.layout) {
-            (Some(folder), _) => folder::text_encoder(folder),
-            (None, Layout::Folder(folder)) => folder::text_encoder(&folder.join("text_encoder")),
-            (None, Layout::Checkpoint(file)) => file.text_encoder(),
-        }?;
-        Ok((config, self.with_loras(Network::TextEncoder, source)?))
+    /// They are not there, or cannot be used, or more were given than the model has.
+    pub fn text_encoders(&self) -> Result<Vec<TextEncoderFiles>> {
+        let count = self.text_encoder_count()?;
+        if self.text_encoders.len() > count {
+            let given = self.text_encoders.len();
+            return Err(Error::Setting(format!("{given} text encoders were given, but the model has {count}")));
+        }
+        // Of several, the U-Net reads the last layer but one, and is told what the last one pools.
+        let layer = if count > 1 { TextLayer::Penultimate } else { TextLayer::Last };
+        let found = (0..count).map(|index| {
+            let (config, source) = match (self.text_encoders.get(index), &self.layout) {
+                (Some(folder), _) => folder::text_encoder(folder),
+                (None, Layout::Folder(folder)) => {
+                    folder::text_encoder(&folder.join(folder::pipeline(folder)?.text_encoders()[index].folder))
+                }
+                (None, Layout::Checkpoint(file)) => file.text_encoder(index),
+            }?;
+            let network = if index == 0 { Network::TextEncoder } else { Network::SecondTextEncoder };
+            let source = self.with_loras(network, source)?;
+            Ok(TextEncoderFiles { config, source, layer, pooled: count > 1 && index + 1 == count })
+        });
+        found.collect()
+    }
+
+    /// Whether it is an SDXL.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::check`].
+    pub fn is_xl(&self) -> Result<bool> {
+        match &self.layout {
+            Layout::Folder(folder) => Ok(folder::pipeline(folder)?.is_xl()),
+            Layout::Checkpoint(file) => Ok(file.is_xl()),
+        }
+    }
+
+    fn text_encoder_count(&self) -> Result<usize> {
+        match &self.layout {
+            Layout::Folder(folder) => Ok(folder::pipeline(folder)?.text_encoders().len()),
+            Layout::Checkpoint(file) => Ok(file.paddings().len()),
+        }
+    }
+
+    /// Whether an empty negative prompt stands for text states that are all zero, instead of those of the empty text.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::check`].
+    pub fn empty_prompt_is_zero(&self) -> Result<bool> {
+        match &self.layout {
+            Layout::Folder(folder) => Ok(folder::pipeline(folder)?.empty_prompt_is_zero()),
+            Layout::Checkpoint(file) => Ok(file.is_xl()),
+        }
     }
 
     /// The shape and the weights of the U-Net.
@@ -211,7 +273,8 @@ impl ModelFiles {
             Layout::Folder(folder) => folder::unet(folder),
             Layout::Checkpoint(file) => file.unet(self.prediction),
         }?;
-        self.loras.iter().try_for_each(|lora| lora.check_model(config.cross_attention_dim))?;
+        let texts = self.text_encoder_count()?;
+        self.loras.iter().try_for_each(|lora| lora.check_model(config.cross_attention_dim, texts))?;
         Ok((config, self.with_loras(Network::Unet, source)?))
     }
 
@@ -233,7 +296,8 @@ impl ModelFiles {
     pub fn vae(&self) -> Result<(VaeConfig, Box<dyn Source>)> {
         match (&self.vae, &self.layout) {
             (Some(path), _) if path.is_dir() => folder::vae(path),
-            (Some(path), _) => checkpoint::vae_file(path),
+            (Some(path), Layout::Folder(folder)) => checkpoint::vae_file(path, folder::pipeline(folder)?.is_xl()),
+            (Some(path), Layout::Checkpoint(file)) => checkpoint::vae_file(path, file.is_xl()),
             (None, Layout::Folder(folder)) => folder::vae(&folder.join("vae")),
             (None, Layout::Checkpoint(file)) => file.vae(),
         }

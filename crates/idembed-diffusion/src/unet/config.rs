@@ -6,6 +6,7 @@ use idembed_weights::{Source, count_of, json, shape_of};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::added::NUMBERS;
 use super::one_or_many::OneOrMany;
 use crate::resnet::{MOST_RESOLUTIONS, ResnetStyle};
 use crate::{Error, Result};
@@ -40,6 +41,9 @@ struct UNetConfigJson {
     #[serde(default)]
     center_input_sample: bool,
     upcast_attention: Option<bool>,
+    addition_embed_type: Option<String>,
+    addition_time_embed_dim: Option<i64>,
+    projection_class_embeddings_input_dim: Option<i64>,
     #[serde(flatten)]
     other: serde_json::Map<String, Value>,
 }
@@ -64,8 +68,8 @@ fn yes() -> bool {
     true
 }
 
-/// What other members of the U-Net family set, and the only values that Stable Diffusion 1.x and 2.x use.
-const FIXED: [(&str, &[&str]); 24] = [
+/// What other members of the U-Net family set, and the only values that Stable Diffusion 1.x and 2.x and SDXL use.
+const FIXED: [(&str, &[&str]); 23] = [
     ("act_fn", &["\"silu\""]),
     ("mid_block_type", &["\"UNetMidBlock2DCrossAttn\""]),
     ("mid_block_scale_factor", &["1", "1.0"]),
@@ -73,7 +77,6 @@ const FIXED: [(&str, &[&str]); 24] = [
     ("dual_cross_attention", &["false"]),
     ("class_embed_type", &["null"]),
     ("num_class_embeds", &["null"]),
-    ("addition_embed_type", &["null"]),
     ("encoder_hid_dim", &["null"]),
     ("encoder_hid_dim_type", &["null"]),
     ("time_embedding_type", &["\"positional\""]),
@@ -92,12 +95,17 @@ const FIXED: [(&str, &[&str]); 24] = [
     ("time_embedding_dim", &["null"]),
 ];
 
+/// What `addition_embed_type` is called where a U-Net is told the text's pooled state and numbers.
+const TEXT_AND_NUMBERS: &str = "text_time";
+/// How wide the sinusoids of a number are in SDXL, which no shape tells.
+const USUAL_NUMBER_WIDTH: i64 = 256;
+
 /// How the channels of an attention layer are split, which no shape tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heads {
     /// Into so many heads in every layer, as in 1.x.
     Count(i64),
-    /// Into heads of so many channels, as in 2.x.
+    /// Into heads of so many channels, as in 2.x and SDXL.
     Width(i64),
 }
 
@@ -116,6 +124,16 @@ pub struct BlockConfig {
     pub attention_down: bool,
     /// Whether the block has attention on the way up.
     pub attention_up: bool,
+}
+
+/// The shape of what a U-Net is told of a picture beside its text (SDXL): the text's pooled state, and six numbers that say
+/// of what size the picture is and what part of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddedConfig {
+    /// Width of the pooled text state.
+    pub pooled_width: i64,
+    /// Width of the sinusoids that each number becomes.
+    pub number_width: i64,
 }
 
 /// The shape of a U-Net.
@@ -145,13 +163,15 @@ pub struct UNetConfig {
     pub center_input_sample: bool,
     /// Whether attention is computed in f32 in a network of another format: some models of 2.x overflow in f16.
     pub upcast_attention: bool,
+    /// What it is told beside the text, if anything.
+    pub added: Option<AddedConfig>,
 }
 
 impl UNetConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// Not JSON, a field missing, or a network that is not of the Stable Diffusion 1.x / 2.x family.
+    /// Not JSON, a field missing, or a network that is not of the family of Stable Diffusion 1.x, 2.x and SDXL.
     pub fn read(path: &Path) -> Result<Self> {
         let json: UNetConfigJson = json::read(path)?;
         json.resolve()
@@ -188,6 +208,7 @@ impl UNetConfig {
             Heads::Count(count) => count,
             Heads::Width(width) => channels / width,
         });
+        let added = source.shape("add_embedding.linear_1.weight").and_then(|shape| shape.get(1).copied());
         let json = UNetConfigJson {
             in_channels,
             out_channels,
@@ -207,6 +228,9 @@ impl UNetConfig {
             freq_shift: 0.0,
             center_input_sample: false,
             upcast_attention: None,
+            addition_embed_type: added.map(|_| TEXT_AND_NUMBERS.to_owned()),
+            addition_time_embed_dim: added.map(|_| USUAL_NUMBER_WIDTH),
+            projection_class_embeddings_input_dim: added,
             block_out_channels: channels,
             other: serde_json::Map::new(),
         };
@@ -297,7 +321,27 @@ impl UNetConfigJson {
             freq_shift: self.freq_shift,
             center_input_sample: self.center_input_sample,
             upcast_attention: self.upcast_attention.unwrap_or(false),
+            added: self.added()?,
         })
+    }
+
+    fn added(&self) -> Result<Option<AddedConfig>> {
+        let Some(kind) = &self.addition_embed_type else { return Ok(None) };
+        if kind != TEXT_AND_NUMBERS {
+            return Err(unsupported(format!("addition_embed_type is {kind:?}, expected null or {TEXT_AND_NUMBERS:?}")));
+        }
+        let field = |name, value: Option<i64>| value.ok_or_else(|| unsupported(format!("{name} is missing")));
+        let number_width = field("addition_time_embed_dim", self.addition_time_embed_dim)?;
+        let name = "projection_class_embeddings_input_dim";
+        let inputs = field(name, self.projection_class_embeddings_input_dim)?;
+        let pooled_width = inputs.saturating_sub(NUMBERS.saturating_mul(number_width));
+        if number_width < 2 || number_width % 2 != 0 || pooled_width < 1 {
+            return Err(unsupported(format!(
+                "{name} is {inputs} and addition_time_embed_dim {number_width}, expected an even number and more than \
+                 {NUMBERS} times as much"
+            )));
+        }
+        Ok(Some(AddedConfig { pooled_width, number_width }))
     }
 
     fn check_family(&self) -> Result<()> {
@@ -305,12 +349,6 @@ impl UNetConfigJson {
             return Err(Error::Unsupported {
                 what: "the U-Net has 9 input channels".to_owned(),
                 hint: Some("this is an inpainting model; give a text-to-image one"),
-            });
-        }
-        if self.other.get("addition_embed_type").is_some_and(|value| value == "text_time") {
-            return Err(Error::Unsupported {
-                what: "the U-Net takes SDXL's size and crop conditions".to_owned(),
-                hint: Some("SDXL is not supported; give a Stable Diffusion 1.x or 2.x model"),
             });
         }
         if self.in_channels != self.out_channels {

@@ -43,7 +43,7 @@ impl DownPath {
     /// # Shapes
     /// - `latents`: `[batch, channels, height, width]`, channels last
     /// - `timesteps`: `[batch]`
-    /// - `added`: `[batch, time_width]`
+    /// - `added`: `[1 or batch, time_width]`
     pub(super) fn forward(
         &self,
         latents: &Tensor,
@@ -53,8 +53,9 @@ impl DownPath {
     ) -> Result<Features> {
         let mut time = self.time_embedding.forward(timesteps)?;
         if let Some(added) = added {
-            if added.size() != time.size() {
-                let expected = format!("{:?}", time.size());
+            let (rows, width) = time.size2()?;
+            if added.size() != [rows, width] && added.size() != [1, width] {
+                let expected = format!("[{rows}, {width}]");
                 return Err(Error::Shape { what: "added embedding", got: added.size(), expected });
             }
             time = time.f_add(&added.f_to_device(time.device())?.f_to_kind(time.kind())?)?;

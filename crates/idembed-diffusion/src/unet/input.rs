@@ -13,8 +13,8 @@ pub struct UNetInput<'a> {
     pub timesteps: &'a Tensor,
     /// Projected from a batch of 1 or `batch`.
     pub context: &'a ProjectedContext,
-    /// What the whole picture is conditioned on beside the text, `[batch, time_width]`: it is added to the timestep's
-    /// embedding.
+    /// What the whole picture is conditioned on beside the text ([`super::UNet::added`]), `[1 or batch, time_width]`: it is
+    /// added to the timestep's embedding.
     pub added: Option<&'a Tensor>,
     /// What a ControlNet adds on the way.
     pub residuals: Option<&'a Residuals>,

@@ -1,5 +1,6 @@
-//! The conditional U-Net of Stable Diffusion. Source: arXiv 2112.10752; layout as in diffusers' `UNet2DConditionModel`.
+//! The conditional U-Net of Stable Diffusion. Source: arXiv 2112.10752, and 2307.01952 for SDXL; layout as in diffusers' `UNet2DConditionModel`.
 
+mod added;
 mod blocks;
 mod config;
 mod down_path;
@@ -9,6 +10,7 @@ mod one_or_many;
 mod time_embedding;
 mod transformer;
 
-pub use config::{BlockConfig, Heads, UNetConfig};
+pub use added::PictureSizes;
+pub use config::{AddedConfig, BlockConfig, Heads, UNetConfig};
 pub use input::{Residuals, UNetInput};
 pub use model::{ProjectedContext, SiteInfo, UNet};

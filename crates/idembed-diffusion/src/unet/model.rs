@@ -6,6 +6,7 @@ use idembed_layers::{Conv2d, ConvShape, GroupNorm};
 use idembed_weights::{Compute, Weights, channels_last};
 use tch::Tensor;
 
+use super::added::{AddedEmbedding, PictureSizes};
 use super::blocks::{SiteCounter, UpBlock};
 use super::config::UNetConfig;
 use super::down_path::{DownPath, Features};
@@ -23,6 +24,7 @@ const WEIGHTS: &str = "diffusion_pytorch_model";
 pub struct UNet {
     config: UNetConfig,
     compute: Compute,
+    added: Option<AddedEmbedding>,
     down_path: DownPath,
     up_blocks: Vec<UpBlock>,
     conv_norm_out: GroupNorm,
@@ -108,6 +110,8 @@ impl UNet {
         let (finest, count) = (config.blocks[0].channels, config.blocks.len());
         let mut counter = SiteCounter::new();
 
+        let added = config.added.as_ref();
+        let added = added.map(|added| AddedEmbedding::load(&root, &config, added, compute)).transpose()?;
         let down_path = DownPath::load(&root, &config, compute.kind, &mut counter)?;
         let up_blocks = (0..count)
             .map(|index| UpBlock::load(&(&root / "up_blocks" / index), &config, count - 1 - index, &mut counter))
@@ -116,6 +120,7 @@ impl UNet {
         let unet = UNet {
             compute,
             sites: list_sites(&down_path, &up_blocks),
+            added,
             down_path,
             up_blocks,
             conv_norm_out: GroupNorm::load(&(&root / "conv_norm_out"), finest, config.norm_groups, config.norm_eps)?,
@@ -182,6 +187,18 @@ impl UNet {
         self.cross_attentions().map(|layer| layer.project_key(&states)).collect()
     }
 
+    /// What is added to the embedding of the timestep ([`UNetInput::added`]); nothing in models that are told of the text
+    /// alone. Gradients flow to the pooled text state.
+    ///
+    /// # Shapes
+    /// - returns: `[batch of the context, time_width]`
+    ///
+    /// # Errors
+    /// The context has no pooled state of the width that the model wants.
+    pub fn added(&self, context: &ProjectedContext, sizes: PictureSizes) -> Result<Option<Tensor>> {
+        self.added.as_ref().map(|added| added.forward(context.pooled(), sizes)).transpose()
+    }
+
     /// Predicts the noise (or the velocity, as the model was trained).
     ///
     /// # Shapes
@@ -246,6 +263,10 @@ impl UNet {
         if timesteps.size() != [got[0]] {
             let expected = format!("[{}], one for each of the latents", got[0]);
             return Err(Error::Shape { what: "timesteps", got: timesteps.size(), expected });
+        }
+        if self.added.is_some() && input.added.is_none() {
+            let expected = "given, because the model is told the sizes of pictures".to_owned();
+            return Err(Error::Shape { what: "added embedding", got: Vec::new(), expected });
         }
         match context.layers.first().map(|layer| layer.key.size()) {
             Some(key) if key[0] != 1 && key[0] != got[0] => {

@@ -72,7 +72,11 @@ impl Vae {
     /// # Errors
     /// Weights that do not match the configuration.
     pub fn from_source(config: VaeConfig, source: Box<dyn Source>, compute: Compute) -> Result<Self> {
-        let kind = if config.force_upcast && compute.kind == Kind::Half { Kind::Float } else { compute.kind };
+        let overflows = config.force_upcast && compute.kind == Kind::Half;
+        if overflows {
+            tracing::info!("the autoencoder would overflow in f16, and computes in f32");
+        }
+        let kind = if overflows { Kind::Float } else { compute.kind };
         Self::from_weights(config, Weights::new(source, Compute { kind, ..compute })?)
     }
 

@@ -16,12 +16,14 @@ pub struct Alias {
     pub rows: Option<Range<i64>>,
     /// The shape to see the rows in, of as many numbers; as they are if `None`.
     pub shape: Option<Vec<i64>>,
+    /// Whether it is a matrix whose rows are the columns under the new name.
+    pub transposed: bool,
 }
 
 impl Alias {
     /// The whole tensor `name`.
     pub fn of(name: impl Into<String>) -> Self {
-        Alias { name: name.into(), rows: None, shape: None }
+        Alias { name: name.into(), rows: None, shape: None, transposed: false }
     }
 
     /// These rows alone.
@@ -34,11 +36,22 @@ impl Alias {
         Alias { shape: Some(shape.to_vec()), ..self }
     }
 
+    /// With rows and columns of a matrix exchanged.
+    pub fn transposed(self) -> Self {
+        Alias { transposed: true, ..self }
+    }
+
     /// The shape under the new name, of a tensor that has shape `base`; its rows are there.
     fn shape_of(&self, base: &[i64]) -> std::result::Result<Vec<i64>, WeightsError> {
         let mut got = base.to_vec();
         if let (Some(rows), Some(count)) = (&self.rows, got.first_mut()) {
             *count = rows.end - rows.start;
+        }
+        if self.transposed {
+            if got.len() != 2 {
+                return Err(WeightsError::Dimensions { name: self.name.clone(), got, expected: 2 });
+            }
+            got.reverse();
         }
         let Some(expected) = self.shape.clone() else { return Ok(got) };
         if got.iter().product::<i64>() != expected.iter().product::<i64>() {
@@ -142,6 +155,9 @@ impl Source for Renamed {
         let mut stored = self.base.stored(&alias.name)?;
         if let Some(rows) = &alias.rows {
             stored = stored.rows(rows)?;
+        }
+        if alias.transposed {
+            stored = stored.transposed()?;
         }
         if let Some(shape) = &alias.shape {
             stored = stored.reshaped(shape)?;

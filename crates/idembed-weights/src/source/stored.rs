@@ -58,6 +58,14 @@ impl Stored {
         Ok(Stored { tensor: self.tensor.f_view(shape)?, mapped: self.mapped.clone() })
     }
 
+    /// A matrix with its rows as columns, where it lies.
+    ///
+    /// # Errors
+    /// It is no matrix.
+    pub fn transposed(&self) -> std::result::Result<Stored, TchError> {
+        Ok(Stored { tensor: self.tensor.f_transpose(0, 1)?, mapped: self.mapped.clone() })
+    }
+
     /// Makes something of the tensor. Pages that were read from a file for it are given back, unless the result is the
     /// tensor itself, where it lies.
     ///

@@ -47,7 +47,7 @@ pub(super) fn advice(found: &[Found]) -> Vec<String> {
     }
     if !found.iter().any(|model| model.problem.is_none() && model.name != models::DEFAULT) {
         advice.push(
-            "for real photos: put a Stable Diffusion 1.x or 2.x model into models/, one .safetensors file or a folder in \
+            "for real photos: put a Stable Diffusion 1.x, 2.x or SDXL model into models/, one .safetensors file or a folder in \
              diffusers layout, or give its path with --model"
                 .to_owned(),
         );
@@ -98,18 +98,21 @@ impl Facts {
     /// Reads all configurations and the headers of all weight files, no weight.
     fn read(path: &Path) -> anyhow::Result<Facts> {
         let files = Model::at(path)?.files;
-        files.tokenizer()?;
-        let (text, _) = files.text_encoder()?;
+        files.tokenizers()?;
+        files.text_encoders()?;
         let (unet, _) = files.unet()?;
         let (vae, _) = files.vae()?;
         let schedule = NoiseSchedule::from_config(&files.scheduler_config()?)?;
         let weight_bytes = match path.is_dir() {
-            true => ["text_encoder", "unet", "vae"].iter().map(|part| safetensors_bytes(&path.join(part))).sum(),
+            true => {
+                let parts = ["text_encoder", "text_encoder_2", "unet", "vae"].map(|part| path.join(part));
+                parts.iter().filter(|part| part.is_dir()).map(|part| safetensors_bytes(part)).sum()
+            }
             false => std::fs::metadata(path).map(|file| file.len()).with_context(|| cannot_read(path)),
         };
         let prediction = format!("{:?}", schedule.prediction_type).to_lowercase();
         let side = unet.sample_size.map(|side| side * vae.downscale());
-        Ok(Facts { side, hidden: text.hidden_size, prediction, weight_bytes: weight_bytes? })
+        Ok(Facts { side, hidden: unet.cross_attention_dim, prediction, weight_bytes: weight_bytes? })
     }
 }
 
