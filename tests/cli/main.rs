@@ -25,6 +25,7 @@ mod model;
 mod prediction;
 mod previews;
 mod program;
+mod prompts;
 mod running;
 mod same_file;
 mod sdxl;

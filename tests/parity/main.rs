@@ -15,6 +15,7 @@ mod metrics;
 mod optimizer;
 mod parsing;
 mod pipelines;
+mod prompts;
 mod recognition;
 mod schedulers;
 mod sdxl;

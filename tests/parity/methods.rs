@@ -182,7 +182,7 @@ fn pictures_of_layers_words_and_weights() {
         let prompt = Prompt::parse_with(text(case, "prompt"), tokenizers, |name| identities.words(name)).unwrap();
         // The reference cannot know our fingerprints.
         let conditioning = condition(&model, &prompt, &identities, true).unwrap();
-        let changes = identities.changed_unet(&prompt).unwrap().map(|changes| changes.apply(&model));
+        let changes = identities.changed_unet([&prompt]).unwrap().map(|changes| changes.apply(&model));
         let unet = changes.transpose().unwrap();
         let picture = draw(&model, &conditioning, unet.as_ref(), case);
         let expected = format!("picture.{}", text(case, "name"));

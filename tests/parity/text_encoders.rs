@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 const LIMIT: f64 = 1e-4;
 
 /// The miniature's tokenizer with another padding token.
-fn tokenizer_with_padding(padding: &str) -> Tokenizer {
+pub(crate) fn tokenizer_with_padding(padding: &str) -> Tokenizer {
     let folder = tempfile::tempdir().unwrap();
     let source = mini_model().join("tokenizer");
     for file in ["vocab.json", "merges.txt"] {

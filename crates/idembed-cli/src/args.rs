@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
-use idembed_tokens::is_identity_name;
+use idembed_tokens::{PromptSyntax, is_identity_name};
 
 use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
 
@@ -94,9 +94,15 @@ pub(crate) struct DrawArgs {
     pub(crate) identities: Vec<NamedFile>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// What should not be in the picture
+    /// What should not be in the picture; identities and weights may stand in it, too
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) negative: String,
+    /// Take brackets and BREAK in prompts for text, and cut prompts after 75 tokens
+    #[arg(long)]
+    pub(crate) plain_prompt: bool,
+    /// Leave out the last layers of the text encoder: 1 leaves out none, 2 the last one, as web interfaces count
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "1", hide_default_value = true)]
+    pub(crate) clip_skip: usize,
     /// Denoising steps [default: the model's]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) steps: Option<usize>,
@@ -129,6 +135,8 @@ impl DrawArgs {
             batch,
             seeds,
             force: self.force,
+            syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },
+            clip_skip: self.clip_skip,
         }
     }
 

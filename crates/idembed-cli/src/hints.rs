@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use idembed_clip::Error as ClipError;
 use idembed_diffusion::Error as DiffusionError;
 use idembed_face::PhotoError;
 use idembed_face::select::SelectError;
@@ -26,8 +27,8 @@ pub(crate) fn of(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<DiffusionError>() {
         return of_diffusion(error);
     }
-    if let Some(error) = cause.downcast_ref::<idembed_clip::Error>() {
-        return error.hint().map(str::to_owned);
+    if let Some(error) = cause.downcast_ref::<ClipError>() {
+        return of_clip(error);
     }
     if let Some(error) = cause.downcast_ref::<PhotoError>() {
         return error.hint().map(str::to_owned);
@@ -48,7 +49,7 @@ fn of_studio(error: &StudioError) -> Option<String> {
     Some(match error {
         StudioError::Tokens(error) => return of_tokens(error),
         StudioError::Diffusion(error) => return of_diffusion(error),
-        StudioError::Clip(error) => return error.hint().map(str::to_owned),
+        StudioError::Clip(error) => return of_clip(error),
         StudioError::Load { source, .. } => return of_diffusion(source),
         StudioError::Photo(error) | StudioError::Mask { source: error, .. } => {
             return error.hint().map(str::to_owned);
@@ -100,6 +101,9 @@ fn of_tokens(error: &TokensError) -> Option<String> {
         TokensError::UnknownIdentity { name, .. } => format!("give it with --identity {name}=FILE"),
         TokensError::GivenTwice { .. } => "each --identity needs a NAME of its own".to_owned(),
         TokensError::PlaceholderCutOff { .. } => "shorten the prompt, or name the identity earlier".to_owned(),
+        TokensError::PromptWeight { .. } => {
+            "--plain-prompt draws brackets as text, and so does a backslash before each".to_owned()
+        }
         TokensError::OtherBase { .. } | TokensError::OtherTraining { .. } => {
             "give the model it was learned for with --model, or use --force to try it anyway".to_owned()
         }
@@ -138,11 +142,19 @@ fn of_tokens(error: &TokensError) -> Option<String> {
 
 fn of_diffusion(error: &DiffusionError) -> Option<String> {
     match error {
+        DiffusionError::Clip(error) => of_clip(error),
         DiffusionError::Pickled { folder, .. } => Some(conversion(folder)),
         DiffusionError::PickledFile { path } => Some(conversion(path)),
         DiffusionError::NotFinite { .. } | DiffusionError::BlankPicture { .. } => {
             Some("try --dtype f32 or bf16".to_owned())
         }
+        other => other.hint().map(str::to_owned),
+    }
+}
+
+fn of_clip(error: &ClipError) -> Option<String> {
+    match error {
+        ClipError::SkippedLayers { most, .. } => Some(format!("give --clip-skip N with N from 1 to {}", most + 1)),
         other => other.hint().map(str::to_owned),
     }
 }

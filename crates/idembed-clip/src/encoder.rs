@@ -1,5 +1,7 @@
 //! The transformer inside both of CLIP's encoders.
 
+use std::ops::Range;
+
 use idembed_layers::attention::{fused_attention, merge_heads, split_heads};
 use idembed_layers::{LayerNorm, Linear};
 use idembed_weights::{Init, Scope, json};
@@ -122,25 +124,21 @@ impl Encoder {
         Ok(Encoder { layers: (0..shape.layers).map(layer).collect::<Result<_>>()?, causal })
     }
 
+    /// How many layers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.layers.len()
+    }
+
     /// # Shapes
     /// - `states`: `[batch, positions, hidden]`
     /// - returns: the same
     pub(crate) fn forward(&self, states: Tensor) -> Result<Tensor> {
-        self.run(&self.layers, states)
+        self.run(0..self.count(), states)
     }
 
-    /// As [`Encoder::forward`], without the last layer.
-    pub(crate) fn forward_to_penultimate(&self, states: Tensor) -> Result<Tensor> {
-        self.run(&self.layers[..self.layers.len().saturating_sub(1)], states)
-    }
-
-    /// The last layer alone: from the penultimate states to the last.
-    pub(crate) fn forward_from_penultimate(&self, states: Tensor) -> Result<Tensor> {
-        self.run(&self.layers[self.layers.len().saturating_sub(1)..], states)
-    }
-
-    fn run(&self, layers: &[EncoderLayer], states: Tensor) -> Result<Tensor> {
-        layers.iter().try_fold(states, |states, layer| layer.forward(&states, self.causal))
+    /// As [`Encoder::forward`], through some of the layers.
+    pub(crate) fn run(&self, layers: Range<usize>, states: Tensor) -> Result<Tensor> {
+        self.layers[layers].iter().try_fold(states, |states, layer| layer.forward(&states, self.causal))
     }
 }
 

@@ -34,6 +34,14 @@ pub enum Error {
         /// The highest id in the table.
         last: i64,
     },
+    /// More layers are to be left out than the text encoder has.
+    #[error("{got} layers of the text encoder are to be skipped, expected 0 to {most}")]
+    SkippedLayers {
+        /// How many are to be skipped.
+        got: usize,
+        /// How many can be.
+        most: usize,
+    },
     /// A tensor given to this crate has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {

@@ -171,16 +171,30 @@ impl ClipTextModel {
     /// # Source
     /// `CLIPTextModelWithProjection` in `transformers`: `hidden_states` and `text_embeds`.
     pub fn encode_layer(&self, token_embeds: &Tensor, layer: TextLayer, end: Option<i64>) -> Result<EncodedText> {
+        self.encode_earlier(token_embeds, layer, 0, end)
+    }
+
+    /// As [`ClipTextModel::encode_layer`], with the states so many layers before that layer, normalised where that layer's are.
+    /// What is pooled stays the last layer's.
+    ///
+    /// # Errors
+    /// As there; and no layer would be left.
+    ///
+    /// # Source
+    /// `clip_skip` of diffusers' pipelines.
+    pub fn encode_earlier(
+        &self,
+        token_embeds: &Tensor,
+        layer: TextLayer,
+        skip: usize,
+        end: Option<i64>,
+    ) -> Result<EncodedText> {
         let TextTransformer { encoder, final_layer_norm, .. } = &self.transformer;
-        let embedded = self.transformer.add_positions(token_embeds)?;
-        let penultimate = encoder.forward_to_penultimate(embedded)?;
-        if layer == TextLayer::Penultimate && end.is_none() {
-            return Ok(EncodedText { states: penultimate, pooled: None });
-        }
-        let last = encoder.forward_from_penultimate(penultimate.shallow_clone())?;
-        let last = final_layer_norm.forward(&last)?;
+        let (read, layers) = (self.layers_before(layer, skip)?, encoder.count());
+        let at_layer = encoder.run(0..read, self.transformer.add_positions(token_embeds)?)?;
         let pool = |end: i64| -> Result<Tensor> {
-            let state = last.f_select(1, end)?;
+            let last = encoder.run(read..layers, at_layer.shallow_clone())?;
+            let state = final_layer_norm.forward(&last)?.f_select(1, end)?;
             Ok(match &self.text_projection {
                 Some(projection) => projection.forward(&state)?,
                 None => state,
@@ -188,10 +202,26 @@ impl ClipTextModel {
         };
         let pooled = end.map(pool).transpose()?;
         let states = match layer {
-            TextLayer::Last => last,
-            TextLayer::Penultimate => penultimate,
+            TextLayer::Last => final_layer_norm.forward(&at_layer)?,
+            TextLayer::Penultimate => at_layer,
         };
         Ok(EncodedText { states, pooled })
+    }
+
+    /// How many layers come before the states that lie so many layers before those of `layer`.
+    ///
+    /// # Errors
+    /// No layer would be left.
+    pub fn layers_before(&self, layer: TextLayer, skip: usize) -> Result<usize> {
+        let layers = self.transformer.encoder.count();
+        let usual = match layer {
+            TextLayer::Last => layers,
+            TextLayer::Penultimate => layers.saturating_sub(1),
+        };
+        match usual.checked_sub(skip) {
+            Some(read) if read > 0 || skip == 0 => Ok(read),
+            _ => Err(Error::SkippedLayers { got: skip, most: usual.saturating_sub(1) }),
+        }
     }
 
     /// SHA-256 of the encoder's tensors (values rounded to f16), the same for the same weights in any file.

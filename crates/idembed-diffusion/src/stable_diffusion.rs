@@ -6,7 +6,7 @@ use std::path::Path;
 use idembed_clip::{ClipTextModel, Encoding};
 use idembed_weights::{Compute, Delta, Overlay, Weights};
 
-use crate::conditioning::{Conditioning, TextStates};
+use crate::conditioning::{Conditioning, Piece, TextStates};
 use crate::model_files::{ModelFiles, TextEncoderFiles};
 use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
 use crate::text_encoders::{TextEncoder, TextEncoders};
@@ -132,9 +132,20 @@ impl StableDiffusion {
     /// # Errors
     /// As [`StableDiffusion::text_states`].
     pub fn condition_negative(&self, prompt: &str) -> Result<Conditioning> {
-        let states = self.text_states(prompt)?;
-        let is_zero = prompt.is_empty() && self.empty_prompt_is_zero;
-        Ok(Conditioning::constant(if is_zero { states.zeros_like()? } else { states }))
+        self.as_negative(prompt, self.condition(prompt)?)
+    }
+
+    /// The conditioning of a negative prompt that was encoded already.
+    ///
+    /// # Errors
+    /// libtorch refused.
+    pub fn as_negative(&self, prompt: &str, encoded: Conditioning) -> Result<Conditioning> {
+        match &encoded.pieces()[0] {
+            Piece { states, .. } if prompt.is_empty() && self.empty_prompt_is_zero => {
+                Ok(Conditioning::constant(states.zeros_like()?))
+            }
+            _ => Ok(encoded),
+        }
     }
 
     /// Bytes of all weights in memory once everything was used.

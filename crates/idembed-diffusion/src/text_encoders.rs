@@ -146,16 +146,33 @@ impl TextEncoders {
     /// # Errors
     /// Embeddings for another number of encoders, or of another shape.
     pub fn encode(&self, input: &TokenEmbeds) -> Result<EncodedText> {
+        self.encode_earlier(input, 0)
+    }
+
+    /// As [`TextEncoders::encode`], with the states so many layers before those that the model usually reads.
+    ///
+    /// # Errors
+    /// As there; and an encoder has not so many layers.
+    pub fn encode_earlier(&self, input: &TokenEmbeds, skip: usize) -> Result<EncodedText> {
         self.check_count("token embeddings", input.embeds.len())?;
         self.check_count("end positions", input.ends.len())?;
         let (mut states, mut pooled) = (Vec::new(), Vec::new());
         for ((encoder, embeds), &end) in self.iter().zip(&input.embeds).zip(&input.ends) {
-            let encoded = encoder.model.encode_layer(embeds, encoder.layer, encoder.pooled.then_some(end))?;
+            let end = encoder.pooled.then_some(end);
+            let encoded = encoder.model.encode_earlier(embeds, encoder.layer, skip, end)?;
             states.push(encoded.states);
             pooled.extend(encoded.pooled);
         }
         let pooled = if pooled.is_empty() { None } else { Some(side_by_side(pooled)?) };
         Ok(EncodedText { states: side_by_side(states)?, pooled })
+    }
+
+    /// Fails if one of them has not so many layers before those whose states the model usually reads.
+    ///
+    /// # Errors
+    /// Says how many can be skipped.
+    pub fn check_skipped(&self, skip: usize) -> Result<()> {
+        self.iter().try_for_each(|encoder| Ok(encoder.model.layers_before(encoder.layer, skip).map(drop)?))
     }
 
     /// Bytes of their weights in memory.

@@ -9,7 +9,7 @@ use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerKind};
 use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
-use idembed_tokens::{Identities, Identity, OtherSyntax, Prompt, PromptWarning, condition, other_syntax};
+use idembed_tokens::{Conditions, Identities, Identity, Prompt, PromptSyntax, PromptWarning, condition_as};
 use image::RgbImage;
 
 use crate::error::{Result, StudioError};
@@ -40,6 +40,10 @@ pub struct Draw {
     pub seeds: Vec<u64>,
     /// Takes identities that were learned for another model, where the shapes allow.
     pub force: bool,
+    /// How prompts are read.
+    pub syntax: PromptSyntax,
+    /// How many layers of the text encoders are left out, and one: 1 for none, as web interfaces count.
+    pub clip_skip: usize,
 }
 
 impl Default for Draw {
@@ -54,6 +58,8 @@ impl Default for Draw {
             batch: None,
             seeds: vec![0],
             force: false,
+            syntax: PromptSyntax::default(),
+            clip_skip: 1,
         }
     }
 }
@@ -71,6 +77,8 @@ pub struct DrawSettings {
     pub size: Option<Size>,
     /// Pictures drawn at the same time.
     pub batch: usize,
+    /// As [`Draw::clip_skip`].
+    pub clip_skip: usize,
 }
 
 impl DrawSettings {
@@ -82,6 +90,7 @@ impl DrawSettings {
             scheduler: wish.scheduler.unwrap_or(own.scheduler),
             size: wish.size,
             batch: wish.batch.unwrap_or(own.batch).min(wish.seeds.len().max(1)),
+            clip_skip: wish.clip_skip.max(1),
         }
     }
 
@@ -128,8 +137,8 @@ impl NamedIdentity {
 pub struct Drawing {
     /// The prompt, as tokens of the model.
     pub prompt: Prompt,
-    /// The negative prompt.
-    pub negative: String,
+    /// The negative prompt, likewise; under guidance, both have equally many chunks.
+    pub negative: Prompt,
     /// The identities, each under a name of its own.
     pub identities: Vec<NamedIdentity>,
     /// How to draw.
@@ -165,10 +174,8 @@ pub enum DrawWarning {
         /// The one of the model's own that is most like it.
         nearest: Size,
     },
-    /// Another tool would take a part of the negative prompt for an instruction.
-    NegativeSyntax(OtherSyntax),
-    /// The negative prompt names an identity, which is drawn as plain text.
-    NegativeIdentity(String),
+    /// Something about the negative prompt.
+    Negative(PromptWarning),
 }
 
 impl fmt::Display for DrawWarning {
@@ -186,11 +193,7 @@ impl fmt::Display for DrawWarning {
                 "SDXL was not trained on pictures as small or large as {size}, and draws them worse; the nearest of its own \
                  sizes is {nearest}"
             ),
-            DrawWarning::NegativeSyntax(found) => write!(f, "in the negative prompt, {found}"),
-            DrawWarning::NegativeIdentity(name) => write!(
-                f,
-                "in the negative prompt, `<{name}>` is drawn as plain text: identities stand in the prompt only"
-            ),
+            DrawWarning::Negative(warning) => write!(f, "in the negative prompt, {warning}"),
         }
     }
 }
@@ -204,16 +207,21 @@ impl Drawing {
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
         let mut tokenizers = model.files.tokenizers()?;
         let named = by_name(&identities)?;
-        let prompt = Prompt::parse_with(prompt, &tokenizers, |name| named.words(name))?;
-        named.check(&prompt)?;
-        named.changed_unet(&prompt)?;
+        let read = |text: &str| Prompt::read(text, &tokenizers, wish.syntax, |name| named.words(name));
+        let (mut prompt, mut negative) = (read(prompt)?, read(&wish.negative)?);
+        [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
+        named.changed_unet([&prompt, &negative])?;
         let settings = DrawSettings::new(model, wish);
+        if settings.guidance > 1.0 {
+            let chunks = prompt.chunks().max(negative.chunks());
+            [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, &tokenizers));
+        }
         let config = model.files.scheduler_config()?;
         schedulers::build(settings.scheduler, &config, settings.steps)?;
         let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
         Ok(Drawing {
             prompt,
-            negative: wish.negative.clone(),
+            negative,
             identities,
             settings,
             seeds: wish.seeds.clone(),
@@ -232,24 +240,27 @@ impl Drawing {
 
     /// What is odd about it.
     pub fn warnings(&self) -> Vec<DrawWarning> {
-        let unused = self.identities.iter().filter(|named| !self.prompt.names(&named.name));
+        let unused = self.identities.iter().filter(|named| !self.names(&named.name));
         let mut warnings: Vec<DrawWarning> =
             unused.map(|named| DrawWarning::UnusedIdentity(named.name.clone())).collect();
         warnings.extend(self.prompt.warnings.iter().cloned().map(DrawWarning::Prompt));
         let nearest = self.settings.size.filter(|_| self.is_xl).and_then(|size| Some((size, size.nearest_of_xl()?)));
         warnings.extend(nearest.map(|(size, nearest)| DrawWarning::UnusualSize { size, nearest }));
         let guidance = self.settings.guidance;
-        if self.negative.is_empty() {
+        if self.negative.text.is_empty() {
             return warnings;
         }
         if guidance <= 1.0 {
             warnings.push(DrawWarning::NegativeWithoutGuidance { guidance });
             return warnings;
         }
-        warnings.extend(other_syntax(&self.negative).into_iter().map(DrawWarning::NegativeSyntax));
-        let named = self.identities.iter().filter(|named| self.negative.contains(&format!("<{}>", named.name)));
-        warnings.extend(named.map(|named| DrawWarning::NegativeIdentity(named.name.clone())));
+        warnings.extend(self.negative.warnings.iter().cloned().map(DrawWarning::Negative));
         warnings
+    }
+
+    /// Whether the prompt or the negative prompt says `<name>`.
+    fn names(&self, name: &str) -> bool {
+        [&self.prompt, &self.negative].into_iter().any(|prompt| prompt.names(name))
     }
 
     /// What a picture's file says about it.
@@ -261,7 +272,7 @@ impl Drawing {
         model_sha256: Option<&str>,
         parts: &[PartRecord],
     ) -> PictureRecord {
-        let used = self.identities.iter().filter(|named| self.prompt.names(&named.name));
+        let used = self.identities.iter().filter(|named| self.names(&named.name));
         let identities = used.map(|named| IdentityRecord {
             name: named.name.clone(),
             sha256: named.sha256.clone(),
@@ -270,7 +281,9 @@ impl Drawing {
         });
         PictureRecord {
             prompt: self.prompt.text.clone(),
-            negative: self.negative.clone(),
+            negative: self.negative.text.clone(),
+            weighted: self.prompt.uses_syntax() || self.negative.uses_syntax(),
+            clip_skip: self.settings.clip_skip,
             steps: self.settings.steps,
             guidance: self.settings.guidance,
             scheduler: self.settings.scheduler,
@@ -329,14 +342,15 @@ pub struct Watched {
     pub maps: AttentionMaps,
 }
 
-/// Checks that the identities belong to the model, and forecasts the memory; `watched` says whether attention maps are
+/// Checks that the identities and what is skipped belong to the model, and forecasts the memory; `watched` says whether attention maps are
 /// looked at.
 pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool) -> Result<Forecast> {
     for NamedIdentity { identity, .. } in &drawing.identities {
         identity.check_base(model, drawing.force)?;
     }
     let settings = &drawing.settings;
-    let DrawSettings { guidance, batch, .. } = *settings;
+    let DrawSettings { guidance, batch, clip_skip, .. } = *settings;
+    model.text_encoders.check_skipped(clip_skip.saturating_sub(1))?;
     let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched);
     Ok(Work { what: "drawing", size: settings.size_for(model), batch, bytes: &bytes }.forecast(model)?)
 }
@@ -396,10 +410,12 @@ fn run(
 ) -> Result<()> {
     let settings = &drawing.settings;
     let identities = by_name(&drawing.identities)?;
-    let prompt = condition(model, &drawing.prompt, &identities, drawing.force)?;
-    let changes = identities.changed_unet(&drawing.prompt)?;
+    let how = Conditions { force: drawing.force, skipped_layers: settings.clip_skip.saturating_sub(1) };
+    let prompt = condition_as(model, &drawing.prompt, &identities, how)?;
+    let changes = identities.changed_unet([&drawing.prompt, &drawing.negative])?;
     let unet = changes.map(|changes| changes.apply(model)).transpose()?;
-    let negative = model.condition_negative(&drawing.negative)?;
+    let negative = condition_as(model, &drawing.negative, &identities, how)?;
+    let negative = model.as_negative(&drawing.negative.text, negative)?;
     let parts = hashes::of_given_parts(&model.files)?;
     let of = settings.total_steps(drawing.seeds.len());
     let mut follower = Follower { context, begun: 0, of, watching };

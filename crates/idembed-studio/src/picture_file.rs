@@ -34,6 +34,12 @@ pub struct PictureRecord {
     pub prompt: String,
     /// The negative prompt; empty if there was none.
     pub negative: String,
+    /// Whether brackets that weigh, `BREAK` or further chunks were read in the prompts; earlier versions could not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub weighted: bool,
+    /// One more than the layers of the text encoders that were left out; earlier versions took all.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub clip_skip: usize,
     /// Denoising steps.
     pub steps: usize,
     /// Guidance scale.
@@ -63,6 +69,18 @@ pub struct PictureRecord {
     pub identities: Vec<IdentityRecord>,
     /// Version of the software.
     pub version: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// A file that a picture was made with beside the model's own.
@@ -115,6 +133,9 @@ impl PictureRecord {
             let _ = write!(text, ", Model hash: {}", short(hash));
         }
         let _ = write!(text, ", Model: {}", quoted(&self.model));
+        if self.clip_skip != 1 {
+            let _ = write!(text, ", Clip skip: {}", self.clip_skip);
+        }
         let loras: Vec<String> = self
             .parts
             .iter()
@@ -271,6 +292,8 @@ mod tests {
         PictureRecord {
             prompt: "a photo of <me> in a forest".to_owned(),
             negative: "blurry, dark".to_owned(),
+            weighted: false,
+            clip_skip: 1,
             steps: 25,
             guidance: 4.0,
             scheduler: SchedulerKind::Ddim,

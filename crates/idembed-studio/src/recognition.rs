@@ -137,6 +137,8 @@ mod tests {
             let record = model.map(|model| PictureRecord {
                 prompt: String::new(),
                 negative: String::new(),
+                weighted: false,
+                clip_skip: 1,
                 steps: 1,
                 guidance: 1.0,
                 scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,

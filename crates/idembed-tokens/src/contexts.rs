@@ -9,6 +9,7 @@ use tch::Tensor;
 use crate::identities::Identities;
 use crate::layout::Layout;
 use crate::prompt::Prompt;
+use crate::prompt_chunks::Chunks;
 use crate::{Identity, Result, TokensError};
 
 /// How many prompts go through the text encoders at the same time.
@@ -72,10 +73,32 @@ pub fn condition(
     identities: &Identities<'_>,
     force: bool,
 ) -> Result<Conditioning> {
+    condition_as(model, prompt, identities, Conditions { force, ..Conditions::default() })
+}
+
+/// How a prompt is conditioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Conditions {
+    /// Lets identities of another model pass where the shapes allow ([`Identity::check_base`]).
+    pub force: bool,
+    /// Layers of the text encoders that are left out, before those whose states the model usually reads.
+    pub skipped_layers: usize,
+}
+
+/// As [`condition`], otherwise than usual.
+///
+/// # Errors
+/// As there; and a text encoder has not so many layers, or weights in the prompt cancel each other.
+pub fn condition_as(
+    model: &StableDiffusion,
+    prompt: &Prompt,
+    identities: &Identities<'_>,
+    how: Conditions,
+) -> Result<Conditioning> {
     identities.check(prompt)?;
     let used = prompt.placeholders.iter().map(|placeholder| {
         let identity = identities.get(&placeholder.name)?;
-        identity.check_base(model, force)?;
+        identity.check_base(model, how.force)?;
         Ok((identity, placeholder.positions.as_slice()))
     });
     let used: Vec<(&Identity, &[i64])> = used.collect::<Result<_>>()?;
@@ -101,7 +124,7 @@ pub fn condition(
     let noisier = changes.iter().enumerate().map(|(index, &from)| Ok((from, between(from, changes.get(index + 1))?)));
     let noisier: Vec<(f64, [Readings; 2])> = noisier.collect::<Result<_>>()?;
 
-    let encoded = tch::no_grad(|| encode_readings(model, prompt, &used, &readings))?;
+    let encoded = tch::no_grad(|| encode_readings(model, prompt, &used, &readings, how.skipped_layers))?;
     let states = |[keys, values]: &[Readings; 2]| -> Result<TextStates> {
         Ok(TextStates::split(of_layers(&encoded, keys)?, of_layers(&encoded, values)?))
     };
@@ -172,24 +195,18 @@ fn encode_readings(
     prompt: &Prompt,
     used: &[(&Identity, &[i64])],
     readings: &[Reading],
+    skipped_layers: usize,
 ) -> Result<Vec<EncodedText>> {
-    let prompt = model.text_encoders.embed(&prompt.ids)?;
     let mut encoded = Vec::with_capacity(readings.len());
-    for chunk in readings.chunks(ENCODER_BATCH) {
-        let placed = place_in_all(&prompt, |encoder, embeds| {
-            let mut placements = Vec::new();
-            for (index, (identity, positions)) in used.iter().enumerate() {
-                let rows = chunk.iter().map(|reading| cell_rows(identity, encoder, reading.cells[index]));
-                let rows: Vec<Tensor> = rows.collect::<Result<_>>()?;
-                let rows = Tensor::f_stack(&rows, 0)?.f_to_device(embeds.device())?;
-                for &position in *positions {
-                    placements.extend(words_at(position, &rows)?);
-                }
-            }
-            Ok(placements)
-        })?;
-        let texts = model.text_encoders.encode(&placed)?;
-        for row in 0..chunk.len() as i64 {
+    for readings in readings.chunks(ENCODER_BATCH) {
+        let rows_of = |encoder: usize, index: usize| -> Result<Tensor> {
+            let rows = readings.iter().map(|reading| cell_rows(used[index].0, encoder, reading.cells[index]));
+            Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
+        };
+        let positions: Vec<&[i64]> = used.iter().map(|(_, positions)| *positions).collect();
+        let texts = Chunks { prompt, positions: &positions, texts: readings.len() as i64, skipped_layers };
+        let texts = texts.encode(&model.text_encoders, rows_of)?;
+        for row in 0..readings.len() as i64 {
             encoded.push(texts.rows(&[row])?);
         }
     }
@@ -198,7 +215,7 @@ fn encode_readings(
 
 /// [`place_rows`] in the embeddings of every text encoder; `placements` says, for an encoder's number and embeddings, what
 /// goes where.
-fn place_in_all(
+pub(crate) fn place_in_all(
     prompt: &TokenEmbeds,
     placements: impl Fn(usize, &Tensor) -> Result<Vec<(i64, Tensor)>>,
 ) -> Result<TokenEmbeds> {
@@ -211,7 +228,7 @@ fn place_in_all(
 ///
 /// # Shapes
 /// - `rows`: `[batch, words, hidden]`
-fn words_at(first: i64, rows: &Tensor) -> Result<Vec<(i64, Tensor)>> {
+pub(crate) fn words_at(first: i64, rows: &Tensor) -> Result<Vec<(i64, Tensor)>> {
     let (_, words, _) = rows.size3()?;
     (0..words).map(|word| Ok((first + word, rows.f_select(1, word)?))).collect()
 }

@@ -78,6 +78,32 @@ pub enum TokensError {
         /// Number of tokens that fit.
         limit: usize,
     },
+    /// A weight in a prompt is out of range.
+    #[error("the weight of `{text}` is {got}, expected {expected}")]
+    PromptWeight {
+        /// The text that it is for.
+        text: String,
+        /// The weight, those of brackets around it multiplied.
+        got: String,
+        /// The weights allowed, in words.
+        expected: String,
+    },
+    /// An identity takes more tokens than the text encoders read at once.
+    #[error("<{name}> takes {words} tokens, but the text encoder reads {limit} at once")]
+    WideIdentity {
+        /// The identity's name.
+        name: String,
+        /// The tokens it takes.
+        words: usize,
+        /// The tokens of a chunk.
+        limit: usize,
+    },
+    /// Weights of a prompt that leave nothing to rescale.
+    #[error("the weights in the prompt `{prompt}` cancel each other: its states cannot be brought back to their mean")]
+    WeightsCancel {
+        /// The prompt.
+        prompt: String,
+    },
     /// The tokenizers of one model take a prompt apart in different ways.
     #[error("the model's tokenizers do not give the same token positions for the prompt `{prompt}`")]
     OtherPositions {

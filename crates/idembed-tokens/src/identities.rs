@@ -60,18 +60,20 @@ impl<'a> Identities<'a> {
         })
     }
 
-    /// What the identities that the prompt names change in the U-Net.
+    /// What the identities that any of the prompts of a picture names change in the U-Net.
     ///
     /// # Errors
-    /// Two of them change something, or the prompt names one that is not here.
-    pub fn changed_unet(&self, prompt: &Prompt) -> Result<Option<&'a UNetChanges>> {
+    /// Two of them change something, or a prompt names one that is not here.
+    pub fn changed_unet<'p>(&self, prompts: impl IntoIterator<Item = &'p Prompt>) -> Result<Option<&'a UNetChanges>> {
         let mut found: Option<(&str, &UNetChanges)> = None;
-        for Placeholder { name, .. } in &prompt.placeholders {
+        for Placeholder { name, .. } in prompts.into_iter().flat_map(|prompt| &prompt.placeholders) {
             let Some(changes) = &self.get(name)?.unet else { continue };
-            if let Some((first, _)) = found {
-                return Err(TokensError::TwoChangeWeights { first: first.to_owned(), second: name.clone() });
+            match found {
+                Some((first, _)) if first != name => {
+                    return Err(TokensError::TwoChangeWeights { first: first.to_owned(), second: name.clone() });
+                }
+                _ => found = Some((name, changes)),
             }
-            found = Some((name, changes));
         }
         Ok(found.map(|(_, changes)| changes))
     }
@@ -127,11 +129,14 @@ mod tests {
         let (plain, one) = (example(), Identity { unet: Some(changes()), ..example() });
         let two = one.clone();
         let identities = Identities::named([("plain", &plain), ("one", &one), ("two", &two)]).unwrap();
-        let found = |prompt: &str| identities.changed_unet(&Prompt::parse(prompt, [&tokenizer]).unwrap());
+        let found = |prompt: &str| identities.changed_unet([&Prompt::parse(prompt, [&tokenizer]).unwrap()]);
         assert!(found("a photo of <plain>").unwrap().is_none());
         assert!(std::ptr::eq(found("<one> with <plain> and <one>").unwrap().unwrap(), one.unet.as_ref().unwrap()));
         let error = found("<two> with <one>").unwrap_err();
         assert!(matches!(error, TokensError::TwoChangeWeights { first, second } if first == "two" && second == "one"));
+        let [first, second] = ["<one>", "<two> and <one>"].map(|text| Prompt::parse(text, [&tokenizer]).unwrap());
+        assert!(identities.changed_unet([&first, &first]).unwrap().is_some());
+        assert!(matches!(identities.changed_unet([&first, &second]), Err(TokensError::TwoChangeWeights { .. })));
         assert!(matches!(found("<cat>"), Err(TokensError::UnknownIdentity { .. })));
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use idembed_clip::{Encoding, Tokenizer};
+use idembed_clip::Tokenizer;
 
-use crate::prompt_syntax::{OtherSyntax, other_syntax};
+use crate::prompt_syntax::{OtherSyntax, not_understood, other_syntax};
+use crate::prompt_tokens::{Arranged, Token, WordCounts, occurrences, tokenize};
+use crate::weighted_text::{self, Reading, Stretch};
 use crate::{Result, TokensError};
 
 /// A prompt as tokens, with the positions of its identities.
@@ -12,19 +14,35 @@ use crate::{Result, TokensError};
 pub struct Prompt {
     /// The text.
     pub text: String,
-    /// For each text encoder: start token, text, end token, padding. The ids at placeholders mean nothing: their embeddings
-    /// are replaced.
+    /// For each text encoder, chunk behind chunk: start token, text, end token, padding. The ids at placeholders mean nothing:
+    /// their embeddings are replaced.
     pub ids: Vec<Vec<i64>>,
     /// The identities that the text names, in the order in which they first appear.
     pub placeholders: Vec<Placeholder>,
     /// What the user should know.
     pub warnings: Vec<PromptWarning>,
+    /// For each of the ids of a text encoder, how much the states there weigh.
+    weights: Vec<f32>,
+    /// Ids in a chunk.
+    chunk: usize,
+    /// The text without its syntax.
+    bare_text: String,
+    uses_syntax: bool,
     /// As the first text encoder's tokenizer has them.
     tokens: Vec<Token>,
+    /// Where each of the tokens lies in the ids.
+    positions: Vec<i64>,
 }
 
-/// How many tokens the identity of a name takes.
-type WordCounts<'a> = &'a dyn Fn(&str) -> usize;
+/// How the text of a prompt is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PromptSyntax {
+    /// All of it is text, and what the text encoders do not take at once is cut off.
+    Plain,
+    /// Brackets weigh words, `BREAK` begins a new chunk, and so does every token too many: as most web interfaces read it.
+    #[default]
+    Weighted,
+}
 
 /// One identity of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,29 +79,13 @@ impl fmt::Display for PromptWarning {
     }
 }
 
-/// One token of the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    Id(i64),
-    /// An identity, by its name, and which of its words this is.
-    Placeholder(String, usize),
-}
-
-/// A stretch of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece<'a> {
-    Text(&'a str),
-    /// The name inside `<...>`.
-    Placeholder(&'a str),
-}
-
 /// Whether a text can be an identity's name: letters, digits, `-` and `_`, at least one.
 pub fn is_identity_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 impl Prompt {
-    /// Reads a prompt in which identities stand as `<NAME>`, any number of times, and take one token each.
+    /// Reads a plain prompt in which identities stand as `<NAME>`, any number of times, and take one token each.
     ///
     /// Whatever could be a name in angle brackets is one; `a < b` and `<3` are plain text. `tokenizers` are those of the
     /// model's text encoders, in their order.
@@ -104,47 +106,63 @@ impl Prompt {
         tokenizers: impl IntoIterator<Item = &'a Tokenizer>,
         words: impl Fn(&str) -> usize,
     ) -> Result<Self> {
+        Self::read(text, tokenizers, PromptSyntax::Plain, words)
+    }
+
+    /// As [`Prompt::parse_with`], with the syntax of choice. A prompt of one chunk that uses none of it is the same in both.
+    ///
+    /// # Errors
+    /// As [`Prompt::parse`]; a weight that is no number from -100 to 100; an identity of more tokens than a chunk has.
+    pub fn read<'a>(
+        text: &str,
+        tokenizers: impl IntoIterator<Item = &'a Tokenizer>,
+        syntax: PromptSyntax,
+        words: impl Fn(&str) -> usize,
+    ) -> Result<Self> {
+        let Reading { stretches, unread } = match syntax {
+            PromptSyntax::Plain => Reading::plain(text),
+            PromptSyntax::Weighted => weighted_text::read(text)?,
+        };
+        let arrange = |tokenizer| Arranged::new(&stretches, tokenizer, syntax, &words);
         let mut tokenizers = tokenizers.into_iter();
         let first = tokenizers.next().ok_or_else(|| TokensError::Setting {
             what: "number of tokenizers",
             got: "0".to_owned(),
             expected: "1 or more".to_owned(),
         })?;
-        let mut tokens = tokenize(text, first, &words)?;
-        let Encoding { ids, text_tokens, cut } = assemble(&tokens, first);
-        let mut ids = vec![ids];
+        let arranged = arrange(first)?;
+        let chunk = first.max_length();
+        let mut ids = vec![arranged.ids(first)];
         for other in tokenizers {
-            let others = tokenize(text, other, &words)?;
-            let encoding = assemble(&others, other);
-            if !same_positions(&tokens, &others) || encoding.text_tokens != text_tokens {
+            let others = arrange(other)?;
+            if !arranged.has_same_positions(&others) || other.max_length() != chunk {
                 return Err(TokensError::OtherPositions { prompt: text.to_owned() });
             }
-            ids.push(encoding.ids);
+            ids.push(others.ids(other));
         }
-        let mut placeholders: Vec<Placeholder> = Vec::new();
-        for (index, token) in tokens.iter().enumerate() {
-            let Token::Placeholder(name, word) = token else { continue };
-            if index >= text_tokens {
-                return Err(TokensError::PlaceholderCutOff { name: name.clone(), limit: text_tokens });
-            }
-            if *word > 0 {
-                continue;
-            }
-            let position = index as i64 + 1;
-            match placeholders.iter_mut().find(|known| known.name == *name) {
-                Some(known) => known.positions.push(position),
-                None => {
-                    placeholders.push(Placeholder { name: name.clone(), positions: vec![position], words: words(name) })
-                }
-            }
-        }
-        tokens.truncate(text_tokens);
         let mut warnings = Vec::new();
-        if cut > 0 {
-            warnings.push(PromptWarning::CutOff { tokens: cut });
+        if arranged.cut > 0 {
+            warnings.push(PromptWarning::CutOff { tokens: arranged.cut });
         }
-        warnings.extend(other_syntax(text).into_iter().map(PromptWarning::OtherSyntax));
-        Ok(Prompt { text: text.to_owned(), ids, placeholders, warnings, tokens })
+        let odd = match syntax {
+            PromptSyntax::Plain => other_syntax(text),
+            PromptSyntax::Weighted => not_understood(text, unread.map(|place| &text[place])),
+        };
+        warnings.extend(odd.into_iter().map(PromptWarning::OtherSyntax));
+        let weights = arranged.weights(chunk);
+        let bare_text = bare_text(&stretches);
+        Ok(Prompt {
+            text: text.to_owned(),
+            placeholders: placeholders(&arranged, chunk, &words),
+            uses_syntax: ids[0].len() > chunk || bare_text != text,
+            ids,
+            warnings,
+            weights,
+            chunk,
+            bare_text,
+            positions: arranged.positions(chunk).collect(),
+            tokens: arranged.chunks.into_iter().flatten().map(|(token, _)| token).collect(),
+        })
     }
 
     /// Whether the prompt says `<name>`.
@@ -152,7 +170,42 @@ impl Prompt {
         self.placeholders.iter().any(|placeholder| placeholder.name == name)
     }
 
-    /// The positions of every occurrence of a word, a phrase, or a placeholder such as `<me>`.
+    /// How many texts the text encoders read for it, one after the other; at least one.
+    pub fn chunks(&self) -> usize {
+        self.weights.len() / self.chunk
+    }
+
+    /// Adds empty chunks until there are so many: under guidance, a prompt and its negative prompt have equally many.
+    pub fn fill<'a>(&mut self, chunks: usize, tokenizers: impl IntoIterator<Item = &'a Tokenizer>) {
+        let added = chunks.saturating_sub(self.chunks());
+        for (ids, tokenizer) in self.ids.iter_mut().zip(tokenizers) {
+            let empty = tokenizer.assemble(&[]).ids;
+            (0..added).for_each(|_| ids.extend(&empty));
+        }
+        self.weights.resize(self.weights.len() + added * self.chunk, 1.0);
+    }
+
+    /// The positions of a chunk among the ids.
+    pub(crate) fn places_of(&self, chunk: usize) -> std::ops::Range<usize> {
+        chunk * self.chunk..(chunk + 1) * self.chunk
+    }
+
+    /// How much the states of a chunk weigh, unless all weigh 1.
+    pub(crate) fn weights_of(&self, chunk: usize) -> Option<&[f32]> {
+        Some(&self.weights[self.places_of(chunk)]).filter(|weights| weights.iter().any(|&weight| weight != 1.0))
+    }
+
+    /// Whether it would be another one if it were read as a plain prompt.
+    pub fn uses_syntax(&self) -> bool {
+        self.uses_syntax
+    }
+
+    /// The text without brackets that weigh, escapes and `BREAK`.
+    pub fn bare_text(&self) -> &str {
+        &self.bare_text
+    }
+
+    /// The positions of every occurrence of a word, a phrase, or a placeholder such as `<me>`, in the states of all chunks.
     ///
     /// Capitals do not matter. All tokens of a word of several tokens are given, in order. `tokenizer` is that of the model's
     /// first text encoder.
@@ -168,77 +221,32 @@ impl Prompt {
         if found.is_empty() {
             return Err(TokensError::WordNotInPrompt { word: word.to_owned(), prompt: self.text.clone() });
         }
-        let tokens = found.into_iter().flat_map(|start| start..start + wanted.len());
-        Ok(tokens.map(|index| index as i64 + 1).collect())
+        Ok(found.into_iter().flat_map(|start| &self.positions[start..start + wanted.len()]).copied().collect())
     }
 }
 
-fn tokenize(text: &str, tokenizer: &Tokenizer, words: WordCounts<'_>) -> Result<Vec<Token>> {
-    let mut tokens = Vec::new();
-    for piece in split(text) {
-        match piece {
-            Piece::Text(text) => tokens.extend(tokenizer.token_ids(text)?.into_iter().map(Token::Id)),
-            Piece::Placeholder(name) => {
-                tokens.extend((0..words(name)).map(|word| Token::Placeholder(name.to_owned(), word)));
+/// The identities of a prompt, each once.
+fn placeholders(arranged: &Arranged, chunk: usize, words: WordCounts<'_>) -> Vec<Placeholder> {
+    let mut placeholders: Vec<Placeholder> = Vec::new();
+    for (position, (token, _)) in arranged.positions(chunk).zip(arranged.chunks.iter().flatten()) {
+        let Token::Placeholder(name, 0) = token else { continue };
+        match placeholders.iter_mut().find(|known| known.name == *name) {
+            Some(known) => known.positions.push(position),
+            None => {
+                placeholders.push(Placeholder { name: name.clone(), positions: vec![position], words: words(name) });
             }
         }
     }
-    Ok(tokens)
+    placeholders
 }
 
-/// Framed, cut to fit and padded. Placeholders get the start token's id: any id that the embedding table knows will do.
-fn assemble(tokens: &[Token], tokenizer: &Tokenizer) -> Encoding {
-    let id = |token: &Token| match token {
-        Token::Id(id) => *id,
-        Token::Placeholder(..) => tokenizer.bos(),
-    };
-    tokenizer.assemble(&tokens.iter().map(id).collect::<Vec<i64>>())
-}
-
-/// Whether two tokenizers' tokens differ in their ids at most.
-fn same_positions(tokens: &[Token], others: &[Token]) -> bool {
-    let same = |(token, other): (&Token, &Token)| match (token, other) {
-        (Token::Id(_), Token::Id(_)) => true,
-        (token, other) => token == other,
-    };
-    tokens.len() == others.len() && tokens.iter().zip(others).all(same)
-}
-
-/// Cuts a prompt at its placeholders: `<`, a name, `>`.
-fn split(text: &str) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    let (mut plain_from, mut search_from) = (0, 0);
-    while let Some(open) = text[search_from..].find('<').map(|at| search_from + at) {
-        search_from = open + 1;
-        let Some(close) = text[search_from..].find('>').map(|at| search_from + at) else { break };
-        let name = &text[search_from..close];
-        if is_identity_name(name) {
-            if plain_from < open {
-                pieces.push(Piece::Text(&text[plain_from..open]));
-            }
-            pieces.push(Piece::Placeholder(name));
-            plain_from = close + 1;
-            search_from = plain_from;
-        }
-    }
-    if plain_from < text.len() {
-        pieces.push(Piece::Text(&text[plain_from..]));
-    }
-    pieces
-}
-
-/// Where `wanted` begins in `tokens`, without overlaps.
-fn occurrences(tokens: &[Token], wanted: &[Token]) -> Vec<usize> {
-    let mut found: Vec<usize> = Vec::new();
-    if wanted.is_empty() {
-        return found;
-    }
-    for (start, window) in tokens.windows(wanted.len()).enumerate() {
-        if window == wanted && found.last().is_none_or(|last| last + wanted.len() <= start) {
-            found.push(start);
-        }
-    }
-    found
+/// The texts alone; those that weigh otherwise than their neighbours are words of their own.
+fn bare_text(stretches: &[Stretch]) -> String {
+    let texts = stretches.iter().filter_map(|stretch| match stretch {
+        Stretch::Text(text, _) => Some(text.as_str()),
+        Stretch::Break => None,
+    });
+    texts.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -251,17 +259,6 @@ mod tests {
     fn tokenizer() -> Tokenizer {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer");
         Tokenizer::from_folder(&folder).unwrap()
-    }
-
-    #[test]
-    fn only_names_in_brackets_are_placeholders() {
-        use Piece::{Placeholder, Text};
-        assert_eq!(split("a < b > c <3 x"), [Text("a < b > c <3 x")]);
-        assert_eq!(split("<me>"), [Placeholder("me")]);
-        assert_eq!(split("I <3 <my-cat_2>!"), [Text("I <3 "), Placeholder("my-cat_2"), Text("!")]);
-        assert_eq!(split("<<a>><b"), [Text("<"), Placeholder("a"), Text("><b")]);
-        assert_eq!(split("<|endoftext|> <é>"), [Text("<|endoftext|> <é>")]);
-        assert_eq!(split(""), []);
     }
 
     #[test]
@@ -320,5 +317,84 @@ mod tests {
             assert!(matches!(error, TokensError::WordNotInPrompt { .. }));
         }
         assert!(prompt.word_positions("", &tokenizer).is_err());
+    }
+
+    fn weighted(text: &str, tokenizer: &Tokenizer) -> Prompt {
+        Prompt::read(text, [tokenizer], PromptSyntax::Weighted, |name| if name == "two" { 2 } else { 1 }).unwrap()
+    }
+
+    #[test]
+    fn plain_prompts_are_the_same_in_both_readings() {
+        let tokenizer = tokenizer();
+        for text in ["", "a photo of <me> at the beach", "I <3 you :) 1.5", &"photo ".repeat(40)] {
+            let (plain, weighted) = (Prompt::parse(text, [&tokenizer]).unwrap(), weighted(text, &tokenizer));
+            assert_eq!(plain.ids, weighted.ids);
+            assert_eq!(plain.placeholders, weighted.placeholders);
+            assert!(!weighted.uses_syntax() && weighted.weights_of(0).is_none() && weighted.warnings.is_empty());
+            assert_eq!((weighted.chunks(), weighted.bare_text()), (1, text));
+        }
+    }
+
+    #[test]
+    fn weights_lie_on_the_tokens_of_their_text() {
+        let tokenizer = tokenizer();
+        let prompt = weighted("a (photo:1.5) of [<me>] and (<me>:2)", &tokenizer);
+        let plain = Prompt::parse("a photo of <me> and <me>", [&tokenizer]).unwrap();
+        assert_eq!((&prompt.ids, &prompt.placeholders), (&plain.ids, &plain.placeholders));
+        assert!(prompt.uses_syntax() && prompt.warnings.is_empty());
+        let weights = prompt.weights_of(0).unwrap();
+        let photo = plain.word_positions("photo", &tokenizer).unwrap();
+        let [first, second] = prompt.placeholders[0].positions[..] else { panic!("{:?}", prompt.placeholders) };
+        for (position, &weight) in weights.iter().enumerate() {
+            let position = position as i64;
+            let expected = match position {
+                position if photo.contains(&position) => 1.5,
+                position if position == first => (1.0 / 1.1) as f32,
+                position if position == second => 2.0,
+                _ => 1.0,
+            };
+            assert_eq!(weight, expected, "{position}");
+        }
+        assert_eq!(prompt.word_positions("a photo of", &tokenizer).unwrap().len(), 2 + photo.len());
+        assert_eq!(prompt.bare_text(), "a  photo  of  <me>  and  <me>");
+    }
+
+    #[test]
+    fn long_prompts_go_on_in_another_chunk() {
+        let tokenizer = tokenizer();
+        let ids = tokenizer.token_ids("photo").unwrap();
+        assert_eq!(ids.len(), 1);
+        let prompt = weighted(&format!("{}<two> <me>", "photo ".repeat(74)), &tokenizer);
+        // Both words of an identity stand in one chunk.
+        assert_eq!((prompt.chunks(), prompt.ids[0].len(), prompt.uses_syntax()), (2, 154, true));
+        assert_eq!(prompt.ids[0][74..78], [ids[0], tokenizer.eos(), tokenizer.pad(), tokenizer.bos()]);
+        assert_eq!(prompt.word_positions("<two> <me>", &tokenizer).unwrap(), [78, 79, 80]);
+        assert_eq!(prompt.word_positions("photo <two>", &tokenizer).unwrap(), [74, 78, 79]);
+        let full = weighted(&"photo ".repeat(75), &tokenizer);
+        assert_eq!((full.chunks(), full.uses_syntax()), (1, false));
+
+        let mut divided = weighted("BREAK (a:2) BREAK BREAK <me> BREAK", &tokenizer);
+        assert_eq!((divided.chunks(), divided.placeholders[0].positions[0]), (4, 3 * 77 + 1));
+        assert!(divided.weights_of(0).is_none() && divided.weights_of(1).is_some());
+        let empty = tokenizer.assemble(&[]).ids;
+        assert_eq!((&divided.ids[0][..77], &divided.ids[0][154..231]), (&empty[..], &empty[..]));
+        divided.fill(6, [&tokenizer]);
+        assert_eq!((divided.chunks(), &divided.ids[0][5 * 77..]), (6, &empty[..]));
+        divided.fill(2, [&tokenizer]);
+        assert_eq!(divided.chunks(), 6);
+
+        let wide = Prompt::read("<me>", [&tokenizer], PromptSyntax::Weighted, |_| 76).unwrap_err();
+        assert!(matches!(wide, TokensError::WideIdentity { words: 76, limit: 75, .. }), "{wide}");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        let tokenizer = tokenizer();
+        let said = |text: &str| -> Vec<String> {
+            weighted(text, &tokenizer).warnings.iter().map(PromptWarning::to_string).collect()
+        };
+        assert!(said(r"a ((red)) hat \(new\) BREAK [x] (y:1.2) a) b( 3:1 __ | {a}").is_empty());
+        assert_eq!(said("([cat:dog:0.5])").len(), 1);
+        assert_eq!(said("a [cat|dog] AND <lora:x:1> __hat__").len(), 4);
     }
 }

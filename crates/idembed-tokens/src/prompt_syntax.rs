@@ -30,21 +30,36 @@ pub enum Meaning {
     Network,
     /// Divides the prompt into parts that are encoded separately.
     Division,
+    /// Chooses one of several words, or one out of a file.
+    Choice,
 }
 
 impl fmt::Display for OtherSyntax {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unsupported = match self.meaning {
-            Meaning::Weight => "weights in prompts are not supported",
+            Meaning::Weight => "weights are not read here",
             Meaning::Schedule => "words that change while drawing are not supported",
             Meaning::Network => "networks cannot be loaded from a prompt",
-            Meaning::Division => "a prompt cannot be divided",
+            Meaning::Division => "the prompt is not divided",
+            Meaning::Choice => "nothing chooses among words",
         };
         write!(f, "`{}` is drawn as plain text: {unsupported}", self.text)
     }
 }
 
-/// The first place of each meaning in a prompt, in the order of [`Meaning`].
+/// The first place of each meaning that a prompt has nowhere where weights are read, in the order of [`Meaning`]; `schedule` is
+/// what reading them has found.
+pub(crate) fn not_understood(prompt: &str, schedule: Option<&str>) -> Vec<OtherSyntax> {
+    let found = [
+        (Meaning::Schedule, schedule),
+        (Meaning::Network, network(prompt)),
+        (Meaning::Division, prompt.split_whitespace().find(|word| *word == "AND")),
+        (Meaning::Choice, choice(prompt, schedule.unwrap_or_default())),
+    ];
+    listed(found)
+}
+
+/// The first place of each meaning in a plain prompt, in the order of [`Meaning`].
 pub fn other_syntax(prompt: &str) -> Vec<OtherSyntax> {
     let brackets = brackets(prompt);
     let first = |meaning| brackets.iter().find(|(found, _)| *found == meaning).map(|&(_, text)| text);
@@ -54,6 +69,10 @@ pub fn other_syntax(prompt: &str) -> Vec<OtherSyntax> {
         (Meaning::Network, network(prompt)),
         (Meaning::Division, prompt.split_whitespace().find(|word| matches!(*word, "BREAK" | "AND"))),
     ];
+    listed(found)
+}
+
+fn listed<'a>(found: impl IntoIterator<Item = (Meaning, Option<&'a str>)>) -> Vec<OtherSyntax> {
     let found = found.into_iter().filter_map(|(meaning, text)| Some((meaning, text?)));
     found.map(|(meaning, text)| OtherSyntax { meaning, text: shortened(text) }).collect()
 }
@@ -86,6 +105,23 @@ fn brackets(prompt: &str) -> Vec<(Meaning, &str)> {
 fn meaning(text: &str) -> Meaning {
     let changes = text.starts_with('[') && text.contains([':', '|']);
     if changes { Meaning::Schedule } else { Meaning::Weight }
+}
+
+/// The first word such as `red|blue`, or a file of words such as `__colours__`, that is not `known`.
+fn choice<'a>(prompt: &'a str, known: &str) -> Option<&'a str> {
+    let is_choice = |word: &str| {
+        let sides = word.split_once('|');
+        sides.is_some_and(|(left, right)| {
+            left.ends_with(char::is_alphanumeric) && right.starts_with(char::is_alphanumeric)
+        })
+    };
+    let is_file = |word: &str| {
+        let name = word.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+        name.is_some_and(|name| name.starts_with(char::is_alphanumeric))
+    };
+    let outside = |letter: char| letter.is_ascii_punctuation() && !matches!(letter, '_' | '|' | '/' | '-');
+    let mut words = prompt.split(|letter: char| letter.is_whitespace() || outside(letter));
+    words.find(|word| (is_choice(word) || is_file(word)) && !known.contains(word))
 }
 
 /// The first `<kind:...>`; an identity's `<name>` has no colon.

@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let stages = stages.unwrap_or(STAGES);
     let words = match &args.words {
         Some(list) => words::listed(list),
-        None => words::meaningful(&args.prompt),
+        None => words::meaningful(drawing.prompt.bare_text()),
     };
     ensure!(!words.is_empty(), "there is no word to look at in the prompt `{}`", args.prompt);
     drawing.check_words(&words)?;

@@ -19,7 +19,11 @@ Examples:
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --model models/sd15 --size 768x512
 
-In the prompt, <NAME> stands for the identity of --identity NAME=FILE. A picture
+In the prompt, <NAME> stands for the identity of --identity NAME=FILE. (word:1.3)
+gives a word 1.3 times the weight, (word) 1.1 times, [word] divides it by 1.1; a
+backslash before a bracket makes it text, and so does a partner that is missing.
+BREAK and every 75th token begin a new chunk, read by itself. --plain-prompt
+leaves all of this alone. --clip-skip 2 is `clip_skip=1` in diffusers. A picture
 is written to DIR/SEED.png and holds its prompt and settings; `idembed inspect`
 shows them. A file of that name that was made with other settings is kept, and
 the new picture becomes DIR/SEED-2.png, unless --overwrite is given.";
@@ -115,6 +119,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "grid": args.grid.as_deref().map(output::shown),
             "prompt": record.prompt,
             "negative": record.negative,
+            "weighted": record.weighted,
+            "clip_skip": record.clip_skip,
             "model": record.model,
             "prediction": record.prediction,
             "model_sha256": record.model_sha256,
@@ -172,6 +178,8 @@ mod tests {
         let record = |prompt: &str| PictureRecord {
             prompt: prompt.to_owned(),
             negative: String::new(),
+            weighted: false,
+            clip_skip: 1,
             steps: 1,
             guidance: 1.0,
             scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
