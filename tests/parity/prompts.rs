@@ -141,7 +141,7 @@ fn pairs_of_text_encoders() {
     let seed = case["seed"].as_u64().unwrap();
     let plain = Tokenizer::from_folder(&mini_model().join("tokenizer")).unwrap();
     let mut tokenizers = [plain, tokenizer_with_padding(text(case, "padding"))].into_iter();
-    let mut encoders = (0..2).map(|index| {
+    let encoders = (0..2).map(|index| {
         let own = folder.path().join(index.to_string());
         std::fs::create_dir(&own).unwrap();
         std::fs::write(own.join("config.json"), case["configs"][index].to_string()).unwrap();
@@ -150,7 +150,7 @@ fn pairs_of_text_encoders() {
         let model = ClipTextModel::load(&own, Compute::CPU_F32).unwrap();
         TextEncoder { tokenizer: tokenizers.next().unwrap(), model, layer: TextLayer::Penultimate, pooled: index == 1 }
     });
-    let text_encoders = TextEncoders::new(encoders.next().unwrap(), encoders.collect()).unwrap();
+    let text_encoders = TextEncoders::new(encoders).unwrap();
     let model = StableDiffusion { text_encoders, ..mini() };
     let mut parity = Parity::new();
     let mut compare = |name: String, prompt: &str, skip: usize| {
