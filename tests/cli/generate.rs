@@ -101,11 +101,14 @@ fn a_folder_may_have_any_name() {
 fn samplers_and_negative_prompts_make_a_difference() {
     let place = Place::new();
     let mut seen: Vec<RgbImage> = Vec::new();
-    for scheduler in ["ddim", "dpmpp-2m", "dpmpp-2m-karras", "euler", "euler-a"] {
+    let samplers = "ddim dpmpp-2m dpmpp-2m-karras dpmpp-2m-sde dpmpp-sde unipc euler euler-a heun pndm lcm";
+    for scheduler in samplers.split(' ') {
         let out = format!("--out={scheduler}");
         place.succeeds(&["generate", "a man", "--steps=3", "--scheduler", scheduler, &out]);
         seen.push(pixels(&place, &format!("{scheduler}/0.png")));
     }
+    place.succeeds(&["generate", "a man", "--steps=3", "--scheduler=ddim", "--eta=0.5", "--out=eta"]);
+    seen.push(pixels(&place, "eta/0.png"));
     place.succeeds(&["generate", "a man", "--steps=3", "--negative=red", "--out=negative"]);
     seen.push(pixels(&place, "negative/0.png"));
     place.succeeds(&["generate", "a man", "--steps=3", "--guidance=1", "--out=unguided"]);

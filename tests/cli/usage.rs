@@ -11,6 +11,8 @@ fn sizes_and_steps_out_of_range() {
     place.fails(2, &["generate", "a man", "--images", "0"], &["--images"]);
     place.fails(2, &["generate", "a man", "--guidance", "nan"], &["--guidance"]);
     place.fails(2, &["generate", "a man", "--scheduler", "plms"], &["plms", "euler-a"]);
+    place.fails(2, &["generate", "a man", "--eta=1.5"], &["1.5", "from 0 to 1"]);
+    place.fails(1, &["generate", "a man", "--scheduler=heun", "--eta=0.5"], &["eta is 0.5", "only ddim", "heun"]);
     place.fails(2, &["generate", "a man", "--device", "gpu"], &["auto, cpu, cuda, cuda:N"]);
     place.fails(2, &["generate", "a man", "--dtype", "int8"], &["auto, f32, bf16, f16"]);
     place.fails(1, &["generate", "a man", "--steps", "1001"], &["1001", "expected 1 to 1000"]);

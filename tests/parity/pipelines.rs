@@ -106,6 +106,7 @@ fn draw(model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
         guidance_scale: case["guidance"].as_f64().unwrap(),
         steps: number("steps") as usize,
         scheduler,
+        eta: case["eta"].as_f64().unwrap_or(0.0),
         width: number("width"),
         height: number("height"),
         seeds: &seeds,

@@ -213,6 +213,7 @@ fn pictures() {
             guidance_scale: case["guidance"].as_f64().unwrap(),
             steps: case["steps"].as_u64().unwrap() as usize,
             scheduler: text(case, "sampler").parse().unwrap(),
+            eta: 0.0,
             width: case["width"].as_i64().unwrap(),
             height: case["height"].as_i64().unwrap(),
             seeds: &seeds,

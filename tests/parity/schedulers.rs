@@ -35,29 +35,40 @@ fn trajectories() {
     parity.finish();
 }
 
-/// Repeats one run of the reference; the largest difference of timesteps, initial noise level and every state.
+/// Repeats one run of the reference; the largest difference of timesteps, initial noise level and the states that the fixture keeps.
 fn run(folder: &Path, reference: &BTreeMap<String, Tensor>, case: &Value) -> f64 {
     let (config, sampler) = (case["config"].as_str().unwrap(), case["sampler"].as_str().unwrap());
-    let steps = case["steps"].as_u64().unwrap() as usize;
-    let states = &reference[&format!("states/{config}/{sampler}/{steps}")];
+    let number = |field: &str| case[field].as_u64().unwrap() as usize;
+    let (steps, eta) = (number("steps"), &case["eta"]);
+    let states = &reference[&format!("states/{config}/{sampler}/{steps}/{eta}")];
     let model_noise = &reference[&format!("model_noise/{}", case["model_noise"])];
 
     let json = SchedulerConfigJson::read(&folder.join("configs").join(format!("{config}.json"))).unwrap();
     let kind: SchedulerKind = sampler.parse().unwrap();
-    let mut scheduler = schedulers::build(kind, &json, steps).unwrap_or_else(|error| panic!("{case}: {error}"));
+    let mut scheduler = schedulers::build_with_eta(kind, &json, steps, eta.as_f64().unwrap())
+        .unwrap_or_else(|error| panic!("{case}: {error}"));
     let expected: Vec<f64> = case["timesteps"].as_array().unwrap().iter().map(|t| t.as_f64().unwrap()).collect();
+    assert_eq!(scheduler.timesteps().len(), expected.len(), "{case}");
     let mut worst = max_relative(&Tensor::from_slice(scheduler.timesteps()), &Tensor::from_slice(&expected));
     let init_noise_sigma = case["init_noise_sigma"].as_f64().unwrap();
     worst = worst.max((scheduler.init_noise_sigma() / init_noise_sigma - 1.0).abs());
 
-    let noise = noise_of_every_sample(case["seed"].as_u64().unwrap(), &states.size()[1..], scheduler.noise_draws());
-    let mut latents = &noise[0] * scheduler.init_noise_sigma();
-    worst = worst.max(max_relative(&latents, &states.get(0)));
-    for index in 0..steps {
+    let begin = number("begin") * scheduler.entries_per_step();
+    let draws = scheduler.noise_draws().saturating_sub(begin);
+    let noise = noise_of_every_sample(case["seed"].as_u64().unwrap(), &states.size()[1..], draws);
+    let mut latents = match begin {
+        0 => &noise[0] * scheduler.init_noise_sigma(),
+        _ => scheduler.add_noise(&model_noise.get(-1), &noise[0], begin).unwrap(),
+    };
+    let mut reached = vec![latents.shallow_clone()];
+    for index in begin..expected.len() {
         let input = scheduler.scale_model_input(&latents, index).unwrap();
-        let output = input * FEEDBACK + model_noise.get(index as i64);
-        latents = scheduler.step(&output, index, &latents, noise.get(index + 1)).unwrap();
-        worst = worst.max(max_relative(&latents, &states.get(index as i64 + 1)));
+        let output = input * FEEDBACK + model_noise.get(index as i64 % model_noise.size()[0]);
+        latents = scheduler.step(&output, index, &latents, noise.get(1 + index - begin)).unwrap();
+        reached.push(latents.shallow_clone());
+    }
+    for (row, at) in [0, reached.len() / 2, reached.len() - 1].into_iter().enumerate() {
+        worst = worst.max(max_relative(&reached[at], &states.get(row as i64)));
     }
     worst
 }

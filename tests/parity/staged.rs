@@ -81,6 +81,7 @@ fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> V
         guidance_scale: case["guidance"].as_f64().unwrap(),
         steps: number("steps") as usize,
         scheduler: case["sampler"].as_str().unwrap().parse().unwrap(),
+        eta: 0.0,
         width: number("width"),
         height: number("height"),
         seeds: &seeds,

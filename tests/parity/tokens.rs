@@ -189,6 +189,7 @@ pub(crate) fn draw(model: &StableDiffusion, prompt: &Conditioning, unet: Option<
         guidance_scale: number(case, "guidance"),
         steps: integer(case, "steps") as usize,
         scheduler: text(case, "scheduler").parse().unwrap(),
+        eta: 0.0,
         width: size[1].as_i64().unwrap(),
         height: size[0].as_i64().unwrap(),
         seeds: &[integer(case, "seed") as u64],

@@ -139,6 +139,7 @@ fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, s
         guidance_scale: 4.0,
         steps,
         scheduler: SchedulerKind::Ddim,
+        eta: 0.0,
         width: 128,
         height: 128,
         seeds: &[seed],

@@ -109,9 +109,12 @@ pub(crate) struct DrawArgs {
     /// How strictly to follow the prompt; 1 and below draws without guidance [default: the model's]
     #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
     pub(crate) guidance: Option<f64>,
-    /// The sampler: ddim, dpmpp-2m, dpmpp-2m-karras, euler or euler-a [default: the model's]
+    /// The sampler, such as ddim or dpmpp-2m; `idembed generate --help` says when to use which [default: the model's]
     #[arg(long, value_name = "NAME")]
     pub(crate) scheduler: Option<SchedulerKind>,
+    /// How much noise ddim adds at each step, from none at 0 to 1
+    #[arg(long, value_name = "F", default_value_t = 0.0, value_parser = share, allow_negative_numbers = true)]
+    pub(crate) eta: f64,
     /// Decides the picture; further pictures take the seeds after it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -131,6 +134,7 @@ impl DrawArgs {
             steps: self.steps,
             guidance: self.guidance,
             scheduler: self.scheduler,
+            eta: self.eta,
             size: self.size,
             batch,
             seeds,
@@ -221,6 +225,11 @@ pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number from 0".to_owned())
 }
 
+/// A number from 0 to 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    not_negative(text).ok().filter(|&number| number <= 1.0).ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
 /// A number above 0.
 pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
     not_negative(text).ok().filter(|&number| number > 0.0).ok_or_else(|| "expected a number above 0".to_owned())
@@ -257,6 +266,7 @@ mod tests {
         assert!(["0", "-1", "x", "1.5", ""].iter().all(|text| positive(text).is_err()));
         assert_eq!(not_negative("0"), Ok(0.0));
         assert!(["-1", "nan", "inf", "x"].iter().all(|text| not_negative(text).is_err()));
+        assert!(share("1.01").is_err() && share("-0.1").is_err() && share("1") == Ok(1.0));
         assert!(above_zero("0").is_err() && above_zero("1e-3").is_ok());
     }
 }

@@ -66,6 +66,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         guidance_scale: 4.0,
         steps: 50,
         scheduler: SchedulerKind::Ddim, // has no say: `run_with` brings its own
+        eta: 0.0,
         width: model.native_size(),
         height: model.native_size(),
         seeds: &[0],

@@ -14,7 +14,7 @@
 //! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
 //! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
 //! let request =
-//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, width: 128, height: 128, seeds, batch: 1, unet: None };
+//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width: 128, height: 128, seeds, batch: 1, unet: None };
 //! let each = |_, picture: image::RgbImage| Ok::<_, Error>(assert_eq!(picture.dimensions(), (128, 128)));
 //! request.run(&model, &mut (), each)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -28,6 +28,8 @@ pub struct TextToImage<'a> {
     pub steps: usize,
     /// The sampler.
     pub scheduler: SchedulerKind,
+    /// How much noise DDIM adds at each step, 0 to 1 ([`schedulers::build_with_eta`]).
+    pub eta: f64,
     /// Width in pixels.
     pub width: i64,
     /// Height in pixels.
@@ -46,9 +48,9 @@ pub struct TextToImage<'a> {
 pub struct StepInfo {
     /// Which pictures of the request are being drawn.
     pub pictures: Range<usize>,
-    /// The step, from 0.
+    /// The step, from 0: one for each time that the U-Net is asked.
     pub step: usize,
-    /// The number of steps.
+    /// The number of them.
     pub steps: usize,
     /// The step's timestep.
     pub timestep: f64,
@@ -86,7 +88,7 @@ impl TextToImage<'_> {
         callback: &mut dyn Callback,
         each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let sampler = || schedulers::build(self.scheduler, &model.scheduler_config, self.steps);
+        let sampler = || schedulers::build_with_eta(self.scheduler, &model.scheduler_config, self.steps, self.eta);
         self.run_with(&sampler, model, callback, each)
     }
 

@@ -7,7 +7,7 @@ use idembed_attention::{AttentionMaps, LayerChoice, Layers, MapRecorder, Word};
 use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
-use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerKind};
+use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
 use idembed_tokens::{Conditions, Identities, Identity, Prompt, PromptSyntax, PromptWarning, condition_as};
 use image::RgbImage;
@@ -32,6 +32,8 @@ pub struct Draw {
     pub guidance: Option<f64>,
     /// The sampler.
     pub scheduler: Option<SchedulerKind>,
+    /// How much noise DDIM adds at each step, 0 to 1; other samplers take 0 only.
+    pub eta: f64,
     /// Width and height.
     pub size: Option<Size>,
     /// Pictures drawn at the same time.
@@ -54,6 +56,7 @@ impl Default for Draw {
             steps: None,
             guidance: None,
             scheduler: None,
+            eta: 0.0,
             size: None,
             batch: None,
             seeds: vec![0],
@@ -73,6 +76,10 @@ pub struct DrawSettings {
     pub guidance: f64,
     /// The sampler.
     pub scheduler: SchedulerKind,
+    /// How much noise DDIM adds at each step.
+    pub eta: f64,
+    /// How often the U-Net is asked for a picture: the number of steps, or more where the sampler looks several times.
+    pub evaluations: usize,
     /// Width and height; the model's own if `None`.
     pub size: Option<Size>,
     /// Pictures drawn at the same time.
@@ -82,16 +89,20 @@ pub struct DrawSettings {
 }
 
 impl DrawSettings {
-    fn new(model: &Model, wish: &Draw) -> DrawSettings {
+    fn new(model: &Model, config: &SchedulerConfigJson, wish: &Draw) -> Result<DrawSettings> {
         let own = &model.settings;
-        DrawSettings {
-            steps: wish.steps.unwrap_or(own.steps),
+        let (steps, scheduler) = (wish.steps.unwrap_or(own.steps), wish.scheduler.unwrap_or(own.scheduler));
+        let sampler = schedulers::build_with_eta(scheduler, config, steps, wish.eta)?;
+        Ok(DrawSettings {
+            steps,
             guidance: wish.guidance.unwrap_or(own.guidance),
-            scheduler: wish.scheduler.unwrap_or(own.scheduler),
+            scheduler,
+            eta: wish.eta,
+            evaluations: sampler.timesteps().len(),
             size: wish.size,
             batch: wish.batch.unwrap_or(own.batch).min(wish.seeds.len().max(1)),
             clip_skip: wish.clip_skip.max(1),
-        }
+        })
     }
 
     /// The size that is drawn.
@@ -99,9 +110,9 @@ impl DrawSettings {
         self.size.unwrap_or_else(|| Size::square(model.native_size()))
     }
 
-    /// Denoising steps for so many pictures, those drawn at the same time counted once.
+    /// How often the U-Net is asked for so many pictures, those drawn at the same time counted once.
     pub fn total_steps(&self, pictures: usize) -> u64 {
-        (self.steps * pictures.div_ceil(self.batch)) as u64
+        (self.evaluations * pictures.div_ceil(self.batch)) as u64
     }
 }
 
@@ -211,13 +222,12 @@ impl Drawing {
         let (mut prompt, mut negative) = (read(prompt)?, read(&wish.negative)?);
         [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
         named.changed_unet([&prompt, &negative])?;
-        let settings = DrawSettings::new(model, wish);
+        let config = model.files.scheduler_config()?;
+        let settings = DrawSettings::new(model, &config, wish)?;
         if settings.guidance > 1.0 {
             let chunks = prompt.chunks().max(negative.chunks());
             [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, &tokenizers));
         }
-        let config = model.files.scheduler_config()?;
-        schedulers::build(settings.scheduler, &config, settings.steps)?;
         let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
         Ok(Drawing {
             prompt,
@@ -287,6 +297,7 @@ impl Drawing {
             steps: self.settings.steps,
             guidance: self.settings.guidance,
             scheduler: self.settings.scheduler,
+            eta: self.settings.eta,
             seed,
             size: [size.width, size.height],
             model: self.model.clone(),
@@ -446,6 +457,7 @@ fn request<'a>(
         guidance_scale: settings.guidance,
         steps: settings.steps,
         scheduler: settings.scheduler,
+        eta: settings.eta,
         width: i64::from(size.width),
         height: i64::from(size.height),
         seeds: &drawing.seeds,

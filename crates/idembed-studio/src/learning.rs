@@ -190,6 +190,7 @@ fn class_pictures(model: &StableDiffusion, own: &Model, lesson: &Lesson, context
         guidance_scale: own.settings.guidance,
         steps: own.settings.steps,
         scheduler: own.settings.scheduler,
+        eta: 0.0,
         width: i64::from(width),
         height: i64::from(height),
         seeds: &seeds,

@@ -46,6 +46,9 @@ pub struct PictureRecord {
     pub guidance: f64,
     /// The sampler.
     pub scheduler: SchedulerKind,
+    /// How much noise DDIM added at each step; absent if none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub eta: f64,
     /// This picture's own seed.
     pub seed: u64,
     /// Width and height in pixels.
@@ -81,6 +84,10 @@ fn one() -> usize {
 
 fn is_one(value: &usize) -> bool {
     *value == 1
+}
+
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// A file that a picture was made with beside the model's own.
@@ -127,6 +134,9 @@ impl PictureRecord {
         if let Some(schedule) = schedule {
             let _ = write!(text, ", Schedule type: {schedule}");
         }
+        if self.eta != 0.0 {
+            let _ = write!(text, ", Eta DDIM: {}", self.eta);
+        }
         let _ = write!(text, ", CFG scale: {}, Seed: {}", self.guidance, self.seed);
         let _ = write!(text, ", Size: {width}x{height}");
         if let Some(hash) = &self.model_sha256 {
@@ -172,8 +182,14 @@ fn sampler(scheduler: SchedulerKind) -> (&'static str, Option<&'static str>) {
         SchedulerKind::Ddim => ("DDIM", None),
         SchedulerKind::DpmPp2m => ("DPM++ 2M", None),
         SchedulerKind::DpmPp2mKarras => ("DPM++ 2M", Some("Karras")),
+        SchedulerKind::DpmPp2mSde => ("DPM++ 2M SDE", None),
+        SchedulerKind::DpmPpSde => ("DPM++ SDE", None),
+        SchedulerKind::UniPc => ("UniPC", None),
         SchedulerKind::Euler => ("Euler", None),
         SchedulerKind::EulerAncestral => ("Euler a", None),
+        SchedulerKind::Heun => ("Heun", None),
+        SchedulerKind::Pndm => ("PLMS", None),
+        SchedulerKind::Lcm => ("LCM", None),
     }
 }
 
@@ -297,6 +313,7 @@ mod tests {
             steps: 25,
             guidance: 4.0,
             scheduler: SchedulerKind::Ddim,
+            eta: 0.0,
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
@@ -325,6 +342,9 @@ mod tests {
             "a photo of <me> in a forest\nNegative prompt: blurry, dark\nSteps: 25, Sampler: DDIM, CFG scale: 4, Seed: 1, \
              Size: 128x128, Model hash: fedcba9876, Model: mini, TI hashes: \"me: 0123456789\", Version: idembed 0.1.0"
         );
+        let noisy = PictureRecord { eta: 0.5, ..record() };
+        assert!(noisy.parameters().contains("Sampler: DDIM, Eta DDIM: 0.5, CFG scale"));
+        assert!(!noisy.is_same_picture(&record()));
         let plain = PictureRecord {
             negative: String::new(),
             guidance: 7.5,

@@ -142,6 +142,7 @@ mod tests {
                 steps: 1,
                 guidance: 1.0,
                 scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
+                eta: 0.0,
                 seed: 0,
                 size: [8, 8],
                 model: model.to_owned(),

@@ -46,6 +46,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
         guidance_scale: 2.0,
         steps: 2,
         scheduler: SchedulerKind::Ddim,
+        eta: 0.0,
         width: 24,
         height: 40,
         seeds: &[1],

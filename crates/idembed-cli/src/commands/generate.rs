@@ -26,7 +26,21 @@ BREAK and every 75th token begin a new chunk, read by itself. --plain-prompt
 leaves all of this alone. --clip-skip 2 is `clip_skip=1` in diffusers. A picture
 is written to DIR/SEED.png and holds its prompt and settings; `idembed inspect`
 shows them. A file of that name that was made with other settings is kept, and
-the new picture becomes DIR/SEED-2.png, unless --overwrite is given.";
+the new picture becomes DIR/SEED-2.png, unless --overwrite is given.
+
+Samplers, each as the class of diffusers with the model's own settings:
+  dpmpp-2m         good in 20 to 30 steps; the first to try
+  dpmpp-2m-karras  the same with more steps near the end: finer detail
+  unipc            good in 8 to 15 steps
+  dpmpp-2m-sde     adds noise as it goes: livelier detail, from 25 steps
+  dpmpp-sde        the same with a second look: in 10 to 20 steps
+  ddim             the plain one, which papers compare with, in 50 steps;
+                   --eta adds noise at each
+  euler            simple and soft, in 30 steps
+  euler-a          adds noise as it goes: varied, and never settles
+  heun             looks twice in each step: exact, and takes twice the time
+  pndm             the first releases' default, to repeat their pictures
+  lcm              for models and LoRA made for it: 4 to 8 steps, --guidance 1";
 
 /// Flags of `idembed generate`.
 #[derive(Debug, clap::Args)]
@@ -128,6 +142,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "steps": record.steps,
             "guidance": record.guidance,
             "scheduler": record.scheduler,
+            "eta": record.eta,
             "device": compute.to_string(),
             "load_seconds": loaded,
             "seconds": seconds,
@@ -183,6 +198,7 @@ mod tests {
             steps: 1,
             guidance: 1.0,
             scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
+            eta: 0.0,
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),

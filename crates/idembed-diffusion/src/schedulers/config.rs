@@ -65,6 +65,14 @@ pub struct SchedulerConfigJson {
     pub euler_at_final: Option<bool>,
     pub lambda_min_clipped: Option<f64>,
     pub variance_type: Option<String>,
+    #[serde(deserialize_with = "null_is_false")]
+    pub predict_x0: Option<bool>,
+    pub disable_corrector: Option<Vec<usize>>,
+    pub solver_p: Option<Value>,
+    #[serde(deserialize_with = "null_is_false")]
+    pub skip_prk_steps: Option<bool>,
+    pub original_inference_steps: Option<i64>,
+    pub timestep_scaling: Option<f64>,
 }
 
 /// A flag written as `null` is off, which is not the same as absent: an absent one takes the sampler's default.

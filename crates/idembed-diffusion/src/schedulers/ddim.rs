@@ -1,13 +1,13 @@
-//! DDIM (arXiv 2010.02502) without added noise.
+//! DDIM (arXiv 2010.02502), which adds as much noise at each step as `eta` says: none at 0, as much as DDPM at 1.
 //!
-//! Source: diffusers 0.42, `DDIMScheduler` with `eta` 0.
+//! Source: diffusers 0.42, `DDIMScheduler`.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::config::{PredictionType, SchedulerConfigJson, TimestepSpacing, refuse, unsupported};
 use super::noise_schedule::NoiseSchedule;
 use super::sigmas::{linspace, trailing};
-use super::{Scheduler, inputs, weighted_sum};
+use super::{Scheduler, inputs, step_noise, weighted_sum};
 use crate::{Error, Result};
 
 /// DDIM set up for a number of steps.
@@ -18,10 +18,14 @@ pub(super) struct Ddim {
     alphas: Vec<(f32, f32)>,
     prediction_type: PredictionType,
     clip_range: Option<f64>,
+    eta: f32,
 }
 
 impl Ddim {
-    pub(super) fn new(config: &SchedulerConfigJson, schedule: &NoiseSchedule, steps: usize) -> Result<Self> {
+    pub(super) fn new(config: &SchedulerConfigJson, schedule: &NoiseSchedule, steps: usize, eta: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&eta) {
+            return Err(Error::Setting(format!("eta is {eta}, expected 0 to 1")));
+        }
         refuse("thresholding", config.thresholding)?;
         let clip_sample = config.clip_sample.unwrap_or(true);
         let set_alpha_to_one = config.set_alpha_to_one.unwrap_or(true);
@@ -50,6 +54,7 @@ impl Ddim {
             alphas,
             prediction_type: schedule.prediction_type,
             clip_range: clip_sample.then(|| config.clip_sample_range.unwrap_or(1.0)),
+            eta: eta as f32,
         })
     }
 }
@@ -78,7 +83,7 @@ impl Scheduler for Ddim {
     }
 
     fn noise_draws(&self) -> usize {
-        0
+        if self.eta > 0.0 { self.timesteps.len() } else { 0 }
     }
 
     fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
@@ -86,8 +91,21 @@ impl Scheduler for Ddim {
         Ok(latents.shallow_clone())
     }
 
-    /// Equation 12.
-    fn step(&mut self, model_output: &Tensor, index: usize, latents: &Tensor, _: Option<&Tensor>) -> Result<Tensor> {
+    fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
+        super::check_index(index, self.timesteps.len())?;
+        let (alpha, _) = self.alphas[index];
+        let (latents, noise) = (latents.f_to_kind(Kind::Float)?, noise.f_to_kind(Kind::Float)?);
+        weighted_sum(alpha.sqrt(), &latents, (1.0 - alpha).sqrt(), &noise)
+    }
+
+    /// Equation 12, with the variance of equation 16.
+    fn step(
+        &mut self,
+        model_output: &Tensor,
+        index: usize,
+        latents: &Tensor,
+        fresh: Option<&Tensor>,
+    ) -> Result<Tensor> {
         super::check_index(index, self.timesteps.len())?;
         let (output, latents) = inputs(model_output, latents)?;
         let (alpha, previous) = self.alphas[index];
@@ -104,6 +122,14 @@ impl Scheduler for Ddim {
         if let Some(range) = self.clip_range {
             clean = clean.f_clamp(-range, range)?;
         }
-        weighted_sum(previous.sqrt(), &clean, (1.0 - previous).sqrt(), &noise)
+        if self.eta == 0.0 {
+            return weighted_sum(previous.sqrt(), &clean, (1.0 - previous).sqrt(), &noise);
+        }
+        let variance = (1.0 - previous) / (1.0 - alpha) * (1.0 - alpha / previous);
+        let deviation = self.eta * variance.sqrt();
+        // Rounding can put the variance above what there is.
+        let kept = (1.0 - previous - deviation * deviation).max(0.0).sqrt();
+        let next = weighted_sum(previous.sqrt(), &clean, kept, &noise)?;
+        weighted_sum(1.0, &next, deviation, &step_noise(fresh, &latents)?)
     }
 }

@@ -3,7 +3,7 @@
 //! Source: diffusers 0.42, `EulerDiscreteScheduler`. The operations keep its order: at high noise the latents are
 //! thousands of times larger than the picture, and another order would round another way.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::config::{FinalSigma, PredictionType, SchedulerConfigJson, TimestepSpacing, choose, refuse, unsupported};
 use super::noise_schedule::NoiseSchedule;
@@ -28,6 +28,26 @@ impl Levels {
         let timesteps = timesteps(spacing, config.steps_offset.unwrap_or(0), schedule.train_timesteps, steps);
         let sigmas = interpolate(&timesteps, &schedule.sigmas()?);
         Self::new(spacing, timesteps, &sigmas, FinalSigma::Zero, schedule)
+    }
+
+    /// The levels as the file wants them spaced.
+    pub(super) fn of_file(
+        config: &SchedulerConfigJson,
+        schedule: &NoiseSchedule,
+        steps: usize,
+        last: FinalSigma,
+    ) -> Result<Self> {
+        let spacing = TimestepSpacing::resolve(config, TimestepSpacing::Linspace)?;
+        let mut timesteps = timesteps(spacing, config.steps_offset.unwrap_or(0), schedule.train_timesteps, steps);
+        let trained = schedule.sigmas()?;
+        let mut sigmas = interpolate(&timesteps, &trained);
+        if config.use_karras_sigmas == Some(true) {
+            let sigma_min = config.sigma_min.unwrap_or(sigmas[sigmas.len() - 1]);
+            let sigma_max = config.sigma_max.unwrap_or(sigmas[0]);
+            sigmas = karras(sigma_min, sigma_max, steps);
+            timesteps = timesteps_of(&sigmas, &trained).iter().map(|&value| f64::from(value as f32)).collect();
+        }
+        Self::new(spacing, timesteps, &sigmas, last, schedule)
     }
 
     fn new(
@@ -55,14 +75,27 @@ impl Levels {
     pub(super) fn scale(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
         check_index(index, self.timesteps.len())?;
         let sigma = self.sigmas[index];
-        let latents = latents.f_to_kind(tch::Kind::Float)?;
+        let latents = latents.f_to_kind(Kind::Float)?;
         Ok(latents.f_div_scalar(f64::from((sigma * sigma + 1.0).sqrt()))?)
     }
 
-    /// How the latents change with the noise level: `(latents - clean) / sigma`.
-    pub(super) fn derivative(&self, output: &Tensor, index: usize, latents: &Tensor) -> Result<Tensor> {
+    /// Clean latents with the noise of a step.
+    pub(super) fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
+        check_index(index, self.timesteps.len())?;
+        weighted_sum(1.0, &latents.f_to_kind(Kind::Float)?, self.sigmas[index], &noise.f_to_kind(Kind::Float)?)
+    }
+
+    /// How the latents change with the noise level: `(latents - clean) / sigma`, the clean ones kept within a range if there
+    /// is one.
+    pub(super) fn derivative(
+        &self,
+        output: &Tensor,
+        index: usize,
+        latents: &Tensor,
+        clip_range: Option<f64>,
+    ) -> Result<Tensor> {
         let sigma = self.sigmas[index];
-        let clean = match self.prediction_type {
+        let mut clean = match self.prediction_type {
             PredictionType::Epsilon => weighted_sum(1.0, latents, -sigma, output)?,
             PredictionType::VPrediction => {
                 let variance = sigma * sigma + 1.0;
@@ -70,6 +103,9 @@ impl Levels {
                 weighted_sum(-sigma / variance.sqrt(), output, 1.0, &kept)?
             }
         };
+        if let Some(range) = clip_range {
+            clean = clean.f_clamp(-range, range)?;
+        }
         Ok(latents.f_sub(&clean)?.f_div_scalar(f64::from(sigma))?)
     }
 }
@@ -112,18 +148,7 @@ impl Euler {
                 "discrete where prediction_type is v_prediction",
             ));
         }
-        let last = FinalSigma::resolve(config)?;
-        let spacing = TimestepSpacing::resolve(config, TimestepSpacing::Linspace)?;
-        let mut timesteps = timesteps(spacing, config.steps_offset.unwrap_or(0), schedule.train_timesteps, steps);
-        let trained = schedule.sigmas()?;
-        let mut sigmas = interpolate(&timesteps, &trained);
-        if config.use_karras_sigmas == Some(true) {
-            let sigma_min = config.sigma_min.unwrap_or(sigmas[sigmas.len() - 1]);
-            let sigma_max = config.sigma_max.unwrap_or(sigmas[0]);
-            sigmas = karras(sigma_min, sigma_max, steps);
-            timesteps = timesteps_of(&sigmas, &trained).iter().map(|&value| f64::from(value as f32)).collect();
-        }
-        Ok(Self { levels: Levels::new(spacing, timesteps, &sigmas, last, schedule)? })
+        Ok(Self { levels: Levels::of_file(config, schedule, steps, FinalSigma::resolve(config)?)? })
     }
 }
 
@@ -144,10 +169,14 @@ impl Scheduler for Euler {
         self.levels.scale(latents, index)
     }
 
+    fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
+        self.levels.add_noise(latents, noise, index)
+    }
+
     fn step(&mut self, model_output: &Tensor, index: usize, latents: &Tensor, _: Option<&Tensor>) -> Result<Tensor> {
         check_index(index, self.levels.timesteps.len())?;
         let (output, latents) = inputs(model_output, latents)?;
-        let derivative = self.levels.derivative(&output, index, &latents)?;
+        let derivative = self.levels.derivative(&output, index, &latents, None)?;
         weighted_sum(1.0, &latents, self.levels.sigmas[index + 1] - self.levels.sigmas[index], &derivative)
     }
 }

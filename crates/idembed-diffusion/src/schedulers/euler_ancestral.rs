@@ -2,13 +2,13 @@
 //!
 //! Source: diffusers 0.42, `EulerAncestralDiscreteScheduler`, after k-diffusion's `sample_euler_ancestral`.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::config::SchedulerConfigJson;
 use super::euler::Levels;
 use super::noise_schedule::NoiseSchedule;
-use super::{Scheduler, check_index, inputs, weighted_sum};
-use crate::{Error, Result};
+use super::{Scheduler, check_index, inputs, step_noise, weighted_sum};
+use crate::Result;
 
 /// The ancestral sampler set up for a number of steps.
 #[derive(Debug)]
@@ -56,6 +56,10 @@ impl Scheduler for EulerAncestral {
         self.levels.scale(latents, index)
     }
 
+    fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
+        self.levels.add_noise(latents, noise, index)
+    }
+
     fn step(
         &mut self,
         model_output: &Tensor,
@@ -65,16 +69,10 @@ impl Scheduler for EulerAncestral {
     ) -> Result<Tensor> {
         check_index(index, self.levels.timesteps.len())?;
         let (output, latents) = inputs(model_output, latents)?;
-        let Some(noise) = noise else {
-            return Err(Error::Setting("the ancestral sampler needs noise for each step".to_owned()));
-        };
-        if noise.size() != latents.size() {
-            let expected = format!("{:?}", latents.size());
-            return Err(Error::Shape { what: "the step's noise", got: noise.size(), expected });
-        }
+        let noise = step_noise(noise, &latents)?;
         let (down, up) = self.down_up[index];
-        let derivative = self.levels.derivative(&output, index, &latents)?;
+        let derivative = self.levels.derivative(&output, index, &latents, None)?;
         let lowered = weighted_sum(1.0, &latents, down - self.levels.sigmas[index], &derivative)?;
-        weighted_sum(1.0, &lowered, up, &noise.f_to_device(latents.device())?.f_to_kind(Kind::Float)?)
+        weighted_sum(1.0, &lowered, up, &noise)
     }
 }

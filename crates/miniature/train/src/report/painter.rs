@@ -38,6 +38,7 @@ impl<'a> Painter<'a> {
             guidance_scale: self.guidance,
             steps: self.steps,
             scheduler: SchedulerKind::Ddim,
+            eta: 0.0,
             width: side,
             height: side,
             seeds: &[seed],
