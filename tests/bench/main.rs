@@ -10,9 +10,11 @@ use std::time::Instant;
 
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::noise::seeded_noise;
-use idembed_diffusion::unet::{UNet, UNetInput};
-use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, StableDiffusion};
+use idembed_diffusion::text_encoders::{TextEncoder, TextEncoders, TokenEmbeds};
+use idembed_diffusion::unet::{PictureSizes, ProjectedContext, UNet, UNetInput};
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, ModelFiles, StableDiffusion, TextEncoderFiles};
 use idembed_face::detect::Mtcnn;
+use idembed_weights::Weights;
 use tch::{Kind, Reduction, Tensor};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -57,32 +59,54 @@ fn unet_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
     let unet = UNet::load(&model.join("unet"), compute)?;
     let (latents, times, states) = inputs(&unet, compute, 2)?;
     tch::no_grad(|| {
-        let context = unet.project(&TextStates::shared(states))?;
-        measure(compute, runs, || {
-            let _noise_pred = unet.forward(UNetInput::new(&latents, &times, &context), None)?;
-            Ok(())
-        })
+        let context = unet.project(&states)?;
+        measure(compute, runs, || predict(&unet, &latents, &times, &context).map(drop))
     })
 }
 
-/// One step of learning an embedding: text encoder and U-Net at batch 1, forward and backward, the gradient of the
-/// noise loss with respect to one token's embedding.
+/// The noise of latents at the model's own size.
+fn predict(unet: &UNet, latents: &Tensor, times: &Tensor, context: &ProjectedContext) -> Result<Tensor> {
+    let side = 8 * latents.size()[3];
+    let added = unet.added(context, PictureSizes::whole(side, side))?;
+    Ok(unet.forward(UNetInput { added: added.as_ref(), ..UNetInput::new(latents, times, context) }, None)?)
+}
+
+/// One step of learning an embedding: text encoders and U-Net at batch 1, forward and backward, the gradient of the
+/// noise loss with respect to one token's embedding in each encoder.
 fn train_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
-    let text_encoder = idembed_clip::ClipTextModel::load(&model.join("text_encoder"), compute)?;
+    const LEARNED: i64 = 5;
+    let encoders = text_encoders(model, compute)?;
     let unet = UNet::load(&model.join("unet"), compute)?;
     let (latents, times, _) = inputs(&unet, compute, 1)?;
     let target = latents.to_kind(Kind::Float);
-    let ids = Tensor::f_arange(text_encoder.max_positions(), (Kind::Int64, compute.device))?.unsqueeze(0);
-    let table = tch::no_grad(|| text_encoder.embed_tokens(&ids))?.to_kind(Kind::Float);
-    let token = table.narrow(1, 5, 1).copy().set_requires_grad(true);
+    let ids: Vec<i64> = (0..encoders.first().model.max_positions()).collect();
+    let tables = encoders.iter().map(|encoder| encoder.embed(&ids)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let token = |table: &Tensor| table.narrow(1, LEARNED, 1).copy().set_requires_grad(true);
+    let tokens: Vec<Tensor> = tables.iter().map(token).collect();
     measure(compute, runs, || {
-        let embeds = Tensor::f_cat(&[&table.narrow(1, 0, 5), &token, &table.narrow(1, 6, table.size()[1] - 6)], 1)?;
-        let context = unet.project(&TextStates::shared(text_encoder.encode(&embeds)?))?;
-        let noise = unet.forward(UNetInput::new(&latents, &times, &context), None)?.to_kind(Kind::Float);
+        let embeds = tables.iter().zip(&tokens).map(|(table, token)| {
+            let after = table.narrow(1, LEARNED + 1, table.size()[1] - LEARNED - 1);
+            Tensor::f_cat(&[&table.narrow(1, 0, LEARNED), token, &after], 1)
+        });
+        let embeds = embeds.collect::<std::result::Result<Vec<_>, _>>()?;
+        let ends = vec![ids.len() as i64 - 1; encoders.count()];
+        let context = unet.project(&encoders.encode(&TokenEmbeds { embeds, ends })?.into())?;
+        let noise = predict(&unet, &latents, &times, &context)?.to_kind(Kind::Float);
         let loss = noise.f_mse_loss(&target, Reduction::Mean)?;
-        let _gradients = Tensor::f_run_backward(&[loss], &[&token], false, false)?;
+        let _gradients = Tensor::f_run_backward(&[loss], &tokens, false, false)?;
         Ok(())
     })
+}
+
+fn text_encoders(model: &Path, compute: Compute) -> Result<TextEncoders> {
+    let files = ModelFiles::open(model)?;
+    let mut encoders = Vec::new();
+    for (tokenizer, files) in files.tokenizers()?.into_iter().zip(files.text_encoders()?) {
+        let TextEncoderFiles { config, source, layer, pooled } = files;
+        let model = idembed_clip::ClipTextModel::from_weights(config, Weights::new(source, compute)?)?;
+        encoders.push(TextEncoder { tokenizer, model, layer, pooled });
+    }
+    Ok(TextEncoders::new(encoders)?)
 }
 
 /// Finding the faces of a photo that is decoded already.
@@ -95,7 +119,7 @@ fn detect(weights: &Path, photo: &Path, compute: Compute, runs: usize) -> Result
     })
 }
 
-fn inputs(unet: &UNet, compute: Compute, batch: i64) -> Result<(Tensor, Tensor, Tensor)> {
+fn inputs(unet: &UNet, compute: Compute, batch: i64) -> Result<(Tensor, Tensor, TextStates)> {
     let config = unet.config();
     let side = config.sample_size.unwrap_or(64);
     let draw = |seed, shape: &[i64]| -> Result<Tensor> {
@@ -103,7 +127,9 @@ fn inputs(unet: &UNet, compute: Compute, batch: i64) -> Result<(Tensor, Tensor, 
     };
     let latents = draw(1, &[batch, config.channels, side, side])?;
     let times = Tensor::f_full([batch], 500.0, (Kind::Float, compute.device))?;
-    Ok((latents, times, draw(2, &[batch, 77, config.cross_attention_dim])?))
+    let pooled = config.added.as_ref().map(|added| draw(3, &[batch, added.pooled_width])).transpose()?;
+    let states = TextStates::shared(draw(2, &[batch, 77, config.cross_attention_dim])?);
+    Ok((latents, times, TextStates { pooled, ..states }))
 }
 
 /// One run to warm up, then the timed ones.

@@ -1,6 +1,6 @@
-"""Writes the random model of the true size of Stable Diffusion 1.5 that `cargo xtask parity --full` draws too.
+"""Writes a random model of the true size of Stable Diffusion 1.5, the one that `cargo xtask parity --full` draws too, or of SDXL.
 
-    python full_model.py OUT
+    python full_model.py OUT sd15|sdxl
 
 Speed and memory do not depend on the values of weights. The folder appears under its name only when it is complete.
 """
@@ -17,10 +17,14 @@ import full_size  # noqa: E402
 
 
 def main():
-    out = Path(sys.argv[1])
+    out, family = Path(sys.argv[1]), sys.argv[2]
     unfinished = out.with_name(out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    full_size.write(unfinished, "sd15", torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    if family == "sdxl":
+        full_size.write_xl(unfinished, generator)
+    else:
+        full_size.write(unfinished, family, generator)
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)
 

@@ -19,9 +19,10 @@ use crate::{disk, program, reference, report, setup, workspace};
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The true size of SD 1.5 at 512 x 512, random weights, instead of the bundled miniature (24 GiB of memory, half an hour)
-    #[arg(long, conflicts_with = "model")]
-    full: bool,
+    /// A true size with random weights instead of the bundled miniature: SD 1.5 at 512 x 512, or SDXL at 1024 x 1024 in bf16
+    /// alone (24 GiB of memory; half an hour, for SDXL more)
+    #[arg(long, conflicts_with = "model", num_args = 0..=1, default_missing_value = "sd15")]
+    full: Option<FullSize>,
     /// A model folder of your own
     #[arg(long)]
     model: Option<PathBuf>,
@@ -43,6 +44,30 @@ pub(crate) struct Args {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The models that are made in their true size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FullSize {
+    Sd15,
+    Sdxl,
+}
+
+impl FullSize {
+    fn name(self) -> &'static str {
+        match self {
+            FullSize::Sd15 => "sd15",
+            FullSize::Sdxl => "sdxl",
+        }
+    }
+
+    /// What it takes on the disk.
+    fn bytes(self) -> u64 {
+        match self {
+            FullSize::Sd15 => 5 * GIB,
+            FullSize::Sdxl => 8 * GIB,
+        }
+    }
 }
 
 /// One line that either program prints.
@@ -115,13 +140,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         model: model(args)?,
         detector,
         threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        runs: args.runs.unwrap_or(if args.full { 1 } else { 5 }),
+        runs: args.runs.unwrap_or(if args.full.is_some() { 1 } else { 5 }),
     };
     read_once(&bench.model)?;
     let mut taken = Vec::new();
     for round in 0..args.rounds {
         for what in &wanted {
-            for dtype in what.dtypes {
+            // In f32, SDXL's weights alone take 13 GiB.
+            for dtype in what.dtypes.iter().filter(|dtype| args.full != Some(FullSize::Sdxl) || **dtype == "bf16") {
                 let mut sides = what.sides.to_vec();
                 if round % 2 == 1 {
                     sides.reverse();
@@ -254,20 +280,18 @@ fn model(args: &Args) -> Result<PathBuf> {
         );
         return Ok(std::path::absolute(model)?);
     }
-    if !args.full {
-        return Ok(root.join("models/mini"));
-    }
+    let Some(size) = args.full else { return Ok(root.join("models/mini")) };
     // Where `cargo xtask parity --full` leaves one.
     let folder = root.join("out/full/pipelines");
-    let model = folder.join("sd15");
+    let model = folder.join(size.name());
     if model.join("model_index.json").exists() {
         return Ok(model);
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
-    disk::require(&folder, 5 * GIB, "a model of full size")?;
+    disk::require(&folder, size.bytes(), "a model of full size")?;
     eprintln!("making a model of full size with random weights in `{}`", model.display());
     let mut python = Command::new(reference::python()?);
-    python.arg(root.join("xtask/bench/full_model.py")).arg(&model).stdin(Stdio::null());
+    python.arg(root.join("xtask/bench/full_model.py")).arg(&model).arg(size.name()).stdin(Stdio::null());
     ensure!(workspace::status(&mut python)?.success(), "the model could not be made");
     Ok(model)
 }
