@@ -27,6 +27,7 @@ mod stable_diffusion;
 mod text_to_image;
 
 pub mod conditioning;
+pub mod controlnet;
 pub mod hook;
 pub mod memory;
 pub mod noise;

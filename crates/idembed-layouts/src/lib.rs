@@ -1,10 +1,11 @@
 //! The weight files that people have: what a file is, told by its names and shapes, and its tensors under other names.
 //!
 //! Model sites hand out whole checkpoints as one file, in the layout of the original training code (CompVis' latent
-//! diffusion, "LDM"). [`Kind`] tells such a file from LoRA, embeddings, autoencoders and ControlNets; [`unet`], [`vae`] and
-//! [`text_encoder`] list where each tensor of a network lies in it, under the name that diffusers gives it.
+//! diffusion, "LDM"). [`Kind`] tells such a file from LoRA, embeddings, autoencoders and ControlNets; [`unet`], [`vae`],
+//! [`text_encoder`] and [`controlnet`] list where each tensor of a network lies in it, under the name that diffusers gives it.
 //! This crate never sees a network: it maps names to names.
 
+pub mod controlnet;
 mod kind;
 pub mod lora;
 pub mod text_encoder;

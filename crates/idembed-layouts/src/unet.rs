@@ -43,9 +43,14 @@ enum Layer {
 
 /// Where the tensors of the U-Net lie. What is below [`PREFIX`] and not in the table belongs to no U-Net of this family.
 pub fn table(file: &Listing) -> Table {
-    let layers = layers(file);
-    let names = file.below(PREFIX).filter_map(|name| name.strip_prefix(PREFIX));
-    let named = names.filter_map(|old| Some((new_name(old, &layers)?, Alias::of(format!("{PREFIX}{old}")))));
+    table_below(file, PREFIX)
+}
+
+/// The same below another prefix.
+pub(crate) fn table_below(file: &Listing, prefix: &str) -> Table {
+    let layers = layers(file, prefix);
+    let names = file.below(prefix).filter_map(|name| name.strip_prefix(prefix));
+    let named = names.filter_map(|old| Some((new_name(old, &layers)?, Alias::of(format!("{prefix}{old}")))));
     named.collect()
 }
 
@@ -69,8 +74,8 @@ fn split_place(name: &str) -> Option<(&str, &str)> {
 }
 
 /// All layers in the blocks, by their places in the original layout.
-fn layers(file: &Listing) -> BTreeMap<String, Layer> {
-    let has = |place: &str| file.has_below(&format!("{PREFIX}{place}."));
+fn layers(file: &Listing, prefix: &str) -> BTreeMap<String, Layer> {
+    let has = |place: &str| file.has_below(&format!("{prefix}{place}."));
     let mut layers = BTreeMap::new();
 
     let (mut block, mut layer) = (0, 0);

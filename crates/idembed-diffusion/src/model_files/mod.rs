@@ -312,7 +312,7 @@ fn renamed(path: &Path, table: idembed_layouts::Table, belongs: impl Fn(&str) ->
 }
 
 /// What a file holds; a pickle is told from other files, and refused.
-fn read_listing(path: &Path) -> Result<Listing> {
+pub(crate) fn read_listing(path: &Path) -> Result<Listing> {
     const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
     let is_pickle = path.extension().is_some_and(|ending| PICKLES.iter().any(|pickle| ending == *pickle));
     if is_pickle && path.is_file() {

@@ -30,7 +30,7 @@ impl PictureSizes {
 
 /// The pooled text state and sinusoids of all numbers, then two linear layers.
 #[derive(Debug)]
-pub(super) struct AddedEmbedding {
+pub(crate) struct AddedEmbedding {
     config: AddedConfig,
     sinusoids: Sinusoids,
     layers: EmbeddingLayers,
@@ -38,7 +38,7 @@ pub(super) struct AddedEmbedding {
 }
 
 impl AddedEmbedding {
-    pub(super) fn load(root: &Scope<'_>, config: &UNetConfig, added: &AddedConfig, compute: Compute) -> Result<Self> {
+    pub(crate) fn load(root: &Scope<'_>, config: &UNetConfig, added: &AddedConfig, compute: Compute) -> Result<Self> {
         let inputs = added.pooled_width + NUMBERS * added.number_width;
         Ok(AddedEmbedding {
             config: added.clone(),
@@ -51,7 +51,7 @@ impl AddedEmbedding {
     /// # Shapes
     /// - `pooled`: `[batch, pooled_width]`
     /// - returns: `[batch, time_width]`
-    pub(super) fn forward(&self, pooled: Option<&Tensor>, sizes: PictureSizes) -> Result<Tensor> {
+    pub(crate) fn forward(&self, pooled: Option<&Tensor>, sizes: PictureSizes) -> Result<Tensor> {
         let Compute { device, kind } = self.compute;
         let got = pooled.map(Tensor::size).unwrap_or_default();
         let (Some(pooled), &[rows, width]) = (pooled, got.as_slice()) else { return Err(self.no_pooled(got)) };

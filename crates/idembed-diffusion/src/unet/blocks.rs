@@ -30,10 +30,10 @@ impl Layers {
 }
 
 /// Loads attentions one by one while the number of cross-attention layers grows.
-pub(super) struct SiteCounter(usize);
+pub(crate) struct SiteCounter(usize);
 
 impl SiteCounter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         SiteCounter(0)
     }
 

@@ -173,8 +173,16 @@ impl UNetConfig {
     /// # Errors
     /// Not JSON, a field missing, or a network that is not of the family of Stable Diffusion 1.x, 2.x and SDXL.
     pub fn read(path: &Path) -> Result<Self> {
-        let json: UNetConfigJson = json::read(path)?;
-        json.resolve()
+        Self::of_fields(path, json::read(path)?)
+    }
+
+    /// From the fields of a `config.json`, a network's that shares them.
+    ///
+    /// # Errors
+    /// As [`UNetConfig::read`].
+    pub(crate) fn of_fields(path: &Path, fields: serde_json::Map<String, Value>) -> Result<Self> {
+        let json = serde_json::from_value::<UNetConfigJson>(Value::Object(fields));
+        json.map_err(|source| Error::Json { path: path.to_path_buf(), source })?.resolve()
     }
 
     /// The configuration that weights imply, for a checkpoint that brings none: what no shape tells is as in all of
@@ -190,7 +198,9 @@ impl UNetConfig {
             (0..count).map(|block| kind(block).to_owned()).collect()
         };
         let [_, in_channels, _, _] = shape_of(source, "conv_in.weight")?;
-        let [out_channels, _, _, _] = shape_of(source, "conv_out.weight")?;
+        // A ControlNet has no way up.
+        let out_channels =
+            source.shape("conv_out.weight").and_then(|shape| shape.first().copied()).unwrap_or(in_channels);
         let mid = "mid_block.attentions.0";
         let [_, cross_attention_dim] = shape_of(source, &format!("{mid}.transformer_blocks.0.attn2.to_k.weight"))?;
         let (mut channels, mut layers, mut transformers) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// From latents to the coarsest feature map.
 #[derive(Debug)]
-pub(super) struct DownPath {
+pub(crate) struct DownPath {
     conv_in: Conv2d,
     time_embedding: TimeEmbedding,
     blocks: Vec<DownBlock>,
@@ -20,17 +20,17 @@ pub(super) struct DownPath {
 }
 
 /// What the way down gives.
-pub(super) struct Features {
+pub(crate) struct Features {
     /// The result of `conv_in` and of every layer, the last one the middle's input.
-    pub(super) skips: Vec<Tensor>,
+    pub(crate) skips: Vec<Tensor>,
     /// The middle's result.
-    pub(super) middle: Tensor,
+    pub(crate) middle: Tensor,
     /// SiLU of the embedding, which the residual layers of the way up want too.
     pub(super) time: Tensor,
 }
 
 impl DownPath {
-    pub(super) fn load(root: &Scope<'_>, config: &UNetConfig, kind: Kind, sites: &mut SiteCounter) -> Result<Self> {
+    pub(crate) fn load(root: &Scope<'_>, config: &UNetConfig, kind: Kind, sites: &mut SiteCounter) -> Result<Self> {
         let load = |index| DownBlock::load(&(root / "down_blocks" / index), config, index, sites);
         Ok(DownPath {
             blocks: (0..config.blocks.len()).map(load).collect::<Result<_>>()?,
@@ -44,11 +44,13 @@ impl DownPath {
     /// - `latents`: `[batch, channels, height, width]`, channels last
     /// - `timesteps`: `[batch]`
     /// - `added`: `[1 or batch, time_width]`
-    pub(super) fn forward(
+    /// - `hint`: added to the result of `conv_in`, whose shape it has but for a batch of 1
+    pub(crate) fn forward(
         &self,
         latents: &Tensor,
         timesteps: &Tensor,
         added: Option<&Tensor>,
+        hint: Option<&Tensor>,
         context: &mut CrossContext<'_, '_>,
     ) -> Result<Features> {
         let mut time = self.time_embedding.forward(timesteps)?;
@@ -63,6 +65,9 @@ impl DownPath {
         // The residual layers all want SiLU of the embedding, so it is taken once.
         let time = time.f_silu()?;
         let mut x = self.conv_in.forward(latents)?;
+        if let Some(hint) = hint {
+            x = x.f_add(hint)?;
+        }
         let mut skips = vec![x.shallow_clone()];
         for block in &self.blocks {
             x = block.forward(x, &time, context, &mut skips)?;
@@ -72,7 +77,7 @@ impl DownPath {
     }
 
     /// The cross-attention layers with the downscale of their feature maps, in the order of the forward pass.
-    pub(super) fn cross_attentions(&self) -> impl Iterator<Item = (&CrossAttention, i64)> {
+    pub(crate) fn cross_attentions(&self) -> impl Iterator<Item = (&CrossAttention, i64)> {
         let coarsest = self.blocks.len() - 1;
         let down = self
             .blocks

@@ -2,7 +2,8 @@
 
 use tch::Tensor;
 
-use super::model::ProjectedContext;
+use super::projected::ProjectedContext;
+use crate::{Error, Result};
 
 /// The inputs of one forward call.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,27 @@ impl<'a> UNetInput<'a> {
     /// Latents, timesteps and text, and nothing else.
     pub fn new(latents: &'a Tensor, timesteps: &'a Tensor, context: &'a ProjectedContext) -> Self {
         UNetInput { latents, timesteps, context, added: None, residuals: None }
+    }
+
+    /// Fails unless the latents have so many channels and the rest fits to them.
+    pub(crate) fn check(&self, channels: i64) -> Result<()> {
+        let UNetInput { latents, timesteps, context, .. } = self;
+        let got = latents.size();
+        if got.len() != 4 || got[1] != channels || got[2] < 1 || got[3] < 1 {
+            let expected = format!("[batch, {channels}, height, width]");
+            return Err(Error::Shape { what: "latents", got, expected });
+        }
+        if timesteps.size() != [got[0]] {
+            let expected = format!("[{}], one for each of the latents", got[0]);
+            return Err(Error::Shape { what: "timesteps", got: timesteps.size(), expected });
+        }
+        match context.layers.first().map(|layer| layer.key.size()) {
+            Some(key) if key[0] != 1 && key[0] != got[0] => {
+                let expected = format!("a batch of 1 or {}", got[0]);
+                Err(Error::Shape { what: "projected context", got: key, expected })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

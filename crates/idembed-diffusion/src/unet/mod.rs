@@ -7,10 +7,19 @@ mod down_path;
 mod input;
 mod model;
 mod one_or_many;
+mod projected;
 mod time_embedding;
 mod transformer;
 
 pub use added::PictureSizes;
 pub use config::{AddedConfig, BlockConfig, Heads, UNetConfig};
 pub use input::{Residuals, UNetInput};
-pub use model::{ProjectedContext, SiteInfo, UNet};
+pub use model::{SiteInfo, UNet};
+pub use projected::ProjectedContext;
+
+pub(crate) use added::AddedEmbedding;
+pub(crate) use blocks::SiteCounter;
+pub(crate) use down_path::{DownPath, Features};
+pub(crate) use model::no_added;
+pub(crate) use projected::TextInput;
+pub(crate) use transformer::{CrossAttention, CrossContext};

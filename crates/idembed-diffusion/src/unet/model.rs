@@ -11,7 +11,8 @@ use super::blocks::{SiteCounter, UpBlock};
 use super::config::UNetConfig;
 use super::down_path::{DownPath, Features};
 use super::input::{Residuals, UNetInput};
-use super::transformer::{CrossAttention, CrossContext, KeyValue};
+use super::projected::{ProjectedContext, TextInput};
+use super::transformer::{CrossAttention, CrossContext};
 use crate::conditioning::TextStates;
 use crate::hook::AttentionHook;
 use crate::{Error, Result};
@@ -42,52 +43,6 @@ pub struct SiteInfo {
     pub heads: i64,
     /// How many times coarser than the latents its feature map is: 1, 2, 4, ...
     pub downscale: i64,
-}
-
-/// Keys and values of one prompt in all cross-attention layers, ready for any number of steps.
-#[derive(Debug)]
-pub struct ProjectedContext {
-    layers: Vec<KeyValue>,
-    pooled: Option<Tensor>,
-}
-
-impl ProjectedContext {
-    /// The pooled text state, `[batch, width]`, of which [`UNetInput::added`] is made in models that have one.
-    pub fn pooled(&self) -> Option<&Tensor> {
-        self.pooled.as_ref()
-    }
-
-    /// One context whose batch holds the first's rows and then the second's, as guidance needs.
-    ///
-    /// # Errors
-    /// Contexts of different models.
-    pub fn concat(&self, other: &ProjectedContext) -> Result<ProjectedContext> {
-        let join = |a: &Tensor, b: &Tensor| Tensor::f_cat(&[a, b], 0);
-        let layers = self
-            .layers
-            .iter()
-            .zip(&other.layers)
-            .map(|(a, b)| Ok(KeyValue { key: join(&a.key, &b.key)?, value: join(&a.value, &b.value)? }));
-        let pooled = match (&self.pooled, &other.pooled) {
-            (Some(a), Some(b)) => Some(join(a, b)?),
-            (None, None) => None,
-            (a, b) => {
-                let got = vec![i64::from(a.is_some()), i64::from(b.is_some())];
-                let expected = "as many of the one as of the other context".to_owned();
-                return Err(Error::Shape { what: "list of pooled text states", got, expected });
-            }
-        };
-        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled })
-    }
-
-    /// The context for a batch in which every row stands `times` times in a row.
-    pub fn repeat_rows(&self, times: i64) -> Result<ProjectedContext> {
-        let repeat = |x: &Tensor| x.f_repeat_interleave_self_int(times, 0, None);
-        let layers =
-            self.layers.iter().map(|layer| Ok(KeyValue { key: repeat(&layer.key)?, value: repeat(&layer.value)? }));
-        let pooled = self.pooled.as_ref().map(repeat).transpose()?;
-        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled })
-    }
 }
 
 impl UNet {
@@ -169,13 +124,7 @@ impl UNet {
     /// - `states.key`, `states.value`: `[batch, tokens, cross_attention_dim]`, or with states of its own for each layer
     ///   `[layers, batch, tokens, cross_attention_dim]`
     pub fn project(&self, states: &TextStates) -> Result<ProjectedContext> {
-        let keys = self.states_of_layers("key states", &states.key)?;
-        let values = self.states_of_layers("value states", &states.value)?;
-        let layers = self.cross_attentions().zip(keys.iter().zip(&values));
-        let layers = layers.map(|(layer, (key, value))| layer.project(key, value)).collect::<Result<_>>()?;
-        let Compute { device, kind } = self.compute;
-        let pooled = states.pooled.as_ref().map(|pooled| pooled.f_to_device(device)?.f_to_kind(kind)).transpose()?;
-        Ok(ProjectedContext { layers, pooled })
+        ProjectedContext::new(&self.cross_attentions().collect::<Vec<_>>(), states, self.text_input())
     }
 
     /// Keys alone, one tensor `[batch, heads, tokens, head_dim]` per site.
@@ -183,7 +132,7 @@ impl UNet {
     /// # Shapes
     /// - `states`: `[batch, tokens, cross_attention_dim]`
     pub fn project_keys(&self, states: &Tensor) -> Result<Vec<Tensor>> {
-        let states = self.checked_states("key states", states)?;
+        let states = self.text_input().check("key states", states)?;
         self.cross_attentions().map(|layer| layer.project_key(&states)).collect()
     }
 
@@ -207,7 +156,10 @@ impl UNet {
     /// # Errors
     /// Shapes that do not fit, or whatever the hook reports.
     pub fn forward(&self, input: UNetInput<'_>, hook: Option<&mut dyn AttentionHook>) -> Result<Tensor> {
-        self.check_inputs(&input)?;
+        input.check(self.config.channels)?;
+        if self.added.is_some() && input.added.is_none() {
+            return Err(no_added());
+        }
         let Compute { device, kind } = self.compute;
         let mut latents = input.latents.f_to_device(device)?.f_to_kind(kind)?;
         if self.config.center_input_sample {
@@ -215,7 +167,8 @@ impl UNet {
         }
         let mut context = CrossContext { layers: &input.context.layers, hook };
         let timesteps = input.timesteps.f_to_device(device)?;
-        let mut features = self.down_path.forward(&channels_last(&latents)?, &timesteps, input.added, &mut context)?;
+        let mut features =
+            self.down_path.forward(&channels_last(&latents)?, &timesteps, input.added, None, &mut context)?;
         if let Some(residuals) = input.residuals {
             add_residuals(&mut features, residuals)?;
         }
@@ -230,52 +183,15 @@ impl UNet {
         all_cross_attentions(&self.down_path, &self.up_blocks).map(|(layer, _)| layer)
     }
 
-    /// What each cross-attention layer reads.
-    fn states_of_layers(&self, what: &'static str, states: &Tensor) -> Result<Vec<Tensor>> {
-        let (got, count) = (states.size(), self.sites.len());
-        if got.len() != 4 {
-            let states = self.checked_states(what, states)?;
-            return Ok((0..count).map(|_| states.shallow_clone()).collect());
-        }
-        if got[0] != count as i64 {
-            let expected = format!("[{count}, batch, tokens, {}]", self.config.cross_attention_dim);
-            return Err(Error::Shape { what, got, expected });
-        }
-        states.f_unbind(0)?.iter().map(|states| self.checked_states(what, states)).collect()
+    fn text_input(&self) -> TextInput {
+        TextInput { width: self.config.cross_attention_dim, compute: self.compute }
     }
+}
 
-    fn checked_states(&self, what: &'static str, states: &Tensor) -> Result<Tensor> {
-        let got = states.size();
-        let width = self.config.cross_attention_dim;
-        if got.len() != 3 || got[2] != width {
-            return Err(Error::Shape { what, got, expected: format!("[batch, tokens, {width}]") });
-        }
-        Ok(states.f_to_device(self.compute.device)?.f_to_kind(self.compute.kind)?)
-    }
-
-    fn check_inputs(&self, input: &UNetInput<'_>) -> Result<()> {
-        let UNetInput { latents, timesteps, context, .. } = input;
-        let got = latents.size();
-        if got.len() != 4 || got[1] != self.config.channels || got[2] < 1 || got[3] < 1 {
-            let expected = format!("[batch, {}, height, width]", self.config.channels);
-            return Err(Error::Shape { what: "latents", got, expected });
-        }
-        if timesteps.size() != [got[0]] {
-            let expected = format!("[{}], one for each of the latents", got[0]);
-            return Err(Error::Shape { what: "timesteps", got: timesteps.size(), expected });
-        }
-        if self.added.is_some() && input.added.is_none() {
-            let expected = "given, because the model is told the sizes of pictures".to_owned();
-            return Err(Error::Shape { what: "added embedding", got: Vec::new(), expected });
-        }
-        match context.layers.first().map(|layer| layer.key.size()) {
-            Some(key) if key[0] != 1 && key[0] != got[0] => {
-                let expected = format!("a batch of 1 or {}", got[0]);
-                Err(Error::Shape { what: "projected context", got: key, expected })
-            }
-            _ => Ok(()),
-        }
-    }
+/// A U-Net that is told the sizes of pictures was not.
+pub(crate) fn no_added() -> Error {
+    let expected = "given, because the model is told the sizes of pictures".to_owned();
+    Error::Shape { what: "added embedding", got: Vec::new(), expected }
 }
 
 /// Adds what a ControlNet gives.

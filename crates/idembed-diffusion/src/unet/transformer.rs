@@ -14,15 +14,15 @@ const ENTRY_NORM_EPS: f64 = 1e-6;
 
 /// Keys and values of one cross-attention layer, `[batch, heads, tokens, head_dim]` each.
 #[derive(Debug)]
-pub(super) struct KeyValue {
+pub(crate) struct KeyValue {
     pub(super) key: Tensor,
     pub(super) value: Tensor,
 }
 
 /// What flows beside the feature map: the projected text and who listens.
-pub(super) struct CrossContext<'a, 'h> {
-    pub(super) layers: &'a [KeyValue],
-    pub(super) hook: Option<&'h mut dyn AttentionHook>,
+pub(crate) struct CrossContext<'a, 'h> {
+    pub(crate) layers: &'a [KeyValue],
+    pub(crate) hook: Option<&'h mut dyn AttentionHook>,
 }
 
 /// A transformer over the pixels of a feature map, with a residual around it.
@@ -170,7 +170,7 @@ impl SelfAttention {
 
 /// Attention from the pixels to the text. Its keys and values come projected: the text does not change from step to step.
 #[derive(Debug)]
-pub(super) struct CrossAttention {
+pub(crate) struct CrossAttention {
     to_q: Linear,
     to_k: Linear,
     to_v: Linear,
