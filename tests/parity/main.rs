@@ -7,6 +7,7 @@ mod attention;
 mod attention_precision;
 mod clip;
 mod components;
+mod controlnet;
 mod detection;
 mod dlib;
 mod lora;

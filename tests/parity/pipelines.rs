@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use idembed_diffusion::conditioning::TextStates;
+use idembed_diffusion::controlnet::Control;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
@@ -48,10 +49,10 @@ fn a_batch_is_the_same_pictures_one_by_one() {
             "width": 72, "height": 136, "seeds": [8, 9, 10], "batch": batch,
         })
     };
-    let alone = draw(&model, &case(1));
+    let alone = draw(&model, &[], &case(1));
     let mut parity = Parity::new();
     for batch in [2, 3] {
-        for (index, (together, alone)) in draw(&model, &case(batch)).iter().zip(&alone).enumerate() {
+        for (index, (together, alone)) in draw(&model, &[], &case(batch)).iter().zip(&alone).enumerate() {
             parity.check_metric(
                 &format!("pipelines/batch_of_{batch}.{index}"),
                 "pixels_off",
@@ -72,7 +73,7 @@ fn short_formats_draw_nearly_the_same() {
     });
     let in_format = |kind| {
         let model = StableDiffusion::load(&mini_model(), Compute { kind, ..Compute::CPU_F32 }).unwrap();
-        draw(&model, &case).into_iter().flat_map(RgbImage::into_raw).collect::<Vec<_>>()
+        draw(&model, &[], &case).into_iter().flat_map(RgbImage::into_raw).collect::<Vec<_>>()
     };
     let exact = in_format(Kind::Float);
     let mut parity = Parity::new();
@@ -85,8 +86,19 @@ fn short_formats_draw_nearly_the_same() {
 }
 
 pub(crate) fn compare_pictures(parity: &mut Parity, folder: &Path, model: &StableDiffusion, case: &Value) {
+    compare_steered_pictures(parity, folder, model, &[], case);
+}
+
+/// The same, drawn with ControlNets.
+pub(crate) fn compare_steered_pictures(
+    parity: &mut Parity,
+    folder: &Path,
+    model: &StableDiffusion,
+    controls: &[Control<'_>],
+    case: &Value,
+) {
     let text = |field: &str| case[field].as_str().unwrap();
-    let ours = draw(model, case);
+    let ours = draw(model, controls, case);
     let files = case["pictures"].as_array().unwrap();
     assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
     for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
@@ -95,7 +107,7 @@ pub(crate) fn compare_pictures(parity: &mut Parity, folder: &Path, model: &Stabl
     }
 }
 
-fn draw(model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
+fn draw(model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<RgbImage> {
     let text = |field: &str| case[field].as_str().unwrap();
     let number = |field: &str| case[field].as_i64().unwrap();
     let scheduler: SchedulerKind = text("sampler").parse().unwrap();
@@ -112,6 +124,7 @@ fn draw(model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
         seeds: &seeds,
         batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
         unet: None,
+        controls,
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {

@@ -219,6 +219,7 @@ fn pictures() {
             seeds: &seeds,
             batch: 1,
             unet: None,
+            controls: &[],
         };
         let compare = |index: usize, ours| {
             let expected = read_picture(&fixture.folder.join(case["pictures"][index].as_str().unwrap()));

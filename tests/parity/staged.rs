@@ -87,6 +87,7 @@ fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> V
         seeds: &seeds,
         batch: seeds.len(),
         unet: None,
+        controls: &[],
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {

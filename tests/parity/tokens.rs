@@ -195,6 +195,7 @@ pub(crate) fn draw(model: &StableDiffusion, prompt: &Conditioning, unet: Option<
         seeds: &[integer(case, "seed") as u64],
         batch: 1,
         unet,
+        controls: &[],
     };
     let mut pictures = Vec::new();
     let drawn = request.run(model, &mut (), |_, picture| {

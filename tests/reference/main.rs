@@ -145,6 +145,7 @@ fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, s
         seeds: &[seed],
         batch: 1,
         unet: None,
+        controls: &[],
     };
     let mut drawn = None;
     let keep = |_, picture| {

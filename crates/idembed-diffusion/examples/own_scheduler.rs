@@ -72,6 +72,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         seeds: &[0],
         batch: 1,
         unet: None,
+        controls: &[],
     };
     let sampler = || -> Result<Box<dyn Scheduler>> { Ok(Box::new(Ddpm::new(&model.noise_schedule, request.steps))) };
     request.run_with(&sampler, &model, &mut (), |_, picture| Ok(picture.save("own_scheduler.png")?))

@@ -13,13 +13,15 @@
 //! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
 //! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
 //! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
+//! let (width, height, controls) = (128, 128, &[]);
 //! let request =
-//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width: 128, height: 128, seeds, batch: 1, unet: None };
+//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width, height, seeds, batch: 1, unet: None, controls };
 //! let each = |_, picture: image::RgbImage| Ok::<_, Error>(assert_eq!(picture.dimensions(), (128, 128)));
 //! request.run(&model, &mut (), each)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod contexts;
 mod error;
 mod model_files;
 mod resnet;

@@ -1,18 +1,19 @@
 //! From a conditioned prompt and seeds to pictures.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use image::RgbImage;
 use tch::{Kind, Tensor};
 
 use crate::conditioning::Conditioning;
+use crate::contexts::{Contexts, Texts};
+use crate::controlnet::{Control, Steering};
 use crate::hook::AttentionHook;
 use crate::noise::seeded_noise;
 use crate::picture;
 use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
-use crate::unet::{PictureSizes, ProjectedContext, UNet, UNetInput};
+use crate::unet::{PictureSizes, UNet, UNetInput};
 use crate::{Error, Result};
 
 /// Everything that decides what a picture looks like, apart from the model.
@@ -40,6 +41,8 @@ pub struct TextToImage<'a> {
     pub batch: usize,
     /// The noise predictor, if not the model's own ([`StableDiffusion::changed_unet`]).
     pub unet: Option<&'a UNet>,
+    /// ControlNets that steer it.
+    pub controls: &'a [Control<'a>],
 }
 
 /// One denoising step about to be taken.
@@ -112,6 +115,7 @@ impl TextToImage<'_> {
             // Before anything else: other weights explain whatever went wrong.
             model.check_unchanged()?;
             self.unet.map_or(Ok(()), UNet::check_unchanged)?;
+            Steering::check_unchanged(self.controls)?;
             for (offset, picture) in pictures?.into_iter().enumerate() {
                 each(first + offset, picture)?;
             }
@@ -132,7 +136,7 @@ impl TextToImage<'_> {
         if self.batch == 0 {
             return Err(Error::Setting("the batch is 0, expected 1 or more".to_owned()));
         }
-        Ok(())
+        self.controls.iter().try_for_each(Control::check)
     }
 
     fn draw(
@@ -146,8 +150,11 @@ impl TextToImage<'_> {
         let timesteps = scheduler.timesteps().to_vec();
         let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
         let unet = self.unet.unwrap_or(&model.unet);
-        let mut contexts = Contexts::new(self, unet, seeds.len() as i64)?;
+        let negative = self.is_guided().then_some(self.negative);
+        let texts = Texts { prompt: self.prompt, negative, pictures: seeds.len() as i64 };
+        let mut contexts = Contexts::new(texts, |states| unet.project(states))?;
         let sizes = PictureSizes::whole(self.height, self.width);
+        let mut steering = Steering::new(self.controls, texts, sizes)?;
         let mut latents = noise[0].f_mul_scalar(scheduler.init_noise_sigma())?;
 
         for (step, &timestep) in timesteps.iter().enumerate() {
@@ -166,6 +173,8 @@ impl TextToImage<'_> {
             let context = contexts.at(timestep)?;
             let added = unet.added(context, sizes)?;
             let input = UNetInput { added: added.as_ref(), ..UNetInput::new(&input, &times, context) };
+            let residuals = steering.residuals((step, timesteps.len()), timestep, input)?;
+            let input = UNetInput { residuals: residuals.as_ref(), ..input };
             let noise_pred = unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
             let noise_pred = if guided { self.apply_cfg(&noise_pred)? } else { noise_pred };
             latents = scheduler.step(&noise_pred, step, &latents, noise.get(step + 1))?;
@@ -205,39 +214,5 @@ impl TextToImage<'_> {
                 Ok(Tensor::f_cat(&rows, 0)?.f_to_device(model.compute.device)?)
             })
             .collect()
-    }
-}
-
-/// The projected text of every timestep range, each computed once per drawing and kept.
-struct Contexts<'a> {
-    request: &'a TextToImage<'a>,
-    prompt: Vec<ProjectedContext>,
-    negative: Vec<ProjectedContext>,
-    joined: HashMap<(usize, usize), ProjectedContext>,
-    pictures: i64,
-}
-
-impl<'a> Contexts<'a> {
-    fn new(request: &'a TextToImage<'a>, unet: &UNet, pictures: i64) -> Result<Self> {
-        let project = |conditioning: &Conditioning| -> Result<Vec<ProjectedContext>> {
-            conditioning.pieces().iter().map(|piece| unet.project(&piece.states)).collect()
-        };
-        let negative = if request.is_guided() { project(request.negative)? } else { Vec::new() };
-        Ok(Contexts { request, prompt: project(request.prompt)?, negative, joined: HashMap::new(), pictures })
-    }
-
-    fn at(&mut self, timestep: f64) -> Result<&ProjectedContext> {
-        let prompt = self.request.prompt.piece_at(timestep);
-        if self.negative.is_empty() {
-            return Ok(&self.prompt[prompt]);
-        }
-        let negative = self.request.negative.piece_at(timestep);
-        match self.joined.entry((negative, prompt)) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                let rows = |context: &ProjectedContext| context.repeat_rows(self.pictures);
-                Ok(entry.insert(rows(&self.negative[negative])?.concat(&rows(&self.prompt[prompt])?)?))
-            }
-        }
     }
 }

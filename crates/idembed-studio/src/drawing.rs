@@ -463,6 +463,7 @@ fn request<'a>(
         seeds: &drawing.seeds,
         batch: settings.batch,
         unet: None,
+        controls: &[],
     }
 }
 

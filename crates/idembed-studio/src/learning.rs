@@ -196,6 +196,7 @@ fn class_pictures(model: &StableDiffusion, own: &Model, lesson: &Lesson, context
         seeds: &seeds,
         batch: own.settings.batch,
         unet: None,
+        controls: &[],
     };
     let mut pictures = Vec::with_capacity(of);
     request.run(model, &mut Stoppable(context), |index, drawn| -> Result<()> {

@@ -52,6 +52,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
         seeds: &[1],
         batch: 1,
         unet: None,
+        controls: &[],
     };
     change(&mut request);
     request.run(model, &mut (), |_, picture| {

@@ -44,6 +44,7 @@ impl<'a> Painter<'a> {
             seeds: &[seed],
             batch: 1,
             unet: None,
+            controls: &[],
         };
         let mut drawn = None;
         let run = request.run(self.model, &mut Stopper(self.stop), |_, picture| {
