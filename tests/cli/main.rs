@@ -17,6 +17,7 @@ mod face;
 mod full_disk;
 mod generate;
 mod help;
+mod identity;
 mod inspect;
 mod learn;
 mod lora;

@@ -7,7 +7,7 @@ use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
-use idembed_tokens::{EncoderRows, Identities, Identity, Prompt, condition};
+use idembed_tokens::{EncoderRows, Identities, Identity, Prompt, Strength, condition};
 use image::RgbImage;
 use serde_json::Value;
 use tch::Tensor;
@@ -22,12 +22,17 @@ fn pictures() {
     let rows = read_safetensors(&folder.join("identities.safetensors"));
     let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
     let names: Vec<&str> = cases["identities"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let read: Vec<Identity> = names.iter().map(|name| through_a_file(&model, name, &rows)).collect();
-    let identities = Identities::named(names.iter().copied().zip(&read)).unwrap();
+    let class = |name: &str| cases["classes"][name].as_str().unwrap();
+    let read: Vec<Identity> = names.iter().map(|name| through_a_file(&model, name, class(name), &rows)).collect();
 
     let mut parity = Parity::new();
     for case in cases["cases"].as_array().unwrap() {
         let files = case["pictures"].as_array().unwrap();
+        let acting: Vec<Identity> = read
+            .iter()
+            .map(|identity| identity.at_strength(&strength(case, &identity.name), &model).unwrap())
+            .collect();
+        let identities = Identities::named(names.iter().copied().zip(&acting)).unwrap();
         let ours = draw(&model, case, &identities);
         assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
         for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
@@ -39,11 +44,17 @@ fn pictures() {
     parity.finish();
 }
 
+/// How strongly an identity acts in a case.
+fn strength(case: &Value, name: &str) -> Strength {
+    let Some(values) = case["strengths"][name].as_array() else { return Strength::default() };
+    Strength::of_stages(values.iter().map(|value| value.as_f64().unwrap()).collect()).unwrap()
+}
+
 /// The identity of the fixture's rows, written as an identity file and read again.
-fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, Tensor>) -> Identity {
+fn through_a_file(model: &StableDiffusion, name: &str, class: &str, rows: &BTreeMap<String, Tensor>) -> Identity {
     let identity = Identity {
         name: name.to_owned(),
-        class: "person".to_owned(),
+        class: class.to_owned(),
         method: "sefi".to_owned(),
         encoders: vec![EncoderRows {
             k: rows[&format!("{name}.k")].shallow_clone(),
@@ -61,6 +72,7 @@ fn through_a_file(model: &StableDiffusion, name: &str, rows: &BTreeMap<String, T
         steps: 0,
         seed: 0,
         started_from: None,
+        blended_from: Vec::new(),
         created_by: "a test".to_owned(),
     };
     let folder = tempfile::tempdir().unwrap();

@@ -81,6 +81,7 @@ fn identity(fixture: &Fixture, model: &StableDiffusion) -> Identity {
         steps: 1,
         seed: 0,
         started_from: None,
+        blended_from: Vec::new(),
         created_by: "test".to_owned(),
     }
 }

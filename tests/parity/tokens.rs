@@ -175,6 +175,7 @@ fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Iden
         steps: 1,
         seed: 0,
         started_from: None,
+        blended_from: Vec::new(),
         created_by: "test".to_owned(),
     }
 }

@@ -127,6 +127,7 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
         steps: 0,
         seed: 3,
         started_from: None,
+        blended_from: Vec::new(),
         created_by: "a test".to_owned(),
     }
 }

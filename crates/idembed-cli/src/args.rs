@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
-use idembed_tokens::{PromptSyntax, is_identity_name};
+use idembed_tokens::{PromptSyntax, Strength, is_identity_name};
 
 use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
 
@@ -89,7 +89,8 @@ impl ModelArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = DRAWING)]
 pub(crate) struct DrawArgs {
-    /// An identity for the prompt: `<NAME>` in the prompt stands for it (may be given several times)
+    /// An identity for the prompt: `<NAME>` in the prompt stands for it (may be given several times). NAME=FILE:0.7 draws it
+    /// less strongly, up to 2 more so; one strength for each stage with / between
     #[arg(long = "identity", short = 'i', value_name = "NAME=FILE")]
     pub(crate) identities: Vec<NamedFile>,
     #[command(flatten)]
@@ -155,7 +156,10 @@ impl DrawArgs {
             }
         }
         let model = self.model.find()?;
-        let identities = self.identities.iter().map(|file| NamedIdentity::read(&file.name, &file.path));
+        let identities = self
+            .identities
+            .iter()
+            .map(|file| Ok(NamedIdentity::read(&file.name, &file.path)?.with_strength(file.strength.clone())));
         let identities = identities.collect::<idembed_studio::Result<_>>()?;
         let drawing = Drawing::plan(&model, prompt, identities, wish)?;
         for warning in drawing.warnings() {
@@ -170,13 +174,15 @@ impl DrawArgs {
     }
 }
 
-/// A file with the name it goes by in prompts, written `NAME=FILE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A file with the name it goes by in prompts, written `NAME=FILE` or `NAME=FILE:STRENGTH`.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NamedFile {
     /// The name.
     pub(crate) name: String,
     /// The file.
     pub(crate) path: PathBuf,
+    /// How strongly the identity acts.
+    pub(crate) strength: Strength,
 }
 
 impl FromStr for NamedFile {
@@ -187,10 +193,27 @@ impl FromStr for NamedFile {
         if !is_identity_name(name) {
             return Err(format!("`{name}` cannot be a name; letters, digits, - and _ can"));
         }
+        let (path, numbers) = split_numbers(path);
         if path.is_empty() {
             return Err("the file is missing after `=`".to_owned());
         }
-        Ok(NamedFile { name: name.to_owned(), path: PathBuf::from(path) })
+        let strength = match numbers {
+            Some(numbers) => numbers.parse().map_err(|error| {
+                format!("{error} (of a file whose name ends so, the strength has to be said: `{path}:{numbers}:1`)")
+            })?,
+            None => Strength::default(),
+        };
+        Ok(NamedFile { name: name.to_owned(), path: PathBuf::from(path), strength })
+    }
+}
+
+/// A path and the numbers behind its last colon, with `/` between them, if there is nothing but numbers there: a path may hold
+/// colons of its own.
+pub(crate) fn split_numbers(text: &str) -> (&str, Option<&str>) {
+    let are_numbers = |text: &str| text.split('/').all(|number| number.parse::<f64>().is_ok());
+    match text.rsplit_once(':').filter(|(_, numbers)| are_numbers(numbers)) {
+        Some((path, numbers)) => (path, Some(numbers)),
+        None => (text, None),
     }
 }
 
@@ -242,12 +265,42 @@ mod tests {
 
     #[test]
     fn a_named_file_is_cut_at_the_first_sign() {
-        let file = |name: &str, path: &str| NamedFile { name: name.to_owned(), path: PathBuf::from(path) };
+        let file = |name: &str, path: &str| NamedFile {
+            name: name.to_owned(),
+            path: PathBuf::from(path),
+            strength: Strength::default(),
+        };
         assert_eq!("me=a=b.safetensors".parse(), Ok(file("me", "a=b.safetensors")));
-        for (text, expected) in
-            [("me", "NAME=FILE"), ("a b=c", "cannot be a name"), ("=c", "cannot be"), ("me=", "missing")]
-        {
+        for (text, expected) in [
+            ("me", "NAME=FILE"),
+            ("a b=c", "cannot be a name"),
+            ("=c", "cannot be"),
+            ("me=", "missing"),
+            ("me=:0.7", "missing"),
+            ("me=a:3", "strength is 3, expected a number from 0 to 2"),
+            ("me=a:0.5/nan", "strength is 0.5/NaN"),
+            ("me=a:-1", "strength is -1"),
+        ] {
             assert!(text.parse::<NamedFile>().unwrap_err().contains(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_strength_is_nothing_but_numbers_behind_the_last_colon() {
+        let read = |text: &str| {
+            let NamedFile { path, strength, .. } = text.parse().unwrap();
+            (path.to_string_lossy().into_owned(), strength.to_string())
+        };
+        for (text, path, strength) in [
+            ("me=a.safetensors:0.7", "a.safetensors", "0.7"),
+            ("me=b/a:c:0.2/0.4/1", "b/a:c", "0.2/0.4/1"),
+            (r"me=C:\a.safetensors", r"C:\a.safetensors", "1"),
+            (r"me=C:\a.safetensors:1.5", r"C:\a.safetensors", "1.5"),
+            ("me=a:0.5/b", "a:0.5/b", "1"),
+            ("me=a:", "a:", "1"),
+            ("me=a:5:1", "a:5", "1"),
+        ] {
+            assert_eq!(read(text), (path.to_owned(), strength.to_owned()), "{text}");
         }
     }
 

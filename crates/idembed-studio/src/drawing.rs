@@ -9,7 +9,7 @@ use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
-use idembed_tokens::{Conditions, Identities, Identity, Prompt, PromptSyntax, PromptWarning, condition_as};
+use idembed_tokens::{Conditions, Identities, Identity, Prompt, PromptSyntax, PromptWarning, Strength, condition_as};
 use image::RgbImage;
 
 use crate::error::{Result, StudioError};
@@ -125,12 +125,15 @@ pub struct NamedIdentity {
     pub identity: Identity,
     /// SHA-256 of its file, as hexadecimal digits.
     pub sha256: String,
+    /// How strongly it acts.
+    pub strength: Strength,
 }
 
 impl NamedIdentity {
     /// An identity that is at hand.
     pub fn new(name: &str, identity: &Identity) -> Result<NamedIdentity> {
-        Ok(NamedIdentity { name: name.to_owned(), identity: identity.clone(), sha256: identity.sha256()? })
+        let sha256 = identity.sha256()?;
+        Ok(NamedIdentity { name: name.to_owned(), identity: identity.clone(), sha256, strength: Strength::default() })
     }
 
     /// Reads an identity file.
@@ -139,7 +142,14 @@ impl NamedIdentity {
     /// It cannot be read, or is no identity.
     pub fn read(name: &str, path: &Path) -> Result<NamedIdentity> {
         let identity = Identity::read(path)?;
-        Ok(NamedIdentity { name: name.to_owned(), identity, sha256: sha256_of(path)? })
+        let sha256 = sha256_of(path)?;
+        Ok(NamedIdentity { name: name.to_owned(), identity, sha256, strength: Strength::default() })
+    }
+
+    /// The same with another strength than that which it was learned with.
+    #[must_use]
+    pub fn with_strength(self, strength: Strength) -> NamedIdentity {
+        NamedIdentity { strength, ..self }
     }
 }
 
@@ -213,8 +223,8 @@ impl Drawing {
     /// Checks a wish against a model whose weights need not be loaded.
     ///
     /// # Errors
-    /// A prompt that names an identity which is not given, or is too long for it; a name given twice; a sampler that does
-    /// not fit the model.
+    /// A prompt that names an identity which is not given, or is too long for it; a name given twice; a strength that an
+    /// identity cannot have; a sampler that does not fit the model.
     pub fn plan(model: &Model, prompt: &str, identities: Vec<NamedIdentity>, wish: &Draw) -> Result<Drawing> {
         let mut tokenizers = model.files.tokenizers()?;
         let named = by_name(&identities)?;
@@ -222,6 +232,7 @@ impl Drawing {
         let (mut prompt, mut negative) = (read(prompt)?, read(&wish.negative)?);
         [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
         named.changed_unet([&prompt, &negative])?;
+        identities.iter().try_for_each(|named| named.identity.check_strength(&named.strength))?;
         let config = model.files.scheduler_config()?;
         let settings = DrawSettings::new(model, &config, wish)?;
         if settings.guidance > 1.0 {
@@ -288,6 +299,7 @@ impl Drawing {
             sha256: named.sha256.clone(),
             method: named.identity.method.clone(),
             class: named.identity.class.clone(),
+            strength: named.strength.clone(),
         });
         PictureRecord {
             prompt: self.prompt.text.clone(),
@@ -420,7 +432,12 @@ fn run(
     mut each: impl FnMut(Drawn),
 ) -> Result<()> {
     let settings = &drawing.settings;
-    let identities = by_name(&drawing.identities)?;
+    let acting = drawing.identities.iter().map(|named| {
+        let identity = named.identity.at_strength(&named.strength, model)?;
+        Ok((named.name.as_str(), identity))
+    });
+    let acting: Vec<(&str, Identity)> = acting.collect::<idembed_tokens::Result<_>>()?;
+    let identities = Identities::named(acting.iter().map(|(name, identity)| (*name, identity)))?;
     let how = Conditions { force: drawing.force, skipped_layers: settings.clip_skip.saturating_sub(1) };
     let prompt = condition_as(model, &drawing.prompt, &identities, how)?;
     let changes = identities.changed_unet([&drawing.prompt, &drawing.negative])?;

@@ -11,6 +11,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use idembed_diffusion::schedulers::SchedulerKind;
+use idembed_tokens::Strength;
 use image::RgbImage;
 use png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,9 @@ pub struct IdentityRecord {
     /// Its class word; earlier versions did not write it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub class: String,
+    /// How strongly it acted; not written where it did as it was learned.
+    #[serde(default, skip_serializing_if = "Strength::is_full")]
+    pub strength: Strength,
 }
 
 impl PictureRecord {
@@ -326,6 +330,7 @@ mod tests {
                 sha256: "0123456789abcdef".repeat(4),
                 method: "sefi".to_owned(),
                 class: "person".to_owned(),
+                strength: Strength::default(),
             }],
             version: "0.1.0".to_owned(),
         }
@@ -394,6 +399,22 @@ mod tests {
         assert!(read.is_same_picture(&now) && now.is_same_picture(&read));
         let other = PictureRecord { model_sha256: Some("0".repeat(64)), ..now.clone() };
         assert!(!other.is_same_picture(&now) && other.is_same_picture(&other));
+    }
+
+    #[test]
+    fn another_strength_is_another_picture() {
+        let with = |text: &str| {
+            let mut record = record();
+            record.identities[0].strength = text.parse().unwrap();
+            record
+        };
+        let strengths = |text: &str| serde_json::to_value(with(text)).unwrap()["identities"][0]["strength"].clone();
+        assert_eq!(strengths("0.7"), 0.7);
+        assert_eq!(strengths("0.25/1"), serde_json::json!([0.25, 1.0]));
+        assert_eq!((strengths("1"), with("1")), (serde_json::Value::Null, record()));
+        assert!(!with("0.7").is_same_picture(&record()));
+        let read: PictureRecord = serde_json::from_str(&serde_json::to_string(&with("0.25/1")).unwrap()).unwrap();
+        assert_eq!(read, with("0.25/1"));
     }
 
     #[test]

@@ -188,6 +188,20 @@ pub enum TokensError {
         /// The name of the other.
         second: String,
     },
+    /// Two identities cannot be blended.
+    #[error("`{second}` does not go with `{first}`: it has {what} {got}, and the other one {expected}")]
+    CannotBlend {
+        /// The name of the one.
+        first: String,
+        /// The name of the other.
+        second: String,
+        /// What differs.
+        what: &'static str,
+        /// Its value in the second.
+        got: String,
+        /// Its value in the first.
+        expected: String,
+    },
     /// A checkpoint belongs to another run.
     #[error("the checkpoint was made with {what} {got}, this run has {expected}")]
     OtherRun {

@@ -7,6 +7,7 @@ use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::schedulers::PredictionType;
 use tch::Tensor;
 
+use crate::blend::Ingredient;
 use crate::unet_changes::UNetChanges;
 use crate::{Result, TokensError};
 
@@ -43,6 +44,8 @@ pub struct Identity {
     pub seed: u64,
     /// SHA-256 of the identity that the run started at, if it did, as hexadecimal digits.
     pub started_from: Option<String>,
+    /// The identities that it was made of, if it was not learned.
+    pub blended_from: Vec<Ingredient>,
     /// The program and version that wrote it.
     pub created_by: String,
 }
@@ -88,6 +91,7 @@ impl Clone for Identity {
             unet: self.unet.clone(),
             base_model: self.base_model.clone(),
             started_from: self.started_from.clone(),
+            blended_from: self.blended_from.clone(),
             created_by: self.created_by.clone(),
             ..*self
         }
@@ -198,6 +202,7 @@ pub(crate) fn example() -> Identity {
         steps: 7,
         seed: u64::MAX,
         started_from: None,
+        blended_from: Vec::new(),
         created_by: "idembed 0.1.0".to_owned(),
     }
 }

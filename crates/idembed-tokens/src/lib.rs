@@ -23,6 +23,7 @@
 //! ```
 
 mod basis;
+mod blend;
 mod config;
 mod contexts;
 mod emphasis;
@@ -43,6 +44,7 @@ mod prompt_syntax;
 mod prompt_tokens;
 mod report;
 mod start;
+mod strength;
 mod token_options;
 mod trainer;
 mod training_pictures;
@@ -56,6 +58,7 @@ mod weighted_text;
 pub mod checkpoint;
 pub mod objective;
 
+pub use blend::{Ingredient, Weighted, blend, subtract};
 pub use config::{DEFAULT_RARE_WORD, DEFAULT_TEMPLATE, LearnConfig, LearnWishes, template_parts};
 pub use contexts::{Conditions, TrainingPrompt, condition, condition_as, place_rows};
 pub use error::{FileError, Result, TokensError};
@@ -72,6 +75,7 @@ pub use prompt::{Placeholder, Prompt, PromptSyntax, PromptWarning, is_identity_n
 pub use prompt_syntax::{Meaning, OtherSyntax, other_syntax};
 pub use report::{History, Measured, SENSIBLE_RATIOS, StepReport, gradient_ratio};
 pub use start::Start;
+pub use strength::{Strength, class_vectors};
 pub use token_options::{Rows, StageRange, TokenOptions};
 pub use trainer::Trainer;
 pub use unet_changes::UNetChanges;

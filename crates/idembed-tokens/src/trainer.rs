@@ -358,6 +358,7 @@ impl<'a> Trainer<'a> {
             steps: self.step,
             seed: self.config.seed,
             started_from: self.started_from.clone(),
+            blended_from: Vec::new(),
             created_by: concat!("idembed ", env!("CARGO_PKG_VERSION")).to_owned(),
         })
     }

@@ -18,15 +18,21 @@ Examples:
   idembed generate \"a photo of <me> in space\" -i me=me.identity.safetensors -n 4
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --model models/sd15 --size 768x512
+  idembed generate \"a photo of <me>\" -i me=me.identity.safetensors:0.7
 
 In the prompt, <NAME> stands for the identity of --identity NAME=FILE. (word:1.3)
 gives a word 1.3 times the weight, (word) 1.1 times, [word] divides it by 1.1; a
 backslash before a bracket makes it text, and so does a partner that is missing.
 BREAK and every 75th token begin a new chunk, read by itself. --plain-prompt
-leaves all of this alone. --clip-skip 2 is `clip_skip=1` in diffusers. A picture
-is written to DIR/SEED.png and holds its prompt and settings; `idembed inspect`
-shows them. A file of that name that was made with other settings is kept, and
-the new picture becomes DIR/SEED-2.png, unless --overwrite is given.
+leaves all of this alone. --clip-skip 2 is `clip_skip=1` in diffusers.
+
+A strength behind the file, FILE:0.7, draws an identity so strongly: 0 is the
+class word, 1 what was learned, at most 2. FILE:0.2/0.4/0.6/0.8/1 is one for each
+stage, the noisiest first. Numbers behind the last colon are always a strength.
+
+A picture is written to DIR/SEED.png and holds its prompt and settings; `idembed
+inspect` shows them. A file of that name that was made with other settings is
+kept, and the new picture becomes DIR/SEED-2.png, unless --overwrite is given.
 
 Samplers, each as the class of diffusers with the model's own settings:
   dpmpp-2m         good in 20 to 30 steps; the first to try

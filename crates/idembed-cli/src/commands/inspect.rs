@@ -144,7 +144,12 @@ fn shown(value: Value) -> String {
         }
         Value::Array(items) => items.into_iter().map(shown).collect::<Vec<_>>().join("; "),
         Value::Object(object) => {
-            object.into_iter().map(|(name, value)| format!("{name} {}", shown(value))).collect::<Vec<_>>().join(", ")
+            let of_stages = |items: &[Value]| items.iter().map(Value::to_string).collect::<Vec<_>>().join("/");
+            let field = |(name, value): (String, Value)| match value {
+                Value::Array(items) if name == "strength" => format!("{name} {}", of_stages(&items)),
+                value => format!("{name} {}", shown(value)),
+            };
+            object.into_iter().map(field).collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
     }

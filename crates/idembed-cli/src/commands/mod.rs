@@ -7,6 +7,7 @@ mod doctor;
 mod export;
 mod face;
 mod generate;
+mod identity;
 mod inspect;
 mod learn;
 
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Compare(compare::Args),
     /// Tell what an identity file, a checkpoint or a picture made here is, and from what
     Inspect(inspect::Args),
+    /// Make an identity of others: mix them, or take one from another
+    Identity(identity::Args),
     /// Write an identity in a form that other tools read
     Export(export::Args),
     /// Tell what is there (libtorch, devices, models) and how to get what is missing
@@ -71,6 +74,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Face(args) => face::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Identity(args) => identity::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),

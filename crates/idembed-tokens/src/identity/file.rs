@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
 use super::{EncoderRows, Identity};
+use crate::blend::Ingredient;
 use crate::error::FileError;
 use crate::prompt::is_identity_name;
 use crate::unet_changes::UNetChanges;
@@ -45,6 +46,8 @@ const ATTENTION_REDUCTION: &str = "attention_reduction";
 const UNET_SHA256: &str = "unet_sha256";
 
 const STARTED_FROM: &str = "started_from";
+
+const BLENDED_FROM: &str = "blended_from";
 
 const NONE: &str = "none";
 
@@ -105,6 +108,10 @@ impl Identity {
             metadata.push(("words", self.words.to_string()));
         }
         metadata.extend(self.started_from.clone().map(|sha256| (STARTED_FROM, sha256)));
+        if !self.blended_from.is_empty() {
+            let all: Vec<String> = self.blended_from.iter().map(Ingredient::to_string).collect();
+            metadata.push((BLENDED_FROM, all.join(", ")));
+        }
         metadata.extend(self.unet.as_ref().map(|unet| (UNET_SHA256, unet.sha256.clone())));
         metadata
     }
@@ -184,6 +191,7 @@ impl Identity {
             steps: fields.parse("steps", "a whole number", |_| true)?,
             seed: fields.parse("seed", "a whole number", |_| true)?,
             started_from: file.metadata.get(STARTED_FROM).cloned(),
+            blended_from: fields.ingredients()?,
             created_by: fields.text("created_by")?,
         })
     }
@@ -206,6 +214,17 @@ impl Fields<'_> {
         let got = self.text(key)?;
         let value = got.parse().ok().filter(allowed);
         value.ok_or_else(|| FileError::Value { key, got, expected: expected.to_owned() })
+    }
+
+    /// What the identity was made of; nothing if it was learned.
+    fn ingredients(&self) -> std::result::Result<Vec<Ingredient>, FileError> {
+        let Some(got) = self.0.get(BLENDED_FROM) else { return Ok(Vec::new()) };
+        let parts: Option<Vec<Ingredient>> = got.split(", ").map(|part| part.parse().ok()).collect();
+        parts.ok_or_else(|| FileError::Value {
+            key: BLENDED_FROM,
+            got: got.clone(),
+            expected: "a share, a name and a SHA-256 for each, with commas between them".to_owned(),
+        })
     }
 
     /// `count` values with commas between them.
@@ -299,6 +318,21 @@ mod tests {
             let Err(TokensError::File { source, .. }) = Identity::read(&other) else { panic!("{encoders} {hidden}") };
             assert!(matches!(source, FileError::Value { key: "hidden", .. }), "{source}");
         }
+    }
+
+    #[test]
+    fn a_blend_says_what_it_was_made_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("me.safetensors");
+        let part = |name: &str, share| Ingredient { name: name.to_owned(), sha256: "0f".repeat(32), share };
+        let blended = Identity { blended_from: vec![part("ann", 0.75), part("bob", 0.25)], ..example() };
+        blended.write(&path).unwrap();
+        let read = Identity::read(&path).unwrap();
+        assert_eq!((read.metadata(), &read.blended_from), (blended.metadata(), &blended.blended_from));
+        let said = TensorFile::read(&path, WHAT, SIZE_LIMIT).unwrap().metadata;
+        assert_eq!((said[BLENDED_FROM].starts_with("0.75 ann 0f0f"), said["format"].as_str()), (true, FORMAT));
+        let broken = refused(|file| drop(file.metadata.insert(BLENDED_FROM.to_owned(), "ann".to_owned())));
+        assert!(matches!(broken, FileError::Value { key: BLENDED_FROM, .. }), "{broken}");
     }
 
     #[test]
