@@ -13,6 +13,7 @@ mod changed_models;
 mod compare;
 mod demo;
 mod doctor;
+mod export;
 mod face;
 mod full_disk;
 mod generate;

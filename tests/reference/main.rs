@@ -7,6 +7,7 @@
 )]
 
 mod faces;
+mod staged_embeddings;
 mod tensorboard;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
         }],
         ..a_staged_identity(&model)
     };
-    let ours = draw(&model, prompt, &one_vector, seed, steps);
+    let ours = draw(&model, prompt, &one_vector, SchedulerKind::Ddim, seed, steps);
     let args: [OsString; 8] = [
         Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/load_embedding.py").into(),
         mini_model().into(),
@@ -132,14 +133,21 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
     }
 }
 
-fn draw(model: &StableDiffusion, prompt: &str, identity: &Identity, seed: u64, steps: usize) -> RgbImage {
+fn draw(
+    model: &StableDiffusion,
+    prompt: &str,
+    identity: &Identity,
+    scheduler: SchedulerKind,
+    seed: u64,
+    steps: usize,
+) -> RgbImage {
     let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
     let request = TextToImage {
         prompt: &condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap(),
         negative: &model.condition("").unwrap(),
         guidance_scale: 4.0,
         steps,
-        scheduler: SchedulerKind::Ddim,
+        scheduler,
         eta: 0.0,
         width: 128,
         height: 128,

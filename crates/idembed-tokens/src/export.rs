@@ -1,9 +1,16 @@
 //! Identities as other tools read them.
 
+mod comfy;
+mod prompt_editing;
+mod staged;
+
 use std::path::Path;
 
 use idembed_weights::TensorFile;
 use tch::{Kind, Tensor};
+
+pub use prompt_editing::{Schedule, Switches};
+pub use staged::{Half, StagedEmbeddings};
 
 use crate::identity::EncoderRows;
 use crate::{Identity, Result, TokensError};
@@ -32,10 +39,25 @@ pub struct Embedding {
 impl Embedding {
     /// The vectors that are closest to an identity.
     pub fn of(identity: &Identity) -> Result<Self> {
-        let side_by_side = |half: fn(&EncoderRows) -> &Tensor| {
-            Tensor::f_cat(&identity.encoders.iter().map(half).collect::<Vec<_>>(), 1)
+        Self::of_rows(identity, &[side_by_side(identity, false)?, side_by_side(identity, true)?])
+    }
+
+    /// The vectors that are closest to those of one stage.
+    fn of_stage(identity: &Identity, stage: usize, half: Half) -> Result<Self> {
+        let (first, last) = (identity.places(stage, 0).start, identity.places(stage, identity.layers - 1).end);
+        let rows = |value| -> Result<Tensor> {
+            Ok(side_by_side(identity, value)?.f_narrow(0, first as i64, (last - first) as i64)?)
         };
-        let rows = Tensor::f_cat(&[side_by_side(|rows| &rows.k)?, side_by_side(|rows| &rows.v)?], 0)?;
+        match half {
+            Half::Mean => Self::of_rows(identity, &[rows(false)?, rows(true)?]),
+            Half::Keys => Self::of_rows(identity, &[rows(false)?]),
+            Half::Values => Self::of_rows(identity, &[rows(true)?]),
+        }
+    }
+
+    /// The means, word by word, of some rows of an identity, those of all text encoders side by side.
+    fn of_rows(identity: &Identity, rows: &[Tensor]) -> Result<Self> {
+        let rows = Tensor::f_cat(rows, 0)?;
         // Words follow each other in both tables.
         let rows = rows.f_view([-1, identity.words as i64, identity.hidden()])?;
         let count = rows.size().first().map_or(0, |&rows| rows as usize);
@@ -86,6 +108,12 @@ impl Embedding {
         file.metadata.insert("format".to_owned(), "pt".to_owned());
         Ok(file.write(path)?)
     }
+}
+
+/// An identity's rows for the keys or the values, those of all text encoders side by side.
+fn side_by_side(identity: &Identity, value: bool) -> Result<Tensor> {
+    let half = |rows: &EncoderRows| if value { rows.v.shallow_clone() } else { rows.k.shallow_clone() };
+    Ok(Tensor::f_cat(&identity.encoders.iter().map(half).collect::<Vec<_>>(), 1)?)
 }
 
 #[cfg(test)]

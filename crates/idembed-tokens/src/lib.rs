@@ -63,7 +63,7 @@ pub use config::{DEFAULT_RARE_WORD, DEFAULT_TEMPLATE, LearnConfig, LearnWishes, 
 pub use contexts::{Conditions, TrainingPrompt, condition, condition_as, place_rows};
 pub use error::{FileError, Result, TokensError};
 pub use examples::{Example, Examples};
-pub use export::Embedding;
+pub use export::{Embedding, Half, Schedule, StagedEmbeddings, Switches};
 pub use idembed_optimizer::Decay;
 pub use identities::Identities;
 pub use identity::{EncoderRows, Identity};
