@@ -71,6 +71,7 @@ fn identity(model: &StableDiffusion, name: &str, words: usize, k: &Tensor, v: &T
         steps: 0,
         seed: 0,
         started_from: None,
+        blended_from: Vec::new(),
         created_by: "a test".to_owned(),
     }
 }
