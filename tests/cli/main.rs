@@ -11,6 +11,7 @@ mod bad_models;
 mod bad_photos;
 mod changed_models;
 mod compare;
+mod controlnet;
 mod demo;
 mod doctor;
 mod export;

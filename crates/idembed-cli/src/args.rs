@@ -7,12 +7,14 @@ use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
 use idembed_tokens::{PromptSyntax, Strength, is_identity_name};
 
-use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
+use idembed_studio::{ControlWish, Draw, DrawWarning, Drawing, Model, NamedIdentity, Preparation, Size, models};
 
 use crate::failure::wrong_usage;
 
 const COMPUTE: &str = "Where and how to compute";
 const DRAWING: &str = "Drawing";
+/// ControlNets are trained for 1; far more drowns the rest.
+const STRONGEST_CONTROL: f64 = 10.0;
 
 /// Where the networks run.
 #[derive(Debug, Clone, clap::Args)]
@@ -122,6 +124,10 @@ pub(crate) struct DrawArgs {
     /// Width and height in pixels, both divisible by 8 [default: the model's]
     #[arg(long, value_name = "WxH")]
     pub(crate) size: Option<Size>,
+    /// A ControlNet, a folder or file, and the picture that it sees (may be given several times). NET=canny:PICTURE shows it
+    /// that picture's edges; :SCALE or :SCALE,START,END behind it says how strongly it acts, and in which share of the steps
+    #[arg(long = "control", value_name = "NET=PICTURE")]
+    controls: Vec<ControlFile>,
     /// Use identities that were learned for another model, where the shapes allow
     #[arg(long)]
     pub(crate) force: bool,
@@ -139,6 +145,7 @@ impl DrawArgs {
             size: self.size,
             batch,
             seeds,
+            controls: self.controls.iter().map(|control| control.0.clone()).collect(),
             force: self.force,
             syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },
             clip_skip: self.clip_skip,
@@ -237,6 +244,44 @@ impl FromStr for LoraFile {
     }
 }
 
+/// A ControlNet with its picture, written `NET=PICTURE`, `NET=canny:PICTURE:0.8` or `NET=PICTURE:0.8,0,0.5`.
+#[derive(Debug, Clone, PartialEq)]
+struct ControlFile(ControlWish);
+
+impl FromStr for ControlFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ControlFile, String> {
+        let form = "expected NET=PICTURE, NET=PICTURE:SCALE or NET=PICTURE:SCALE,START,END, such as canny.safetensors=lines.png:0.8";
+        let (net, rest) = text.split_once('=').ok_or(form)?;
+        let (preparation, rest) = match rest.strip_prefix("canny:") {
+            Some(rest) => (Preparation::Canny, rest),
+            None => (Preparation::None, rest),
+        };
+        let numbers = |text: &str| text.split(',').map(|number| number.parse().ok()).collect::<Option<Vec<f64>>>();
+        let with_numbers = rest.rsplit_once(':').and_then(|(path, text)| Some((path, numbers(text)?)));
+        let (picture, numbers) = with_numbers.unwrap_or((rest, vec![1.0]));
+        let (scale, start, end) = match *numbers.as_slice() {
+            [scale] => (scale, 0.0, 1.0),
+            [scale, start, end] => (scale, start, end),
+            _ => return Err(form.to_owned()),
+        };
+        if net.is_empty() || picture.is_empty() {
+            return Err(form.to_owned());
+        }
+        if !scale.is_finite() || scale.abs() > STRONGEST_CONTROL {
+            return Err(format!("the scale is {scale}, expected -{STRONGEST_CONTROL} to {STRONGEST_CONTROL}"));
+        }
+        if !(0.0..=1.0).contains(&start) || !(0.0..=1.0).contains(&end) || start >= end {
+            return Err(format!(
+                "it would act from {start} to {end}, expected shares of the steps, from 0 to 1 and ascending"
+            ));
+        }
+        let (net, picture) = (PathBuf::from(net), PathBuf::from(picture));
+        Ok(ControlFile(ControlWish { net, picture, preparation, scale, start, end }))
+    }
+}
+
 /// A whole number from 1.
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "expected a whole number from 1".to_owned())
@@ -311,6 +356,30 @@ mod tests {
         assert_eq!("a:b.safetensors".parse(), Ok(file("a:b.safetensors", 1.0)));
         assert_eq!("a:b:-1e-3".parse(), Ok(file("a:b", -1e-3)));
         assert!(["", ":0.8"].iter().all(|text| text.parse::<LoraFile>().is_err()));
+    }
+
+    #[test]
+    fn a_control_is_cut_at_its_signs() {
+        let wish = |text: &str| text.parse::<ControlFile>().map(|control| control.0);
+        let plain = wish("net=lines.png").unwrap();
+        assert_eq!((plain.net.to_str(), plain.picture.to_str()), (Some("net"), Some("lines.png")));
+        assert_eq!((plain.preparation, plain.scale, plain.start, plain.end), (Preparation::None, 1.0, 0.0, 1.0));
+        let whole = wish("a/b.safetensors=canny:x:y.jpg:-0.5,0.1,0.6").unwrap();
+        assert_eq!((whole.picture.to_str(), whole.preparation), (Some("x:y.jpg"), Preparation::Canny));
+        assert_eq!((whole.scale, whole.start, whole.end), (-0.5, 0.1, 0.6));
+        for (text, expected) in [
+            ("net", "NET=PICTURE"),
+            ("=x.png", "NET=PICTURE"),
+            ("net=", "NET=PICTURE"),
+            ("net=x.png:1,2", "NET=PICTURE"),
+            ("net=x.png:nan", "the scale is NaN"),
+            ("net=x.png:1e6", "expected -10 to 10"),
+            ("net=x.png:1,0.5,0.5", "from 0.5 to 0.5"),
+            ("net=x.png:1,0,1.5", "from 0 to 1.5"),
+        ] {
+            let error = wish(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use idembed_attention::{AttentionMaps, LayerChoice, Layers, MapRecorder, Word};
 use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::{Conditioning, stage_of};
+use idembed_diffusion::controlnet::Control;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
@@ -20,6 +21,7 @@ use crate::memory::{Forecast, Work};
 use crate::model::Model;
 use crate::picture_file::{self, IdentityRecord, PartRecord, PictureRecord};
 use crate::size::Size;
+use crate::steering::{ControlWish, LoadedControl, PlannedControl};
 
 /// How to draw; what is not said is as the model likes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Draw {
     pub batch: Option<usize>,
     /// One picture for each.
     pub seeds: Vec<u64>,
+    /// ControlNets that steer it.
+    pub controls: Vec<ControlWish>,
     /// Takes identities that were learned for another model, where the shapes allow.
     pub force: bool,
     /// How prompts are read.
@@ -60,6 +64,7 @@ impl Default for Draw {
             size: None,
             batch: None,
             seeds: vec![0],
+            controls: Vec::new(),
             force: false,
             syntax: PromptSyntax::default(),
             clip_skip: 1,
@@ -169,6 +174,7 @@ pub struct Drawing {
     /// What the model predicts.
     pub prediction: PredictionType,
     is_xl: bool,
+    controls: Vec<PlannedControl>,
     /// That of the first text encoder.
     tokenizer: Tokenizer,
     model: String,
@@ -248,6 +254,7 @@ impl Drawing {
             seeds: wish.seeds.clone(),
             prediction,
             is_xl: model.files.is_xl()?,
+            controls: wish.controls.iter().map(|wish| PlannedControl::new(wish, model)).collect::<Result<_>>()?,
             tokenizer: tokenizers.swap_remove(0),
             model: model.name.clone(),
             force: wish.force,
@@ -316,6 +323,7 @@ impl Drawing {
             prediction: Some(self.prediction.to_string()),
             model_sha256: model_sha256.map(str::to_owned),
             parts: parts.to_vec(),
+            controls: self.controls.iter().map(|control| control.record().clone()).collect(),
             dtype: model.compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -374,7 +382,8 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
     let settings = &drawing.settings;
     let DrawSettings { guidance, batch, clip_skip, .. } = *settings;
     model.text_encoders.check_skipped(clip_skip.saturating_sub(1))?;
-    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched);
+    let networks: u64 = drawing.controls.iter().map(|control| control.weight_bytes).sum();
+    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched) + networks;
     Ok(Work { what: "drawing", size: settings.size_for(model), batch, bytes: &bytes }.forecast(model)?)
 }
 
@@ -447,7 +456,11 @@ fn run(
     let parts = hashes::of_given_parts(&model.files)?;
     let of = settings.total_steps(drawing.seeds.len());
     let mut follower = Follower { context, begun: 0, of, watching };
-    let request = TextToImage { unet: unet.as_ref(), ..request(model, drawing, &prompt, &negative) };
+    let size = settings.size_for(model);
+    let controls = drawing.controls.iter().map(|control| control.load(model, size)).collect::<Result<Vec<_>>>()?;
+    let controls: Vec<Control<'_>> = controls.iter().map(LoadedControl::control).collect();
+    let request =
+        TextToImage { unet: unet.as_ref(), controls: &controls, ..request(model, drawing, &prompt, &negative) };
     let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
         let size = Size { width: picture.width(), height: picture.height() };
         let record = drawing.record(drawing.seeds[index], size, model, hash.get(), &parts);

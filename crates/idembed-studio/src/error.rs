@@ -80,6 +80,19 @@ pub enum StudioError {
         #[source]
         source: Box<idembed_diffusion::Error>,
     },
+    /// A ControlNet reads text states of another width than the model has.
+    #[error(
+        "the ControlNet `{path}` is made for another family of models: it reads text states {got} wide, those of this model are \
+         {expected}"
+    )]
+    OtherControlNet {
+        /// The network.
+        path: PathBuf,
+        /// The width that it reads.
+        got: i64,
+        /// The width that the model has.
+        expected: i64,
+    },
     /// The weights of a network beside Stable Diffusion are missing.
     #[error("the weights of {part} are missing")]
     Missing {

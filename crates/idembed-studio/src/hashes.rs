@@ -71,21 +71,23 @@ impl ModelHash {
 
 /// What was given beside a model's own files, with the hashes of theirs.
 pub(crate) fn of_given_parts(model: &ModelFiles) -> Result<Vec<PartRecord>> {
-    let hash = |name: &str, files: &[PathBuf]| {
-        let named = files.first().map_or(Path::new(name), PathBuf::as_path);
-        remembered(files, &Cache::of_user()).map_err(IoError::reading(named))
-    };
     let mut records = Vec::new();
     for GivenPart { part, name, files } in model.given_parts()? {
-        let sha256 = hash(&name, &files)?;
+        let sha256 = of_weights(Path::new(&name), &files)?;
         records.push(PartRecord { part: part.to_owned(), name, sha256, strength: None });
     }
     for lora in model.loras() {
         let name = lora.path().file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let sha256 = hash(&name, &[lora.path().to_path_buf()])?;
+        let sha256 = of_weights(lora.path(), &[lora.path().to_path_buf()])?;
         records.push(PartRecord { part: LORA.to_owned(), name, sha256, strength: Some(lora.strength()) });
     }
     Ok(records)
+}
+
+/// The hash of a network's files, remembered in the user's cache; `named` is what an error speaks of.
+pub(crate) fn of_weights(named: &Path, files: &[PathBuf]) -> Result<String> {
+    let named = files.first().map_or(named, PathBuf::as_path);
+    Ok(remembered(files, &Cache::of_user()).map_err(IoError::reading(named))?)
 }
 
 fn of_unet(model: &ModelFiles, cache: &Cache) -> Option<String> {

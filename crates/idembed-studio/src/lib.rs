@@ -35,6 +35,7 @@ mod prompt_fit;
 mod recognition;
 mod scoring;
 mod size;
+mod steering;
 mod studio;
 mod subject;
 
@@ -61,5 +62,6 @@ pub use prompt_fit::PromptFit;
 pub use recognition::{Network, RECOGNISERS};
 pub use scoring::{Judges, instruments};
 pub use size::Size;
+pub use steering::{ControlWish, Preparation};
 pub use studio::{Facts, Learn, Studio};
 pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice, SubjectFinder};

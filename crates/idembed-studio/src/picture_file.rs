@@ -65,6 +65,9 @@ pub struct PictureRecord {
     /// Networks that were taken instead of the model's own, and LoRA; earlier versions could not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<PartRecord>,
+    /// ControlNets that steered it; earlier versions could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlRecord>,
     /// The number format that the networks ran in, such as `f32`.
     #[serde(default)]
     pub dtype: String,
@@ -103,6 +106,26 @@ pub struct PartRecord {
     /// How strongly a LoRA acted; 1 is as it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
+}
+
+/// A ControlNet that steered a picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlRecord {
+    /// The name of its file or folder.
+    pub name: String,
+    /// Hash of its weight files.
+    pub sha256: String,
+    /// Hash of the file of the picture that it saw.
+    pub picture_sha256: String,
+    /// Whether it saw that picture's edges.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub edges: bool,
+    /// How strongly it acted; 1 is as it was trained.
+    pub scale: f64,
+    /// The share of the steps after which it began to act.
+    pub start: f64,
+    /// The share of the steps after which it ended.
+    pub end: f64,
 }
 
 /// An identity that a picture was made with.
@@ -324,6 +347,7 @@ mod tests {
             prediction: Some("epsilon".to_owned()),
             model_sha256: Some("fedcba9876543210".repeat(4)),
             parts: Vec::new(),
+            controls: Vec::new(),
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
                 name: "me".to_owned(),

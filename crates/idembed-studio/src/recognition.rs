@@ -149,6 +149,7 @@ mod tests {
                 prediction: None,
                 model_sha256: None,
                 parts: Vec::new(),
+                controls: Vec::new(),
                 dtype: String::new(),
                 identities: Vec::new(),
                 version: String::new(),

@@ -211,6 +211,7 @@ mod tests {
             prediction: Some("epsilon".to_owned()),
             model_sha256: None,
             parts: Vec::new(),
+            controls: Vec::new(),
             dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),

@@ -1,9 +1,9 @@
 //! Where the parts of a ControlNet lie: in a folder, or in one file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use idembed_layouts::{Kind, controlnet};
-use idembed_weights::{Compute, Files, Renamed, Source, Weights};
+use idembed_weights::{Compute, Files, Renamed, Source, Weights, weight_files};
 
 use super::{ControlNet, ControlNetConfig};
 use crate::model_files::read_listing;
@@ -22,6 +22,17 @@ impl ControlNet {
         Self::from_weights(config, Weights::new(source, compute)?)
     }
 
+    /// The files that hold its weights, the shards in order.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
+        if !path.is_dir() {
+            return Ok(vec![path.to_path_buf()]);
+        }
+        weight_files(path, WEIGHTS).map_err(|error| no_weights(error.into()))
+    }
+
     /// Looks at a folder or a file, and loads no weight.
     ///
     /// # Errors
@@ -32,7 +43,19 @@ impl ControlNet {
 }
 
 fn of_folder(folder: &Path) -> Result<(ControlNetConfig, Box<dyn Source>)> {
-    Ok((ControlNetConfig::read(&folder.join("config.json"))?, Box::new(Files::find(folder, WEIGHTS)?)))
+    let config = ControlNetConfig::read(&folder.join("config.json"))?;
+    Ok((config, Box::new(Files::find(folder, WEIGHTS).map_err(|error| no_weights(error.into()))?)))
+}
+
+/// A folder that lacks its weights is no model's.
+fn no_weights(error: Error) -> Error {
+    match error {
+        Error::Layout { path, what } => Error::Unsupported {
+            what: format!("`{}` is no folder of a ControlNet: {what}", path.display()),
+            hint: Some("give a folder with config.json and diffusion_pytorch_model.safetensors, or one file"),
+        },
+        other => other,
+    }
 }
 
 fn of_file(path: &Path) -> Result<(ControlNetConfig, Box<dyn Source>)> {
