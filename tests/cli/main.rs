@@ -14,6 +14,7 @@ mod compare;
 mod controlnet;
 mod demo;
 mod doctor;
+mod embeddings;
 mod export;
 mod face;
 mod full_disk;

@@ -10,6 +10,7 @@ mod components;
 mod controlnet;
 mod detection;
 mod dlib;
+mod embeddings;
 mod lora;
 mod methods;
 mod metrics;

@@ -21,16 +21,16 @@ const LIMIT: f64 = 1e-4;
 /// Share of pixels that may differ by more than one grey level.
 const PIXELS_OFF: f64 = 1e-3;
 
-fn mini() -> StableDiffusion {
+pub(crate) fn mini() -> StableDiffusion {
     StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap()
 }
 
-fn text<'a>(case: &'a Value, field: &str) -> &'a str {
+pub(crate) fn text<'a>(case: &'a Value, field: &str) -> &'a str {
     case[field].as_str().unwrap()
 }
 
 /// A prompt with its syntax.
-fn read(text: &str, encoders: &TextEncoders, identities: &Identities<'_>) -> Prompt {
+pub(crate) fn read(text: &str, encoders: &TextEncoders, identities: &Identities<'_>) -> Prompt {
     Prompt::read(text, encoders.tokenizers(), PromptSyntax::Weighted, |name| identities.words(name)).unwrap()
 }
 
@@ -39,13 +39,13 @@ fn skipping(layers: usize) -> Conditions {
 }
 
 /// The states of a prompt that are the same at every timestep.
-fn constant(conditioning: &Conditioning) -> &TextStates {
+pub(crate) fn constant(conditioning: &Conditioning) -> &TextStates {
     let [piece] = conditioning.pieces() else { panic!("{conditioning:?}") };
     &piece.states
 }
 
 /// Some of the numbers of states `[1, tokens, hidden]`, as the fixture has them.
-fn thinned(states: &Tensor, fixture: &Fixture) -> Tensor {
+pub(crate) fn thinned(states: &Tensor, fixture: &Fixture) -> Tensor {
     states.get(0).slice(1, None, None, fixture.cases["stride"].as_i64().unwrap())
 }
 
@@ -133,11 +133,8 @@ fn identities() {
     parity.finish();
 }
 
-/// Two text encoders, each of which keeps its own mean.
-#[test]
-fn pairs_of_text_encoders() {
-    let fixture = Fixture::open("prompts");
-    let case = &fixture.cases["pair"];
+/// The two text encoders that `fixtures/encoder_pair.py` describes.
+pub(crate) fn encoder_pair(case: &Value) -> TextEncoders {
     let folder = tempfile::tempdir().unwrap();
     let seed = case["seed"].as_u64().unwrap();
     let plain = Tokenizer::from_folder(&mini_model().join("tokenizer")).unwrap();
@@ -151,8 +148,15 @@ fn pairs_of_text_encoders() {
         let model = ClipTextModel::load(&own, Compute::CPU_F32).unwrap();
         TextEncoder { tokenizer: tokenizers.next().unwrap(), model, layer: TextLayer::Penultimate, pooled: index == 1 }
     });
-    let text_encoders = TextEncoders::new(encoders).unwrap();
-    let model = StableDiffusion { text_encoders, ..mini() };
+    TextEncoders::new(encoders).unwrap()
+}
+
+/// Two text encoders, each of which keeps its own mean.
+#[test]
+fn pairs_of_text_encoders() {
+    let fixture = Fixture::open("prompts");
+    let case = &fixture.cases["pair"];
+    let model = StableDiffusion { text_encoders: encoder_pair(case), ..mini() };
     let mut parity = Parity::new();
     let mut compare = |name: String, prompt: &str, skip: usize| {
         let prompt = read(prompt, &model.text_encoders, &Identities::none());
@@ -202,35 +206,47 @@ fn pictures() {
     let mut parity = Parity::new();
     for case in fixture.list("pictures") {
         let skip = skipping(case["skip"].as_u64().unwrap() as usize);
-        let mut prompts =
-            ["prompt", "negative"].map(|field| read(text(case, field), &model.text_encoders, &identities));
-        let chunks = prompts.iter().map(Prompt::chunks).max().unwrap();
-        prompts.iter_mut().for_each(|prompt| prompt.fill(chunks, model.text_encoders.tokenizers()));
-        let [prompt, negative] = prompts.map(|prompt| condition_as(&model, &prompt, &identities, skip).unwrap());
-        let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
-        let request = TextToImage {
-            prompt: &prompt,
-            negative: &negative,
-            guidance_scale: case["guidance"].as_f64().unwrap(),
-            steps: case["steps"].as_u64().unwrap() as usize,
-            scheduler: text(case, "sampler").parse().unwrap(),
-            eta: 0.0,
-            width: case["width"].as_i64().unwrap(),
-            height: case["height"].as_i64().unwrap(),
-            seeds: &seeds,
-            batch: 1,
-            unet: None,
-            controls: &[],
-        };
-        let compare = |index: usize, ours| {
-            let expected = read_picture(&fixture.folder.join(case["pictures"][index].as_str().unwrap()));
-            let name = format!("prompts/{}.{index}", text(case, "name"));
-            parity.check_metric(&name, "pixels_off", pixels_off(&ours, &expected), PIXELS_OFF);
-            Ok::<(), Error>(())
-        };
-        request.run(&model, &mut (), compare).unwrap();
+        compare_picture(&mut parity, &fixture, &model, case, &identities, skip);
     }
     parity.finish();
+}
+
+/// Draws a case with its prompt and negative prompt, both with their syntax, and compares the picture.
+pub(crate) fn compare_picture(
+    parity: &mut Parity,
+    fixture: &Fixture,
+    model: &StableDiffusion,
+    case: &Value,
+    identities: &Identities<'_>,
+    how: Conditions,
+) {
+    let mut prompts = ["prompt", "negative"].map(|field| read(text(case, field), &model.text_encoders, identities));
+    let chunks = prompts.iter().map(Prompt::chunks).max().unwrap();
+    prompts.iter_mut().for_each(|prompt| prompt.fill(chunks, model.text_encoders.tokenizers()));
+    let [prompt, negative] = prompts.map(|prompt| condition_as(model, &prompt, identities, how).unwrap());
+    let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
+    let request = TextToImage {
+        prompt: &prompt,
+        negative: &negative,
+        guidance_scale: case["guidance"].as_f64().unwrap(),
+        steps: case["steps"].as_u64().unwrap() as usize,
+        scheduler: text(case, "sampler").parse().unwrap(),
+        eta: 0.0,
+        width: case["width"].as_i64().unwrap(),
+        height: case["height"].as_i64().unwrap(),
+        seeds: &seeds,
+        batch: 1,
+        unet: None,
+        controls: &[],
+    };
+    let topic = fixture.folder.file_name().unwrap().to_string_lossy().into_owned();
+    let compare = |index: usize, ours| {
+        let expected = read_picture(&fixture.folder.join(case["pictures"][index].as_str().unwrap()));
+        let name = format!("{topic}/{}.{index}", text(case, "name"));
+        parity.check_metric(&name, "pixels_off", pixels_off(&ours, &expected), PIXELS_OFF);
+        Ok::<(), Error>(())
+    };
+    request.run(model, &mut (), compare).unwrap();
 }
 
 /// Without syntax, and in one chunk, every number is that of a plain prompt.

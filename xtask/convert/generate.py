@@ -2,7 +2,8 @@
 
 `zip.pt` is what torch.save writes today, `legacy.pt` what it wrote before version 1.6, `training.pt` a checkpoint with what a
 training needs beside the weights; all hold the tensors of `expected.safetensors`. `double.pt` holds numbers that are not
-converted. `hostile.pt` makes the folder `pickle-ran` when it is unpickled.
+converted. `embedding.pt` is an embedding as AUTOMATIC1111's web UI writes it, `parameters.pt` one as the code of textual inversion
+did, `two-words.pt` one that no tool reads. `hostile.pt` makes the folder `pickle-ran` when it is unpickled.
 """
 
 import argparse
@@ -60,6 +61,12 @@ def main():
     expected = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     save_file(expected, args.out / "expected.safetensors")
     torch.save({"weight": torch.zeros(2, dtype=torch.float64)}, args.out / "double.pt")
+    vectors = tensors["dense.shared"]
+    word = {"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "cat", "step": 500, "sd_checkpoint": None}
+    torch.save(word, args.out / "embedding.pt")
+    parameters = torch.nn.ParameterDict({"*": torch.nn.Parameter(vectors.clone())})
+    torch.save({"string_to_token": {"*": torch.tensor(265)}, "string_to_param": parameters}, args.out / "parameters.pt")
+    torch.save({"string_to_param": {"a": vectors, "b": vectors}}, args.out / "two-words.pt")
     torch.save({"weight": torch.zeros(2), "bait": Hostile()}, args.out / "hostile.pt", pickle_module=pickle)
 
 

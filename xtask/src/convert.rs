@@ -1,4 +1,4 @@
-//! `cargo xtask convert`: pickled weights of a model folder as safetensors, which is what `idembed` reads.
+//! `cargo xtask convert`: pickled weights of a model folder, or an embedding, as safetensors, which is what `idembed` reads.
 //!
 //! The pickles are never unpickled, and they stay where they are: the new files lie beside them.
 
@@ -17,6 +17,7 @@ Examples:
   cargo xtask convert models/my-model
   cargo xtask convert models/my-model/unet
   cargo xtask convert weights.pt
+  cargo xtask convert embedding.pt
 
 Of a model in diffusers layout, the weights of text_encoder, unet and vae are
 converted, in shards or not; of any other folder, the weights that lie in it.

@@ -16,8 +16,15 @@ use safetensors::tensor::View;
 /// Before the names of a model's tensors in a checkpoint that also holds the state of its training.
 const NESTED: &str = "state_dict.";
 
+/// Before the name of the word in an embedding of AUTOMATIC1111's web UI, whose vectors are the only tensor of use in it.
+const OF_WORDS: &str = "string_to_param.";
+
+/// What the vectors of such an embedding are called in its safetensors files.
+const EMBEDDING: &str = "emb_params";
+
 /// The bytes of a safetensors file with the tensors of `pickled`: same names, shapes and kinds of numbers, contiguous. Of a
-/// checkpoint with the state of a training, those of the model alone.
+/// checkpoint with the state of a training, those of the model alone; of an embedding of AUTOMATIC1111's web UI, its vectors as
+/// `emb_params`.
 ///
 /// One tensor at a time is in memory beside the result.
 ///
@@ -32,9 +39,15 @@ fn convert(pickled: &Path) -> Result<Vec<u8>> {
     ensure!(!reader.is_empty(), "it holds no tensors");
     let failure = RefCell::new(None);
     let mut views = Vec::with_capacity(reader.len());
+    let words = reader.tensors().keys().filter(|name| name.starts_with(OF_WORDS)).count();
+    ensure!(words < 2, "it is an embedding of {words} words, expected one");
     let prefix = if reader.tensors().keys().any(|name| name.starts_with(NESTED)) { NESTED } else { "" };
     for (name, tensor) in reader.tensors() {
-        let Some(name) = name.strip_prefix(prefix) else { continue };
+        let name = match name.strip_prefix(prefix) {
+            Some(name) if words == 0 => name,
+            Some(name) if name.starts_with(OF_WORDS) => EMBEDDING,
+            _ => continue,
+        };
         let dtype = match tensor.dtype() {
             DType::F32 => Dtype::F32,
             DType::F16 => Dtype::F16,
@@ -127,6 +140,21 @@ mod tests {
         let mut command = Command::new(python);
         command.current_dir(folder);
         Some(command)
+    }
+
+    /// As the web UI writes them, and as the code of textual inversion did before.
+    #[test]
+    fn embeddings_keep_their_vectors_alone() {
+        let expected = fs::read(fixtures().join("expected.safetensors")).unwrap();
+        let expected = SafeTensors::deserialize(&expected).unwrap();
+        for name in ["embedding.pt", "parameters.pt"] {
+            let converted = to_safetensors(&fixtures().join(name)).unwrap();
+            let converted = SafeTensors::deserialize(&converted).unwrap();
+            assert_eq!(converted.names(), ["emb_params"], "{name}");
+            assert_eq!(converted.tensor("emb_params").unwrap(), expected.tensor("dense.shared").unwrap(), "{name}");
+        }
+        let error = to_safetensors(&fixtures().join("two-words.pt")).unwrap_err();
+        assert_eq!(format!("{:#}", error.root_cause()), "it is an embedding of 2 words, expected one");
     }
 
     #[test]

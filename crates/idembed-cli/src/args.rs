@@ -95,6 +95,9 @@ pub(crate) struct DrawArgs {
     /// less strongly, up to 2 more so; one strength for each stage with / between
     #[arg(long = "identity", short = 'i', value_name = "NAME=FILE")]
     pub(crate) identities: Vec<NamedFile>,
+    /// An embedding of another tool: `<NAME>` in a prompt stands for its vectors (may be given several times)
+    #[arg(long = "embedding", value_name = "NAME=FILE")]
+    pub(crate) embeddings: Vec<NamedFile>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// What should not be in the picture; identities and weights may stand in it, too
@@ -157,17 +160,32 @@ impl DrawArgs {
     /// # Errors
     /// As [`Drawing::plan`], or a model or a file that cannot be used.
     pub(crate) fn plan(&self, prompt: &str, wish: &Draw) -> anyhow::Result<(Model, Drawing)> {
-        for (index, file) in self.identities.iter().enumerate() {
-            if self.identities[..index].iter().any(|other| other.name == file.name) {
-                return Err(wrong_usage(format!("--identity {}=... is given twice", file.name)));
+        let named = self.identities.iter().map(|file| ("--identity", &file.name));
+        let named: Vec<(&str, &String)> =
+            named.chain(self.embeddings.iter().map(|file| ("--embedding", &file.name))).collect();
+        for (index, (flag, name)) in named.iter().enumerate() {
+            match named[..index].iter().find(|(_, other)| other == name) {
+                Some((first, _)) if first == flag => {
+                    return Err(wrong_usage(format!("{flag} {name}=... is given twice")));
+                }
+                Some((first, _)) => {
+                    return Err(wrong_usage(format!("the name `{name}` is given twice, by {first} and {flag}")));
+                }
+                None => {}
             }
+        }
+        if let Some(NamedFile { name, .. }) = self.embeddings.iter().find(|file| !file.strength.is_full()) {
+            let message =
+                format!("an embedding has no strength; a weight in the prompt, as in (<{name}>:0.7), does the like");
+            return Err(wrong_usage(message));
         }
         let model = self.model.find()?;
         let identities = self
             .identities
             .iter()
             .map(|file| Ok(NamedIdentity::read(&file.name, &file.path)?.with_strength(file.strength.clone())));
-        let identities = identities.collect::<idembed_studio::Result<_>>()?;
+        let embeddings = self.embeddings.iter().map(|file| NamedIdentity::read_embedding(&file.name, &file.path));
+        let identities = identities.chain(embeddings).collect::<idembed_studio::Result<_>>()?;
         let drawing = Drawing::plan(&model, prompt, identities, wish)?;
         for warning in drawing.warnings() {
             match warning {

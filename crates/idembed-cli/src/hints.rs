@@ -98,7 +98,9 @@ fn of_studio(error: &StudioError) -> Option<String> {
 fn of_tokens(error: &TokensError) -> Option<String> {
     Some(match error {
         TokensError::Diffusion(error) => return of_diffusion(error),
-        TokensError::UnknownIdentity { name, .. } => format!("give it with --identity {name}=FILE"),
+        TokensError::UnknownIdentity { name, .. } => {
+            format!("give it with --identity {name}=FILE, or an embedding of another tool with --embedding {name}=FILE")
+        }
         TokensError::GivenTwice { .. } => "each --identity needs a NAME of its own".to_owned(),
         TokensError::PlaceholderCutOff { .. } => "shorten the prompt, or name the identity earlier".to_owned(),
         TokensError::PromptWeight { .. } => {
@@ -111,6 +113,8 @@ fn of_tokens(error: &TokensError) -> Option<String> {
         TokensError::TwoChangeWeights { .. } => {
             "draw them one at a time, or learn one of them with another --method".to_owned()
         }
+        TokensError::EmbeddingWidth { .. } => "give a model that it is for with --model".to_owned(),
+        TokensError::WideIdentity { .. } => "it cannot stand in a prompt; one of fewer vectors can".to_owned(),
         TokensError::OtherHidden { .. } | TokensError::OtherLayers { .. } => {
             "give the model it was learned for with --model".to_owned()
         }
@@ -132,8 +136,10 @@ fn of_tokens(error: &TokensError) -> Option<String> {
         TokensError::Stopped { checkpoint: Some(path), .. } => {
             format!("the same command with --resume {} goes on from here", path.display())
         }
-        TokensError::File { source: FileError::Format { .. }, .. } => {
-            "it may have been made by another program, or by a later version of this one".to_owned()
+        TokensError::File { source: FileError::Format { .. } | FileError::MissingKey("format"), .. } => {
+            "it may have been made by another program (its embeddings are given with --embedding NAME=FILE), or by a later \
+             version of this one"
+                .to_owned()
         }
         TokensError::File { source: FileError::Damaged(_), .. } => "the file may be cut short".to_owned(),
         _ => return None,

@@ -42,6 +42,6 @@ pub mod vae;
 pub use error::{Error, Result};
 /// Where and in which number format to compute: every network is loaded with a [`Compute`].
 pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
-pub use model_files::{GivenPart, Lora, ModelFiles, TextEncoderFiles};
+pub use model_files::{GivenPart, Lora, ModelFiles, TextEncoderFiles, read_listing};
 pub use stable_diffusion::StableDiffusion;
 pub use text_to_image::{Callback, StepInfo, TextToImage};

@@ -156,6 +156,16 @@ impl NamedIdentity {
     pub fn with_strength(self, strength: Strength) -> NamedIdentity {
         NamedIdentity { strength, ..self }
     }
+
+    /// Reads an embedding of another tool, which goes the way of an identity of one stage.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no embedding.
+    pub fn read_embedding(name: &str, path: &Path) -> Result<NamedIdentity> {
+        let identity = Identity::read_embedding(name, path)?;
+        let sha256 = sha256_of(path)?;
+        Ok(NamedIdentity { name: name.to_owned(), identity, sha256, strength: Strength::default() })
+    }
 }
 
 /// What is to be drawn, checked as far as that needs no weights.

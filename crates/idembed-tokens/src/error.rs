@@ -160,6 +160,26 @@ pub enum TokensError {
         /// The width of the model's token embeddings.
         expected: i64,
     },
+    /// A file of another tool is no embedding that can be used.
+    #[error("cannot use the embedding `{path}`: {what}")]
+    Embedding {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An embedding is for other text encoders.
+    #[error("the embedding <{name}> has vectors of {got} numbers{family}; this model needs {expected}")]
+    EmbeddingWidth {
+        /// The embedding's name.
+        name: String,
+        /// The width of its vectors, for each text encoder.
+        got: String,
+        /// The family that takes such, in words, or nothing.
+        family: String,
+        /// The width of the model's token embeddings, likewise.
+        expected: String,
+    },
     /// An identity has vectors for each layer, and the model has another number of layers.
     #[error("identity `{name}` has vectors for {got} cross-attention layers, this model has {expected}")]
     OtherLayers {

@@ -132,7 +132,7 @@ impl Identity {
         self.encoders.iter().map(EncoderRows::hidden).sum()
     }
 
-    /// Whether the identity can be used with this model.
+    /// Whether the identity can be used with this model. Of an embedding of another tool only the widths are known.
     ///
     /// `force` lets a model with other text encoders, or one that was trained otherwise, pass where the shapes allow.
     ///
@@ -140,6 +140,9 @@ impl Identity {
     /// The model has another number of text encoders, one of them is another one or of another width, or the model predicts
     /// something else or was trained with another number of timesteps.
     pub fn check_base(&self, model: &StableDiffusion, force: bool) -> Result<()> {
+        if self.is_embedding() {
+            return self.check_widths(&model.text_encoders.widths());
+        }
         let name = || self.name.clone();
         let (got, expected) = (self.encoders.len(), model.text_encoders.count());
         if got != expected {

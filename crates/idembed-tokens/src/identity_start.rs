@@ -19,6 +19,9 @@ use crate::{Identity, Result, TokensError};
 pub(crate) fn rows_of(identity: &Identity, model: &StableDiffusion, layout: &Layout) -> Result<Vec<Tensor>> {
     let name = || identity.name.clone();
     let widths = model.text_encoders.widths();
+    if identity.is_embedding() {
+        identity.check_widths(&widths)?;
+    }
     let (got, expected) = (identity.encoders.len(), widths.len());
     if got != expected {
         return Err(TokensError::OtherEncoders { name: name(), got, expected });
@@ -34,7 +37,7 @@ pub(crate) fn rows_of(identity: &Identity, model: &StableDiffusion, layout: &Lay
         return Err(TokensError::Setting { what: "number of words of the identity to start at", got, expected });
     }
     for (rows, expected) in identity.encoders.iter().zip(model.text_encoders.fingerprints()?) {
-        if rows.sha256 != expected {
+        if rows.sha256 != expected && !identity.is_embedding() {
             let (base, own) = (&identity.base_model, &rows.sha256);
             tracing::info!("`{}` was learned for the text encoder {own} of `{base}`: only a start here", identity.name);
         }

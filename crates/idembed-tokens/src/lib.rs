@@ -26,6 +26,7 @@ mod basis;
 mod blend;
 mod config;
 mod contexts;
+mod embedding_file;
 mod emphasis;
 mod error;
 mod examples;

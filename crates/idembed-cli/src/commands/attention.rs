@@ -75,7 +75,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     output::check_folder(&args.out)?;
     let wish = args.draw.wish(vec![args.draw.seed], Some(1));
     let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
-    let stages = args.stages.or_else(|| drawing.identities.first().map(|named| named.identity.stages()));
+    let mut identities = drawing.identities.iter().map(|named| &named.identity).filter(|it| !it.is_embedding());
+    let stages = args.stages.or_else(|| Some(identities.next()?.stages()));
     let stages = stages.unwrap_or(STAGES);
     let words = match &args.words {
         Some(list) => words::listed(list),

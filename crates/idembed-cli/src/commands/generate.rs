@@ -19,6 +19,7 @@ Examples:
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --model models/sd15 --size 768x512
   idembed generate \"a photo of <me>\" -i me=me.identity.safetensors:0.7
+  idembed generate \"a castle, <brush>\" --embedding brush=brush.safetensors
 
 In the prompt, <NAME> stands for the identity of --identity NAME=FILE. (word:1.3)
 gives a word 1.3 times the weight, (word) 1.1 times, [word] divides it by 1.1; a

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use idembed_diffusion::Compute;
+use idembed_diffusion::{Compute, Error as DiffusionError};
 use idembed_face::Note;
+use idembed_layouts::Kind;
 use idembed_page::{Figure, Page};
 use idembed_studio::{Draw, Drawing, Learned, Lesson, Model, NamedIdentity, Photo, Size, Studio, SubjectFinder};
 use idembed_tokens::checkpoint::CheckpointInfo;
@@ -199,13 +200,29 @@ fn open(path: &Path, subject: &SubjectArgs) -> anyhow::Result<Photo> {
 fn read_start(path: &Path) -> anyhow::Result<Identity> {
     let shown = path.display();
     if !path.exists() {
-        let hint = "--start takes class, class-output, names, names-output, rare, or the path of an identity file";
+        let hint = "--start takes class, class-output, names, names-output, rare, or the path of an identity file or of an embedding";
         return Err(Hinted::new(format!("there is no identity file `{shown}` to start at"), hint).into());
+    }
+    if let Some(embedding) = embedding_to_start_at(path)? {
+        tracing::info!("starting at `{shown}`, an embedding of another tool; vectors: {}", embedding.words);
+        return Ok(embedding);
     }
     let identity = Identity::read(path)?;
     let Identity { method, base_model, steps, .. } = &identity;
     tracing::info!("starting at `{shown}`, learned with {method} for `{base_model}` in {steps} steps");
     Ok(identity)
+}
+
+/// What an embedding of another tool holds, if the file is one; pickles are refused as such.
+fn embedding_to_start_at(path: &Path) -> anyhow::Result<Option<Identity>> {
+    match idembed_diffusion::read_listing(path) {
+        Err(error @ DiffusionError::PickledFile { .. }) => Err(error.into()),
+        Ok(listing) if matches!(Kind::of(&listing), Kind::Embedding { .. }) => {
+            Ok(Some(Identity::read_embedding("start", path)?))
+        }
+        // Of anything else, what reads identities says more.
+        _ => Ok(None),
+    }
 }
 
 /// A stopped run is neither overwritten nor mixed up with another. Gives the files that are of no use after this run.

@@ -311,8 +311,11 @@ fn renamed(path: &Path, table: idembed_layouts::Table, belongs: impl Fn(&str) ->
     Ok(Box::new(renamed.map_err(|source| Error::Weights { path: path.to_path_buf(), source })?))
 }
 
-/// What a file holds; a pickle is told from other files, and refused.
-pub(crate) fn read_listing(path: &Path) -> Result<Listing> {
+/// What a file of weights holds; a pickle is told from other files, and refused.
+///
+/// # Errors
+/// No such file, a pickle, or not a whole safetensors file.
+pub fn read_listing(path: &Path) -> Result<Listing> {
     const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
     let is_pickle = path.extension().is_some_and(|ending| PICKLES.iter().any(|pickle| ending == *pickle));
     if is_pickle && path.is_file() {

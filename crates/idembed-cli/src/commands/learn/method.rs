@@ -64,8 +64,8 @@ pub(super) struct MethodArgs {
     #[arg(long, value_name = "N", value_parser = positive)]
     words: Option<usize>,
     /// Where the vectors start: class (the class word), class-output (what the text encoder makes of it), names (the mean of
-    /// known names), names-output, rare (a rare word), or an identity file to go on from, of the same or another method
-    /// [default: the method's, class for sefi]
+    /// known names), names-output, rare (a rare word), or a file to go on from: an identity, of the same or another method, or an embedding of
+    /// another tool [default: the method's, class for sefi]
     #[arg(long, value_name = "WHERE|FILE")]
     start: Option<StartFlag>,
     /// Keep every vector as long as the class word's
@@ -155,7 +155,10 @@ impl MethodArgs {
     ) -> anyhow::Result<LearnConfig> {
         let of_start = || start.and_then(|identity| identity.method.parse().ok());
         let method = self.method.or_else(of_start).unwrap_or_else(|| model.usual_method(self.class.as_deref()));
-        let config = model.learn_config(name, method).where_masked(masked).with(&self.wishes(subject));
+        let mut wishes = self.wishes(subject);
+        let vectors = start.filter(|start| start.is_embedding()).map(|start| start.words);
+        wishes.words = wishes.words.or(vectors);
+        let config = model.learn_config(name, method).where_masked(masked).with(&wishes);
         if config.objective.needs_mask() && !masked {
             let flag = if self.masked_noise { "--masked-noise" } else { "--attention-target mask" };
             return Err(wrong_usage(format!("{flag} needs a mask: let the face be found, or give --mask FILE")));
