@@ -38,6 +38,13 @@ fn a_strength_lies_between_the_class_word_and_the_identity() {
     let pixels = |folder: &str| read_picture(&place.path(folder).join("0.png"));
     assert!(pixels("full") != pixels("beyond") && pixels("beyond") != pixels("stages"));
 
+    // The prompt may say it, and then it counts.
+    draw(&place, "said", "a photo of <me:2>", &[&me("0")]);
+    assert!(pixels("said") == pixels("beyond"));
+    let both = "a photo of (<me:0.5>:1.1) and <me:0/0/0/0/1>";
+    draw(&place, "both", both, &[&me("1")]);
+    assert_eq!(place.json(&["inspect", "both/0.png"])["prompt"], both);
+
     let strength = |folder: &str| {
         let value = place.json(&["inspect", &format!("{folder}/0.png")]);
         value["identities"][0]["strength"].clone()
@@ -60,6 +67,12 @@ fn strengths_that_cannot_be() {
     refused(2, "nan", &["strength is NaN"]);
     refused(2, "0.5/-1/1/1/1", &["strength is 0.5/-1/1/1/1"]);
     refused(1, "0.5/1", &["strength is 0.5/1 for the identity `me`, expected one number, or one for each of 5 stages"]);
+    let said = |strength: &str, expected: &[&str]| {
+        let prompt = format!("a photo of <me:{strength}>");
+        place.fails(1, &["generate", &prompt, "-i", &me("1")], expected);
+    };
+    said("3", &["strength is 3, expected a number from 0 to 2"]);
+    said("0/1", &["one for each of 5 stages"]);
     // What is not a number belongs to the name of the file.
     refused(1, "0.5/strong", &["0.5/strong`"]);
 }

@@ -28,12 +28,18 @@ fn pictures() {
     let mut parity = Parity::new();
     for case in cases["cases"].as_array().unwrap() {
         let files = case["pictures"].as_array().unwrap();
-        let acting: Vec<Identity> = read
-            .iter()
-            .map(|identity| identity.at_strength(&strength(case, &identity.name), &model).unwrap())
-            .collect();
-        let identities = Identities::named(names.iter().copied().zip(&acting)).unwrap();
-        let ours = draw(&model, case, &identities);
+        let given = read.iter().map(|identity| (identity.name.as_str(), identity, strength(case, &identity.name)));
+        let identities = Identities::with_strengths(given).unwrap();
+        let prompt = case["prompt"].as_str().unwrap();
+        let ours = draw(&model, case, prompt, &identities);
+        if !case["strengths"].as_object().unwrap().is_empty() {
+            // Said in the prompt, strengths are the same.
+            let prompt = names.iter().fold(prompt.to_owned(), |prompt, name| {
+                prompt.replace(&format!("<{name}>"), &format!("<{name}:{}>", strength(case, name)))
+            });
+            let plain = Identities::named(names.iter().copied().zip(&read)).unwrap();
+            assert_eq!(ours, draw(&model, case, &prompt, &plain), "{prompt}");
+        }
         assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
         for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
             let off = pixels_off(ours, &read_picture(&folder.join(file.as_str().unwrap())));
@@ -83,9 +89,9 @@ fn through_a_file(model: &StableDiffusion, name: &str, class: &str, rows: &BTree
     read
 }
 
-fn draw(model: &StableDiffusion, case: &Value, identities: &Identities<'_>) -> Vec<RgbImage> {
+fn draw(model: &StableDiffusion, case: &Value, prompt: &str, identities: &Identities<'_>) -> Vec<RgbImage> {
     let number = |field: &str| case[field].as_i64().unwrap();
-    let prompt = Prompt::parse(case["prompt"].as_str().unwrap(), model.text_encoders.tokenizers()).unwrap();
+    let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
         prompt: &condition(model, &prompt, identities, false).unwrap(),

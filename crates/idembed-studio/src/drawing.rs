@@ -130,7 +130,7 @@ pub struct NamedIdentity {
     pub identity: Identity,
     /// SHA-256 of its file, as hexadecimal digits.
     pub sha256: String,
-    /// How strongly it acts.
+    /// How strongly it acts where the prompt does not say another strength.
     pub strength: Strength,
 }
 
@@ -247,8 +247,7 @@ impl Drawing {
         let read = |text: &str| Prompt::read(text, &tokenizers, wish.syntax, |name| named.words(name));
         let (mut prompt, mut negative) = (read(prompt)?, read(&wish.negative)?);
         [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
-        named.changed_unet([&prompt, &negative])?;
-        identities.iter().try_for_each(|named| named.identity.check_strength(&named.strength))?;
+        named.check_changed_unet([&prompt, &negative])?;
         let config = model.files.scheduler_config()?;
         let settings = DrawSettings::new(model, &config, wish)?;
         if settings.guidance > 1.0 {
@@ -342,7 +341,9 @@ impl Drawing {
 }
 
 fn by_name(identities: &[NamedIdentity]) -> idembed_tokens::Result<Identities<'_>> {
-    Identities::named(identities.iter().map(|named| (named.name.as_str(), &named.identity)))
+    Identities::with_strengths(
+        identities.iter().map(|named| (named.name.as_str(), &named.identity, named.strength.clone())),
+    )
 }
 
 /// A picture with the record of how it was made.
@@ -451,12 +452,7 @@ fn run(
     mut each: impl FnMut(Drawn),
 ) -> Result<()> {
     let settings = &drawing.settings;
-    let acting = drawing.identities.iter().map(|named| {
-        let identity = named.identity.at_strength(&named.strength, model)?;
-        Ok((named.name.as_str(), identity))
-    });
-    let acting: Vec<(&str, Identity)> = acting.collect::<idembed_tokens::Result<_>>()?;
-    let identities = Identities::named(acting.iter().map(|(name, identity)| (*name, identity)))?;
+    let identities = by_name(&drawing.identities)?;
     let how = Conditions { force: drawing.force, skipped_layers: settings.clip_skip.saturating_sub(1) };
     let prompt = condition_as(model, &drawing.prompt, &identities, how)?;
     let changes = identities.changed_unet([&drawing.prompt, &drawing.negative])?;

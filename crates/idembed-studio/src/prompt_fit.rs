@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use idembed_clip::ClipScorer;
 use idembed_diffusion::Compute;
+use idembed_tokens::replace_identities;
 use image::RgbImage;
 
 use crate::error::Result;
@@ -50,8 +51,8 @@ impl PromptFit {
 
 /// The prompt with the class word for each identity.
 fn with_classes(record: &PictureRecord) -> String {
-    record.identities.iter().fold(record.prompt.clone(), |prompt, identity| {
-        let class = if identity.class.is_empty() { DEFAULT_CLASS } else { &identity.class };
-        prompt.replace(&format!("<{}>", identity.name), class)
+    replace_identities(&record.prompt, |name| {
+        let identity = record.identities.iter().find(|identity| identity.name == name)?;
+        Some(if identity.class.is_empty() { DEFAULT_CLASS.to_owned() } else { identity.class.clone() })
     })
 }

@@ -4,6 +4,7 @@ use idembed_clip::EncodedText;
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::{Conditioning, Piece, TextStates, stage_of};
 use idembed_diffusion::text_encoders::{TextEncoders, TokenEmbeds};
+use std::borrow::Cow;
 use tch::Tensor;
 
 use crate::identities::Identities;
@@ -97,11 +98,10 @@ pub fn condition_as(
 ) -> Result<Conditioning> {
     identities.check(prompt)?;
     let used = prompt.placeholders.iter().map(|placeholder| {
-        let identity = identities.get(&placeholder.name)?;
-        identity.check_base(model, how.force)?;
-        Ok((identity, placeholder.positions.as_slice()))
+        identities.get(&placeholder.name)?.check_base(model, how.force)?;
+        Ok((identities.acting(placeholder, model)?, placeholder.positions.as_slice()))
     });
-    let used: Vec<(&Identity, &[i64])> = used.collect::<Result<_>>()?;
+    let used: Vec<(Cow<'_, Identity>, &[i64])> = used.collect::<Result<_>>()?;
 
     let changes = stage_changes(used.iter().map(|(identity, _)| (identity.stages(), identity.train_timesteps)));
     let layers = used.iter().map(|(identity, _)| identity.layers).max().unwrap_or(1);
@@ -193,14 +193,14 @@ fn cell_rows(identity: &Identity, encoder: usize, cell: Cell) -> Result<Tensor> 
 fn encode_readings(
     model: &StableDiffusion,
     prompt: &Prompt,
-    used: &[(&Identity, &[i64])],
+    used: &[(Cow<'_, Identity>, &[i64])],
     readings: &[Reading],
     skipped_layers: usize,
 ) -> Result<Vec<EncodedText>> {
     let mut encoded = Vec::with_capacity(readings.len());
     for readings in readings.chunks(ENCODER_BATCH) {
         let rows_of = |encoder: usize, index: usize| -> Result<Tensor> {
-            let rows = readings.iter().map(|reading| cell_rows(used[index].0, encoder, reading.cells[index]));
+            let rows = readings.iter().map(|reading| cell_rows(&used[index].0, encoder, reading.cells[index]));
             Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
         };
         let positions: Vec<&[i64]> = used.iter().map(|(_, positions)| *positions).collect();

@@ -74,6 +74,7 @@ pub use method::{DEFAULT_LAMBDA, Method, MethodSpec, Recipe};
 pub use module::{ModuleConfig, TokenModule};
 pub use prompt::{Placeholder, Prompt, PromptSyntax, PromptWarning, is_identity_name};
 pub use prompt_syntax::{Meaning, OtherSyntax, other_syntax};
+pub use prompt_tokens::replace_identities;
 pub use report::{History, Measured, SENSIBLE_RATIOS, StepReport, gradient_ratio};
 pub use start::Start;
 pub use strength::{Strength, class_vectors};

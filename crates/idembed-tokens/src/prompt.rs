@@ -5,9 +5,9 @@ use std::fmt;
 use idembed_clip::Tokenizer;
 
 use crate::prompt_syntax::{OtherSyntax, not_understood, other_syntax};
-use crate::prompt_tokens::{Arranged, Token, WordCounts, occurrences, tokenize};
+use crate::prompt_tokens::{Arranged, Named, Token, WordCounts, occurrences, tokenize};
 use crate::weighted_text::{self, Reading, Stretch};
-use crate::{Result, TokensError};
+use crate::{Result, Strength, TokensError};
 
 /// A prompt as tokens, with the positions of its identities.
 #[derive(Debug, Clone)]
@@ -44,11 +44,13 @@ pub enum PromptSyntax {
     Weighted,
 }
 
-/// One identity of a prompt.
+/// One identity of a prompt, with one strength: another strength is another placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placeholder {
     /// The name inside `<...>`.
     pub name: String,
+    /// How strongly it acts there, if the prompt says so: `<NAME:0.7>`.
+    pub strength: Option<Strength>,
     /// Where it begins in each of [`Prompt::ids`], ascending, at least once.
     pub positions: Vec<i64>,
     /// How many tokens it takes each time.
@@ -85,14 +87,15 @@ pub fn is_identity_name(text: &str) -> bool {
 }
 
 impl Prompt {
-    /// Reads a plain prompt in which identities stand as `<NAME>`, any number of times, and take one token each.
+    /// Reads a plain prompt in which identities stand as `<NAME>`, or with a [`Strength`] as `<NAME:0.7>`, any number of times,
+    /// and take one token each.
     ///
     /// Whatever could be a name in angle brackets is one; `a < b` and `<3` are plain text. `tokenizers` are those of the
     /// model's text encoders, in their order.
     ///
     /// # Errors
-    /// A placeholder lies beyond the end of a prompt that is too long, the tokenizers give different positions, or there is
-    /// none.
+    /// A placeholder lies beyond the end of a prompt that is too long, a strength is out of range, the tokenizers give different
+    /// positions, or there is none.
     pub fn parse<'a>(text: &str, tokenizers: impl IntoIterator<Item = &'a Tokenizer>) -> Result<Self> {
         Self::parse_with(text, tokenizers, |_| 1)
     }
@@ -229,12 +232,15 @@ impl Prompt {
 fn placeholders(arranged: &Arranged, chunk: usize, words: WordCounts<'_>) -> Vec<Placeholder> {
     let mut placeholders: Vec<Placeholder> = Vec::new();
     for (position, (token, _)) in arranged.positions(chunk).zip(arranged.chunks.iter().flatten()) {
-        let Token::Placeholder(name, 0) = token else { continue };
-        match placeholders.iter_mut().find(|known| known.name == *name) {
+        let Token::Placeholder(Named { name, strength }, 0) = token else { continue };
+        match placeholders.iter_mut().find(|known| known.name == *name && known.strength == *strength) {
             Some(known) => known.positions.push(position),
-            None => {
-                placeholders.push(Placeholder { name: name.clone(), positions: vec![position], words: words(name) });
-            }
+            None => placeholders.push(Placeholder {
+                name: name.clone(),
+                strength: strength.clone(),
+                positions: vec![position],
+                words: words(name),
+            }),
         }
     }
     placeholders
@@ -265,12 +271,36 @@ mod tests {
     fn finds_identities_at_any_position() {
         let tokenizer = tokenizer();
         let prompt = Prompt::parse("<me> and <you> and <me>", [&tokenizer]).unwrap();
-        let placeholder = |name: &str, positions| Placeholder { name: name.to_owned(), positions, words: 1 };
+        let placeholder =
+            |name: &str, positions| Placeholder { name: name.to_owned(), strength: None, positions, words: 1 };
         assert_eq!(prompt.placeholders, [placeholder("me", vec![1, 5]), placeholder("you", vec![3])]);
         assert!(prompt.names("you") && !prompt.names("cat") && prompt.warnings.is_empty());
         assert_eq!(prompt.ids[0].len(), 77);
         let plain = tokenizer.encode("x and y and x").unwrap();
         assert_eq!(prompt.ids[0][6..], plain.ids[6..]);
+    }
+
+    #[test]
+    fn identities_have_a_strength_each_time() {
+        let tokenizer = tokenizer();
+        let prompt = weighted("<me:0.5> and (<me>:1.2) and <me:0.5>, <me:0/1>", &tokenizer);
+        let found: Vec<_> = prompt
+            .placeholders
+            .iter()
+            .map(|found| (&found.positions[..], found.strength.as_ref().map(Strength::to_string)))
+            .collect();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(found, [(&[1, 5][..], some("0.5")), (&[3][..], None), (&[7][..], some("0/1"))]);
+        assert_eq!(prompt.word_positions("<me>", &tokenizer).unwrap(), [1, 3, 5, 7]);
+        assert_eq!(prompt.word_positions("<me:0.5>", &tokenizer).unwrap(), [1, 5]);
+        assert!(prompt.word_positions("<me:0.6>", &tokenizer).is_err());
+        let plain = weighted("<me> and <me> and <me>, <me>", &tokenizer);
+        assert_eq!(prompt.ids, plain.ids);
+        let error = Prompt::parse("<me:7>", [&tokenizer]).unwrap_err().to_string();
+        assert!(error.contains("strength is 7, expected a number from 0 to 2"), "{error}");
+        // The colon of a strength is none of the brackets around it.
+        let prompt = weighted("[<me:0.5>] (<me:0.5>)", &tokenizer);
+        assert!(prompt.warnings.is_empty() && prompt.placeholders[0].positions.len() == 2, "{:?}", prompt.warnings);
     }
 
     #[test]

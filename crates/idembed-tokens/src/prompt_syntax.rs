@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::prompt_tokens::named;
+
 /// The most characters of a finding that are shown.
 const SHOWN: usize = 40;
 
@@ -129,7 +131,8 @@ fn network(prompt: &str) -> Option<&str> {
     prompt.match_indices('<').find_map(|(at, _)| {
         let rest = &prompt[at..];
         let whole = &rest[..=rest.find('>')?];
-        let (kind, name) = whole[1..whole.len() - 1].split_once(':')?;
+        let inside = &whole[1..whole.len() - 1];
+        let (kind, name) = inside.split_once(':').filter(|_| named(inside).is_none())?;
         let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
         (is_kind && !name.is_empty()).then_some(whole)
     })

@@ -1,5 +1,6 @@
 //! How strongly an identity acts: from the class word to what was learned, and somewhat beyond.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,6 +22,9 @@ pub struct Strength {
     /// One, or one for each stage.
     values: Vec<f64>,
 }
+
+/// No strength is NaN.
+impl Eq for Strength {}
 
 /// A strength as files have it.
 #[derive(Serialize, Deserialize)]
@@ -205,22 +209,24 @@ impl Identity {
             Ok(EncoderRows { k: scaled(&rows.k, class)?, v: scaled(&rows.v, class)?, sha256: rows.sha256.clone() })
         });
         let encoders = encoders.collect::<Result<_>>()?;
-        let unet = match (&self.unet, strength.everywhere()) {
-            (Some(changes), Some(value)) => changes.scaled(value)?,
-            _ => None,
-        };
+        let unet = self.unet.as_ref().map(|changes| changes.at_strength(strength)).transpose()?.flatten();
+        let unet = unet.map(Cow::into_owned);
         Ok(Identity { encoders, unet, ..self.clone() })
     }
 }
 
 impl UNetChanges {
-    /// The changes with a strength; nothing at 0.
-    fn scaled(&self, strength: f64) -> Result<Option<UNetChanges>> {
-        if strength == 0.0 {
-            return Ok(None);
+    /// The changes with a strength, which must be the same in all stages; nothing at 0.
+    pub(crate) fn at_strength(&self, strength: &Strength) -> Result<Option<Cow<'_, UNetChanges>>> {
+        match strength.everywhere() {
+            Some(1.0) => return Ok(Some(Cow::Borrowed(self))),
+            Some(0.0) | None => return Ok(None),
+            Some(value) => {
+                let deltas = self.deltas.iter().map(|(name, delta)| Ok((name.clone(), delta.f_mul_scalar(value)?)));
+                let deltas = deltas.collect::<Result<_>>()?;
+                Ok(Some(Cow::Owned(UNetChanges { sha256: self.sha256.clone(), deltas })))
+            }
         }
-        let deltas = self.deltas.iter().map(|(name, delta)| Ok((name.clone(), delta.f_mul_scalar(strength)?)));
-        Ok(Some(UNetChanges { sha256: self.sha256.clone(), deltas: deltas.collect::<Result<_>>()? }))
     }
 }
 

@@ -18,7 +18,7 @@ Examples:
   idembed generate \"a photo of <me> in space\" -i me=me.identity.safetensors -n 4
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --model models/sd15 --size 768x512
-  idembed generate \"a photo of <me>\" -i me=me.identity.safetensors:0.7
+  idembed generate \"a photo of <me:0.7>\" -i me=me.identity.safetensors
   idembed generate \"a castle, <brush>\" --embedding brush=brush.safetensors
 
 In the prompt, <NAME> stands for the identity of --identity NAME=FILE. (word:1.3)
@@ -27,9 +27,10 @@ backslash before a bracket makes it text, and so does a partner that is missing.
 BREAK and every 75th token begin a new chunk, read by itself. --plain-prompt
 leaves all of this alone. --clip-skip 2 is `clip_skip=1` in diffusers.
 
-A strength behind the file, FILE:0.7, draws an identity so strongly: 0 is the
-class word, 1 what was learned, at most 2. FILE:0.2/0.4/0.6/0.8/1 is one for each
-stage, the noisiest first. Numbers behind the last colon are always a strength.
+<NAME:0.7> draws an identity so strongly: 0 is the class word, 1 what was learned,
+at most 2. <NAME:0.2/0.4/0.6/0.8/1> is a strength for each stage, the noisiest
+first. Behind the file, FILE:0.7, it holds where the prompt says none; numbers
+behind the last colon are always a strength.
 
 A picture is written to DIR/SEED.png and holds its prompt and settings; `idembed
 inspect` shows them. A file of that name that was made with other settings is
