@@ -114,8 +114,9 @@ fn files_that_are_no_embeddings_of_the_model_are_refused() {
     place.fails(2, &twice, &["--embedding cat=... is given twice"]);
     let shared = ["generate", "<me>", &with_me(), &given("me", "one")];
     place.fails(2, &shared, &["the name `me` is given twice, by --identity and --embedding"]);
-    let strong = ["generate", "<cat>", &format!("{one}:0.7")];
-    place.fails(2, &strong, &["an embedding has no strength", "(<cat>:0.7)"]);
+    for (prompt, given) in [("<cat>", format!("{one}:0.7")), ("<cat:0.7>", one.clone())] {
+        place.fails(1, &["generate", prompt, &given], &["the embedding <cat> has no strength", "(<cat>:0.7)"]);
+    }
     let as_identity = one.replace("--embedding", "--identity");
     place.fails(1, &["generate", "<cat>", &as_identity], &["--embedding NAME=FILE"]);
 }

@@ -174,17 +174,15 @@ impl DrawArgs {
                 None => {}
             }
         }
-        if let Some(NamedFile { name, .. }) = self.embeddings.iter().find(|file| !file.strength.is_full()) {
-            let message =
-                format!("an embedding has no strength; a weight in the prompt, as in (<{name}>:0.7), does the like");
-            return Err(wrong_usage(message));
-        }
         let model = self.model.find()?;
         let identities = self
             .identities
             .iter()
             .map(|file| Ok(NamedIdentity::read(&file.name, &file.path)?.with_strength(file.strength.clone())));
-        let embeddings = self.embeddings.iter().map(|file| NamedIdentity::read_embedding(&file.name, &file.path));
+        let embeddings = self.embeddings.iter().map(|file| {
+            let embedding = NamedIdentity::read_embedding(&file.name, &file.path)?;
+            Ok(embedding.with_strength(file.strength.clone()))
+        });
         let identities = identities.chain(embeddings).collect::<idembed_studio::Result<_>>()?;
         let drawing = Drawing::plan(&model, prompt, identities, wish)?;
         for warning in drawing.warnings() {

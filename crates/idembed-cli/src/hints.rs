@@ -113,6 +113,7 @@ fn of_tokens(error: &TokensError) -> Option<String> {
         TokensError::TwoChangeWeights { .. } => {
             "draw them one at a time, or learn one of them with another --method".to_owned()
         }
+        TokensError::EmbeddingStrength { name } => format!("a weight in the prompt does the like: (<{name}>:0.7)"),
         TokensError::EmbeddingWidth { .. } => "give a model that it is for with --model".to_owned(),
         TokensError::WideIdentity { .. } => "it cannot stand in a prompt; one of fewer vectors can".to_owned(),
         TokensError::OtherHidden { .. } | TokensError::OtherLayers { .. } => {

@@ -168,6 +168,12 @@ pub enum TokensError {
         /// What is wrong with it.
         what: String,
     },
+    /// An embedding of another tool cannot act less strongly.
+    #[error("the embedding <{name}> has no strength: it does not say what it would be without what was learned")]
+    EmbeddingStrength {
+        /// The embedding's name.
+        name: String,
+    },
     /// An embedding is for other text encoders.
     #[error("the embedding <{name}> has vectors of {got} numbers{family}; this model needs {expected}")]
     EmbeddingWidth {

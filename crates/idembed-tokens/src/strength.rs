@@ -152,8 +152,12 @@ impl Identity {
     ///
     /// # Errors
     /// Another number of strengths than of stages (an identity of one stage takes any), or strengths that differ from stage to
-    /// stage for an identity that changes weights of the U-Net, which are the same in all stages.
+    /// stage for an identity that changes weights of the U-Net, which are the same in all stages; any for an embedding of
+    /// another tool, which knows no class word.
     pub fn check_strength(&self, strength: &Strength) -> Result<()> {
+        if self.is_embedding() && !strength.is_full() {
+            return Err(TokensError::EmbeddingStrength { name: self.name.clone() });
+        }
         let (got, stages) = (strength.values.len(), self.stages());
         let expected = match () {
             () if self.unet.is_some() && strength.everywhere().is_none() => {
