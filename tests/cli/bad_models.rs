@@ -119,11 +119,11 @@ fn models_of_another_kind() {
     let class = |name: &'static str| {
         move |place: &Place| change_json(place, "model_index.json", |index| index["_class_name"] = json!(name))
     };
-    refused(class("StableDiffusionInpaintPipeline"), &["hint: this is an inpainting model"]);
+    refused(class("StableDiffusionXLInpaintPipeline"), &["hint: inpainting is supported with Stable Diffusion 1.x"]);
     refused(class("StableDiffusionXLPipeline"), &["hint: SDXL is not supported"]);
     refused(class("FluxPipeline"), &["FluxPipeline", "StableDiffusionPipeline"]);
     let nine = |place: &Place| change_json(place, "unet/config.json", |config| config["in_channels"] = json!(9));
-    refused(nine, &["inpainting"]);
+    refused(nine, &["`model` is made for inpainting", "--from PICTURE --inpaint MASK"]);
     refused(|place| std::fs::remove_file(place.path("model/model_index.json")).unwrap(), &["model_index.json"]);
     let place = Place::new();
     std::fs::create_dir(place.path("empty")).unwrap();

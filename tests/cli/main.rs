@@ -17,6 +17,7 @@ mod doctor;
 mod embeddings;
 mod export;
 mod face;
+mod from_picture;
 mod full_disk;
 mod generate;
 mod help;

@@ -7,7 +7,7 @@ use idembed_integration_tests::checkpoints::checkpoint;
 use idembed_integration_tests::drawn_weights::DrawnWeights;
 use serde_json::Value;
 
-use crate::program::{Place, Said, portrait, text};
+use crate::program::{Place, Said, portrait, portrait_mask, text};
 
 const FILE: &str = "tiny.safetensors";
 
@@ -82,7 +82,7 @@ fn a_file_that_is_no_such_model_is_refused_by_name() {
     written(&place, "lora.safetensors", "none", &[LORA]);
     refused("lora.safetensors", &["is no checkpoint: LoRA", "hint: give a checkpoint"]);
     written(&place, "inpaint.safetensors", "", &[("model.diffusion_model.input_blocks.0.0.weight", &[32, 9, 3, 3])]);
-    refused("inpaint.safetensors", &["is made for inpainting"]);
+    refused("inpaint.safetensors", &["`inpaint` is made for inpainting"]);
     written(&place, "refiner.safetensors", UNET, &[("conditioner.embedders.0.model.ln_final.bias", &[8])]);
     refused("refiner.safetensors", &["checkpoint of SDXL refiner"]);
     written(&place, "sd3.safetensors", "none", &[("model.diffusion_model.joint_blocks.0.x.weight", &[8, 8])]);
@@ -104,6 +104,16 @@ fn a_file_that_is_no_such_model_is_refused_by_name() {
     }
     std::fs::write(place.path("old.ckpt"), b"\x80\x02}q").unwrap();
     refused("old.ckpt", &["old.ckpt` is a pickle", "pickles are not read", "cargo xtask convert"]);
+}
+
+#[test]
+fn an_inpainting_model_in_one_file_draws_with_a_mask() {
+    let place = Place::new();
+    written(&place, "inpaint.safetensors", "", &[("model.diffusion_model.input_blocks.0.0.weight", &[32, 9, 3, 3])]);
+    let from = format!("--from={}", text(&portrait()));
+    let inpaint = format!("--inpaint={}", text(&portrait_mask()));
+    let how = ["--steps=2", "--size=64x64", "--model=inpaint.safetensors", &from, &inpaint];
+    place.succeeds(&[&["generate", "a cat"], &how[..]].concat());
 }
 
 #[test]

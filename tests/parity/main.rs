@@ -11,6 +11,7 @@ mod controlnet;
 mod detection;
 mod dlib;
 mod embeddings;
+mod from_picture;
 mod lora;
 mod methods;
 mod metrics;

@@ -121,6 +121,7 @@ fn draw(model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<
         eta: case["eta"].as_f64().unwrap_or(0.0),
         width: number("width"),
         height: number("height"),
+        from: None,
         seeds: &seeds,
         batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
         unet: None,

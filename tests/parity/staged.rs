@@ -102,6 +102,7 @@ fn draw(model: &StableDiffusion, case: &Value, prompt: &str, identities: &Identi
         eta: 0.0,
         width: number("width"),
         height: number("height"),
+        from: None,
         seeds: &seeds,
         batch: seeds.len(),
         unet: None,

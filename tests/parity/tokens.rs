@@ -193,6 +193,7 @@ pub(crate) fn draw(model: &StableDiffusion, prompt: &Conditioning, unet: Option<
         eta: 0.0,
         width: size[1].as_i64().unwrap(),
         height: size[0].as_i64().unwrap(),
+        from: None,
         seeds: &[integer(case, "seed") as u64],
         batch: 1,
         unet,

@@ -151,6 +151,7 @@ fn draw(
         eta: 0.0,
         width: 128,
         height: 128,
+        from: None,
         seeds: &[seed],
         batch: 1,
         unet: None,

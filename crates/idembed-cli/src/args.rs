@@ -146,6 +146,7 @@ impl DrawArgs {
             scheduler: self.scheduler,
             eta: self.eta,
             size: self.size,
+            from: None,
             batch,
             seeds,
             controls: self.controls.iter().map(|control| control.0.clone()).collect(),

@@ -51,7 +51,9 @@ fn of_studio(error: &StudioError) -> Option<String> {
         StudioError::Diffusion(error) => return of_diffusion(error),
         StudioError::Clip(error) => return of_clip(error),
         StudioError::Load { source, .. } => return of_diffusion(source),
-        StudioError::Photo(error) | StudioError::Mask { source: error, .. } => {
+        StudioError::Photo(error)
+        | StudioError::Mask { source: error, .. }
+        | StudioError::Source { source: error, .. } => {
             return error.hint().map(str::to_owned);
         }
         StudioError::Select(error) => of_select(error),
@@ -60,6 +62,10 @@ fn of_studio(error: &StudioError) -> Option<String> {
              alone"
                 .to_owned()
         }
+        StudioError::NothingMasked { white: true, .. } => {
+            "paint black what should stay, or leave --inpaint out to draw from the whole picture".to_owned()
+        }
+        StudioError::NothingMasked { .. } => "paint white what should be drawn anew".to_owned(),
         StudioError::TooLarge(error) => what_fits(error),
         StudioError::NoModel { known, .. } if known.is_empty() => {
             format!("no model was found; set {} to a folder that holds model folders", models::VARIABLE)

@@ -69,6 +69,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         eta: 0.0,
         width: model.native_size(),
         height: model.native_size(),
+        from: None,
         seeds: &[0],
         batch: 1,
         unet: None,

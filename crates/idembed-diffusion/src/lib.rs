@@ -14,8 +14,9 @@
 //! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
 //! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
 //! let (width, height, controls) = (128, 128, &[]);
-//! let request =
-//!     TextToImage { prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width, height, seeds, batch: 1, unet: None, controls };
+//! let request = TextToImage {
+//!     prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width, height, from: None, seeds, batch: 1, unet: None, controls,
+//! };
 //! let each = |_, picture: image::RgbImage| Ok::<_, Error>(assert_eq!(picture.dimensions(), (128, 128)));
 //! request.run(&model, &mut (), each)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,6 +27,7 @@ mod error;
 mod model_files;
 mod resnet;
 mod stable_diffusion;
+mod start;
 mod text_to_image;
 
 pub mod conditioning;
@@ -44,4 +46,5 @@ pub use error::{Error, Result};
 pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};
 pub use model_files::{GivenPart, Lora, ModelFiles, TextEncoderFiles, read_listing};
 pub use stable_diffusion::StableDiffusion;
+pub use start::FromPicture;
 pub use text_to_image::{Callback, StepInfo, TextToImage};

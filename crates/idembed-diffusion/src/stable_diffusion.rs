@@ -165,6 +165,14 @@ impl StableDiffusion {
         self.vae.check_unchanged()
     }
 
+    /// Fails if the model is made for inpainting: without a mask and a picture it can neither draw nor be learned with.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] says so.
+    pub fn check_is_text_to_image(&self) -> Result<()> {
+        if self.unet.config().is_inpainting() { Err(inpainting_only(&self.files.name())) } else { Ok(()) }
+    }
+
     /// How many pixels one latent stands for, along each side.
     pub fn pixels_per_latent(&self) -> i64 {
         self.vae.config().downscale()
@@ -194,5 +202,13 @@ impl StableDiffusion {
             return mismatch(format!("the VAE has {latent} latent channels, but the U-Net expects {unet}"));
         }
         Ok(())
+    }
+}
+
+/// The error for an inpainting model where a text-to-image model is needed.
+pub(crate) fn inpainting_only(name: &str) -> Error {
+    Error::Unsupported {
+        what: format!("`{name}` is made for inpainting: its U-Net also reads a mask and the picture around it"),
+        hint: Some("draw with --from PICTURE --inpaint MASK, or give a text-to-image model"),
     }
 }

@@ -1,4 +1,4 @@
-//! From a conditioned prompt and seeds to pictures.
+//! From a conditioned prompt and seeds, and a picture to begin at where there is one, to pictures.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use crate::conditioning::Conditioning;
 use crate::contexts::{Contexts, Texts};
 use crate::controlnet::{Control, Steering};
 use crate::hook::AttentionHook;
-use crate::noise::seeded_noise;
 use crate::picture;
 use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
+use crate::start::{FromPicture, Origin, Start};
 use crate::unet::{PictureSizes, UNet, UNetInput};
 use crate::{Error, Result};
 
@@ -35,6 +35,8 @@ pub struct TextToImage<'a> {
     pub width: i64,
     /// Height in pixels.
     pub height: i64,
+    /// A picture to begin at; noise alone if `None`.
+    pub from: Option<&'a FromPicture>,
     /// One seed for each picture.
     pub seeds: &'a [u64],
     /// How many pictures are drawn at the same time.
@@ -109,9 +111,10 @@ impl TextToImage<'_> {
         mut each: impl FnMut(usize, RgbImage) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         self.check(model)?;
+        let origin = self.from.map(|from| tch::no_grad(|| Origin::new(from, model))).transpose()?;
         for (index, seeds) in self.seeds.chunks(self.batch).enumerate() {
             let first = index * self.batch;
-            let pictures = tch::no_grad(|| self.draw(sampler()?, model, callback, first, seeds));
+            let pictures = tch::no_grad(|| self.draw(sampler()?, model, origin.as_ref(), callback, first, seeds));
             // Before anything else: other weights explain whatever went wrong.
             model.check_unchanged()?;
             self.unet.map_or(Ok(()), UNet::check_unchanged)?;
@@ -136,50 +139,60 @@ impl TextToImage<'_> {
         if self.batch == 0 {
             return Err(Error::Setting("the batch is 0, expected 1 or more".to_owned()));
         }
-        self.controls.iter().try_for_each(Control::check)
+        self.controls.iter().try_for_each(Control::check)?;
+        if self.from.is_none_or(|from| from.mask.is_none()) {
+            model.check_is_text_to_image()?;
+        }
+        self.from.map_or(Ok(()), |from| from.check(self.width, self.height, unit))
     }
 
     fn draw(
         &self,
         mut scheduler: Box<dyn Scheduler>,
         model: &StableDiffusion,
+        origin: Option<&Origin>,
         callback: &mut dyn Callback,
-        first: usize,
+        first_picture: usize,
         seeds: &[u64],
     ) -> Result<Vec<RgbImage>> {
         let timesteps = scheduler.timesteps().to_vec();
-        let noise = self.draw_noise(model, scheduler.as_ref(), seeds)?;
+        let first = self.from.map_or(Ok(0), |from| from.first_entry(scheduler.as_ref(), self.steps))?;
+        let unit = model.pixels_per_latent();
+        let shape = [1, model.unet.config().channels, self.height / unit, self.width / unit];
+        let start = Start::new(origin, shape, scheduler.as_ref(), first, seeds, model)?;
         let unet = self.unet.unwrap_or(&model.unet);
         let negative = self.is_guided().then_some(self.negative);
         let texts = Texts { prompt: self.prompt, negative, pictures: seeds.len() as i64 };
         let mut contexts = Contexts::new(texts, |states| unet.project(states))?;
         let sizes = PictureSizes::whole(self.height, self.width);
         let mut steering = Steering::new(self.controls, texts, sizes)?;
-        let mut latents = noise[0].f_mul_scalar(scheduler.init_noise_sigma())?;
+        let mut latents = start.latents.shallow_clone();
 
-        for (step, &timestep) in timesteps.iter().enumerate() {
+        for (entry, &timestep) in timesteps.iter().enumerate().skip(first) {
             let rows = seeds.len() as i64;
             let guided = self.is_guided();
             let hook = callback.on_step_begin(&StepInfo {
-                pictures: first..first + seeds.len(),
-                step,
-                steps: timesteps.len(),
+                pictures: first_picture..first_picture + seeds.len(),
+                step: entry - first,
+                steps: timesteps.len() - first,
                 timestep,
                 conditional_rows: if guided { rows..2 * rows } else { 0..rows },
             })?;
-            let input = scheduler.scale_model_input(&latents, step)?;
-            let input = if guided { Tensor::f_cat(&[&input, &input], 0)? } else { input };
-            let times = Tensor::f_full([input.size()[0]], timestep, (Kind::Float, model.compute.device))?;
+            let scaled = scheduler.scale_model_input(&latents, entry)?;
+            let scaled = if guided { Tensor::f_cat(&[&scaled, &scaled], 0)? } else { scaled };
+            let times = Tensor::f_full([scaled.size()[0]], timestep, (Kind::Float, model.compute.device))?;
             let context = contexts.at(timestep)?;
             let added = unet.added(context, sizes)?;
-            let input = UNetInput { added: added.as_ref(), ..UNetInput::new(&input, &times, context) };
-            let residuals = steering.residuals((step, timesteps.len()), timestep, input)?;
-            let input = UNetInput { residuals: residuals.as_ref(), ..input };
+            let input = UNetInput { added: added.as_ref(), ..UNetInput::new(&scaled, &times, context) };
+            let residuals = steering.residuals((entry - first, timesteps.len() - first), timestep, input)?;
+            let read = start.beside(&scaled)?;
+            let input = UNetInput { latents: &read, residuals: residuals.as_ref(), ..input };
             let noise_pred = unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
             let noise_pred = if guided { self.apply_cfg(&noise_pred)? } else { noise_pred };
-            latents = scheduler.step(&noise_pred, step, &latents, noise.get(step + 1))?;
+            latents = scheduler.step(&noise_pred, entry, &latents, start.step_noise(entry))?;
+            latents = start.put_back(latents, scheduler.as_ref(), entry + 1)?;
             if latents.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-                let what = format!("the latents after step {} of {}", step + 1, timesteps.len());
+                let what = format!("the latents after step {} of {}", entry + 1 - first, timesteps.len() - first);
                 return Err(Error::NotFinite { what });
             }
         }
@@ -197,22 +210,5 @@ impl TextToImage<'_> {
         let halves = noise_pred.f_chunk(2, 0)?;
         let difference = halves[1].f_sub(&halves[0])?;
         Ok(halves[0].f_add(&difference.f_mul_scalar(self.guidance_scale)?)?)
-    }
-
-    /// The starting noise and what the sampler adds later, each `[pictures, channels, height, width]`.
-    ///
-    /// Every picture draws from its own generator, so its batch mates do not matter.
-    fn draw_noise(&self, model: &StableDiffusion, scheduler: &dyn Scheduler, seeds: &[u64]) -> Result<Vec<Tensor>> {
-        let unit = model.pixels_per_latent();
-        let shape = [1, model.unet.config().channels, self.height / unit, self.width / unit];
-        let draws = 1 + scheduler.noise_draws();
-        let per_picture =
-            seeds.iter().map(|&seed| seeded_noise(seed, &shape, draws)).collect::<Result<Vec<Vec<Tensor>>>>()?;
-        (0..draws)
-            .map(|draw| {
-                let rows: Vec<&Tensor> = per_picture.iter().map(|noise| &noise[draw]).collect();
-                Ok(Tensor::f_cat(&rows, 0)?.f_to_device(model.compute.device)?)
-            })
-            .collect()
     }
 }

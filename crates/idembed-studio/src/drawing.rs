@@ -9,7 +9,7 @@ use idembed_diffusion::conditioning::{Conditioning, stage_of};
 use idembed_diffusion::controlnet::Control;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::{self, NoiseSchedule, PredictionType, SchedulerConfigJson, SchedulerKind};
-use idembed_diffusion::{Callback, StableDiffusion, StepInfo, TextToImage, memory};
+use idembed_diffusion::{Callback, FromPicture, StableDiffusion, StepInfo, TextToImage, memory};
 use idembed_tokens::{Conditions, Identities, Identity, Prompt, PromptSyntax, PromptWarning, Strength, condition_as};
 use image::RgbImage;
 
@@ -19,8 +19,9 @@ use crate::hashes::{self, ModelHash, sha256_of};
 use crate::job::Context;
 use crate::memory::{Forecast, Work};
 use crate::model::Model;
-use crate::picture_file::{self, IdentityRecord, PartRecord, PictureRecord};
+use crate::picture_file::{self, IdentityRecord, PartRecord, PictureRecord, SourceRecord};
 use crate::size::Size;
+use crate::source::Source;
 use crate::steering::{ControlWish, LoadedControl, PlannedControl};
 
 /// How to draw; what is not said is as the model likes it.
@@ -36,8 +37,10 @@ pub struct Draw {
     pub scheduler: Option<SchedulerKind>,
     /// How much noise DDIM adds at each step, 0 to 1; other samplers take 0 only.
     pub eta: f64,
-    /// Width and height.
+    /// Width and height; of a picture to draw from its own if `None`, otherwise the model's.
     pub size: Option<Size>,
+    /// A picture to draw from.
+    pub from: Option<Source>,
     /// Pictures drawn at the same time.
     pub batch: Option<usize>,
     /// One picture for each.
@@ -62,6 +65,7 @@ impl Default for Draw {
             scheduler: None,
             eta: 0.0,
             size: None,
+            from: None,
             batch: None,
             seeds: vec![0],
             controls: Vec::new(),
@@ -94,17 +98,24 @@ pub struct DrawSettings {
 }
 
 impl DrawSettings {
-    fn new(model: &Model, config: &SchedulerConfigJson, wish: &Draw) -> Result<DrawSettings> {
+    fn new(
+        model: &Model,
+        config: &SchedulerConfigJson,
+        wish: &Draw,
+        size: Option<Size>,
+        from: Option<&FromPicture>,
+    ) -> Result<DrawSettings> {
         let own = &model.settings;
         let (steps, scheduler) = (wish.steps.unwrap_or(own.steps), wish.scheduler.unwrap_or(own.scheduler));
         let sampler = schedulers::build_with_eta(scheduler, config, steps, wish.eta)?;
+        let first = from.map_or(Ok(0), |from| from.first_entry(sampler.as_ref(), steps))?;
         Ok(DrawSettings {
             steps,
             guidance: wish.guidance.unwrap_or(own.guidance),
             scheduler,
             eta: wish.eta,
-            evaluations: sampler.timesteps().len(),
-            size: wish.size,
+            evaluations: sampler.timesteps().len() - first,
+            size,
             batch: wish.batch.unwrap_or(own.batch).min(wish.seeds.len().max(1)),
             clip_skip: wish.clip_skip.max(1),
         })
@@ -188,6 +199,10 @@ pub struct Drawing {
     /// That of the first text encoder.
     tokenizer: Tokenizer,
     model: String,
+    /// The picture to begin at, of the size that is drawn.
+    from: Option<FromPicture>,
+    /// What files say about it.
+    source: Option<SourceRecord>,
     force: bool,
 }
 
@@ -249,7 +264,12 @@ impl Drawing {
         [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
         named.check_changed_unet([&prompt, &negative])?;
         let config = model.files.scheduler_config()?;
-        let settings = DrawSettings::new(model, &config, wish)?;
+        let size = wish.size.or(wish.from.as_ref().map(Source::own_size));
+        let from = size.zip(wish.from.as_ref()).map(|(size, source)| source.at(size)).transpose()?;
+        if from.as_ref().is_none_or(|from| from.mask.is_none()) {
+            model.files.check_is_text_to_image()?;
+        }
+        let settings = DrawSettings::new(model, &config, wish, size, from.as_ref())?;
         if settings.guidance > 1.0 {
             let chunks = prompt.chunks().max(negative.chunks());
             [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, &tokenizers));
@@ -266,6 +286,8 @@ impl Drawing {
             controls: wish.controls.iter().map(|wish| PlannedControl::new(wish, model)).collect::<Result<_>>()?,
             tokenizer: tokenizers.swap_remove(0),
             model: model.name.clone(),
+            from,
+            source: wish.from.as_ref().map(|source| source.record().clone()),
             force: wish.force,
         })
     }
@@ -326,6 +348,7 @@ impl Drawing {
             guidance: self.settings.guidance,
             scheduler: self.settings.scheduler,
             eta: self.settings.eta,
+            from: self.source.clone(),
             seed,
             size: [size.width, size.height],
             model: self.model.clone(),
@@ -496,6 +519,7 @@ fn request<'a>(
         eta: settings.eta,
         width: i64::from(size.width),
         height: i64::from(size.height),
+        from: drawing.from.as_ref(),
         seeds: &drawing.seeds,
         batch: settings.batch,
         unet: None,

@@ -154,6 +154,24 @@ pub enum StudioError {
         /// Those of the photo.
         expected: (u32, u32),
     },
+    /// A picture to draw from cannot be read.
+    #[error("cannot draw from `{path}`")]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: PhotoError,
+    },
+    /// A mask that says to draw everything anew, or nothing.
+    #[error("the mask `{path}` is {} everywhere; it must be white where the picture is drawn anew, and black elsewhere",
+        if *white { "white" } else { "black" })]
+    NothingMasked {
+        /// The file.
+        path: PathBuf,
+        /// Which of the two.
+        white: bool,
+    },
     /// A mask that covers nothing.
     #[error("the mask `{path}` is black everywhere; it must be white where the face is")]
     EmptyMask {

@@ -193,6 +193,7 @@ fn class_pictures(model: &StableDiffusion, own: &Model, lesson: &Lesson, context
         eta: 0.0,
         width: i64::from(width),
         height: i64::from(height),
+        from: None,
         seeds: &seeds,
         batch: own.settings.batch,
         unet: None,

@@ -50,6 +50,9 @@ pub struct PictureRecord {
     /// How much noise DDIM added at each step; absent if none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub eta: f64,
+    /// The picture that it was drawn from; absent if it was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<SourceRecord>,
     /// This picture's own seed.
     pub seed: u64,
     /// Width and height in pixels.
@@ -92,6 +95,18 @@ fn is_one(value: &usize) -> bool {
 
 fn is_zero(number: &f64) -> bool {
     *number == 0.0
+}
+
+/// A picture that another one was drawn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// Hash of its file.
+    pub sha256: String,
+    /// The share of the steps that was taken.
+    pub strength: f64,
+    /// Hash of the mask's file, if only a part was drawn anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_sha256: Option<String>,
 }
 
 /// A file that a picture was made with beside the model's own.
@@ -170,6 +185,9 @@ impl PictureRecord {
             let _ = write!(text, ", Model hash: {}", short(hash));
         }
         let _ = write!(text, ", Model: {}", quoted(&self.model));
+        if let Some(from) = &self.from {
+            let _ = write!(text, ", Denoising strength: {}", from.strength);
+        }
         if self.clip_skip != 1 {
             let _ = write!(text, ", Clip skip: {}", self.clip_skip);
         }
@@ -341,6 +359,7 @@ mod tests {
             guidance: 4.0,
             scheduler: SchedulerKind::Ddim,
             eta: 0.0,
+            from: None,
             seed: 1,
             size: [128, 128],
             model: "mini".to_owned(),
@@ -371,6 +390,14 @@ mod tests {
             "a photo of <me> in a forest\nNegative prompt: blurry, dark\nSteps: 25, Sampler: DDIM, CFG scale: 4, Seed: 1, \
              Size: 128x128, Model hash: fedcba9876, Model: mini, TI hashes: \"me: 0123456789\", Version: idembed 0.1.0"
         );
+        let from = |mask: Option<&str>| SourceRecord {
+            sha256: "1f".repeat(32),
+            strength: 0.6,
+            mask_sha256: mask.map(str::to_owned),
+        };
+        let drawn_from = |mask: Option<&str>| PictureRecord { from: Some(from(mask)), ..record() };
+        assert!(drawn_from(None).parameters().contains("Model: mini, Denoising strength: 0.6, "));
+        assert!(!drawn_from(None).is_same_picture(&drawn_from(Some("2e"))));
         let noisy = PictureRecord { eta: 0.5, ..record() };
         assert!(noisy.parameters().contains("Sampler: DDIM, Eta DDIM: 0.5, CFG scale"));
         assert!(!noisy.is_same_picture(&record()));

@@ -143,6 +143,7 @@ mod tests {
                 guidance: 1.0,
                 scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
                 eta: 0.0,
+                from: None,
                 seed: 0,
                 size: [8, 8],
                 model: model.to_owned(),

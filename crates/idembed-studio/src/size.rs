@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// Both sides must be multiples of this: one latent stands for so many pixels in every Stable Diffusion.
 pub(crate) const UNIT: u32 = 8;
 /// The longest side that is accepted.
-const LONGEST: u32 = 4096;
+pub(crate) const LONGEST: u32 = 4096;
 
 /// Sizes that SDXL was trained on, those that are lower than wide: all have about as many pixels.
 ///

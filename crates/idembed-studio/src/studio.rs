@@ -158,6 +158,7 @@ impl Studio {
     pub fn forecast_learning(&self, config: &LearnConfig, size: Size) -> Result<Forecast> {
         let (batch, watched) = (config.batch, config.objective.attention.is_some());
         let job = self.inner.worker.submit(move |model, _| {
+            model.check_is_text_to_image()?;
             let bytes = |extent| memory::learning(model, extent, watched);
             Ok(Work { what: "learning", size, batch, bytes: &bytes }.forecast(model)?)
         });

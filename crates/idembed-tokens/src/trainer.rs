@@ -65,6 +65,7 @@ impl<'a> Trainer<'a> {
     /// template that is too long.
     pub fn new(model: &'a StableDiffusion, examples: &Examples, config: LearnConfig) -> Result<Self> {
         config.check()?;
+        model.check_is_text_to_image()?;
         let tokens = config.tokens;
         let schedule = &model.noise_schedule;
         if tokens.stages > schedule.train_timesteps {

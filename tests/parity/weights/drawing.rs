@@ -49,6 +49,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
         eta: 0.0,
         width: 24,
         height: 40,
+        from: None,
         seeds: &[1],
         batch: 1,
         unet: None,

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use idembed_studio::picture_file::{self, PictureRecord};
-use idembed_studio::{Drawing, Drawn, Model};
+use idembed_studio::{Draw, Drawing, Drawn, Model, Source};
 use serde_json::json;
 
-use crate::args::{ComputeArgs, DrawArgs, positive};
+use crate::args::{ComputeArgs, DrawArgs, positive, share};
 use crate::progress::duration;
 use crate::sheet::{Cell, Sheet};
 use crate::{jobs, output};
@@ -20,6 +20,10 @@ Examples:
       -i bob=bob.safetensors --model models/sd15 --size 768x512
   idembed generate \"a photo of <me:0.7>\" -i me=me.identity.safetensors
   idembed generate \"a castle, <brush>\" --embedding brush=brush.safetensors
+  idembed generate \"an oil painting of <me>\" -i me=me.identity.safetensors \\
+      --from photo.jpg --strength 0.6
+  idembed generate \"a photo of <me>\" -i me=me.identity.safetensors \\
+      --from group.jpg --inpaint face.png
 
 In the prompt, <NAME> stands for the identity of --identity NAME=FILE. (word:1.3)
 gives a word 1.3 times the weight, (word) 1.1 times, [word] divides it by 1.1; a
@@ -35,6 +39,9 @@ behind the last colon are always a strength.
 A picture is written to DIR/SEED.png and holds its prompt and settings; `idembed
 inspect` shows them. A file of that name that was made with other settings is
 kept, and the new picture becomes DIR/SEED-2.png, unless --overwrite is given.
+
+A picture to draw from is scaled to --size, what is too much cut off at its sides;
+by itself it is drawn at its own size, rounded to multiples of 8.
 
 Samplers, each as the class of diffusers with the model's own settings:
   dpmpp-2m         good in 20 to 30 steps; the first to try
@@ -77,7 +84,36 @@ pub(crate) struct Args {
     #[command(flatten)]
     draw: DrawArgs,
     #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
     compute: ComputeArgs,
+}
+
+/// A picture to draw from.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "From a picture")]
+struct SourceArgs {
+    /// Draw from this picture instead of from noise alone; --size is its own then, if not given
+    #[arg(long, value_name = "PICTURE")]
+    from: Option<PathBuf>,
+    /// How much is drawn anew: the share of the steps that is taken, up to 1 [default: 0.8, with --inpaint 1]
+    #[arg(long, value_name = "F", requires = "from", value_parser = share, allow_negative_numbers = true)]
+    strength: Option<f64>,
+    /// Draw anew only what is white in this picture, which may have any size
+    #[arg(long, value_name = "MASK", requires = "from")]
+    inpaint: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    /// Reads the picture, if there is one.
+    fn open(&self) -> anyhow::Result<Option<Source>> {
+        let Some(from) = &self.from else { return Ok(None) };
+        let source = match &self.inpaint {
+            Some(mask) => Source::open_masked(from, mask, self.strength),
+            None => Source::open(from, self.strength),
+        };
+        Ok(Some(source?))
+    }
 }
 
 /// What was checked before anything is loaded.
@@ -93,9 +129,13 @@ impl Plan {
             output::check_new_file(grid, true)?;
         }
         let seeds: Vec<u64> = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
-        let (model, drawing) = args.draw.plan(&args.prompt, &args.draw.wish(seeds, args.batch))?;
+        let wish = Draw { from: args.source.open()?, ..args.draw.wish(seeds, args.batch) };
+        let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
         let pictures = drawing.seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
-        let read: Vec<&Path> = args.draw.identities.iter().map(|identity| identity.path.as_path()).collect();
+        let identities = args.draw.identities.iter().map(|identity| &identity.path);
+        // A picture made otherwise is kept, so that one can be drawn from into its own folder.
+        let replaced = args.source.from.iter().chain(&args.source.inpaint).filter(|_| args.overwrite);
+        let read: Vec<&Path> = identities.chain(replaced).map(PathBuf::as_path).collect();
         output::check_inputs_stay(args.grid.iter().cloned().chain(pictures), &read)?;
         Ok(Plan { model, drawing })
     }
@@ -151,6 +191,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "guidance": record.guidance,
             "scheduler": record.scheduler,
             "eta": record.eta,
+            "from": record.from,
             "device": compute.to_string(),
             "load_seconds": loaded,
             "seconds": seconds,
@@ -207,6 +248,7 @@ mod tests {
             guidance: 1.0,
             scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
             eta: 0.0,
+            from: None,
             seed: 7,
             size: [8, 8],
             model: "mini".to_owned(),

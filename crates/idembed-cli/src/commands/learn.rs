@@ -140,6 +140,7 @@ impl Plan {
         let spent = check_checkpoint(args, &checkpoint)?;
 
         let model = args.model.find()?;
+        model.files.check_is_text_to_image()?;
         let start = args.method.start_file().map(read_start).transpose()?;
         let captions = shots.iter().map(Shot::read_caption).collect::<anyhow::Result<Vec<_>>>()?;
         let opened = shots.iter().map(|shot| open(&shot.path, &args.subject)).collect::<anyhow::Result<Vec<_>>>()?;

@@ -19,6 +19,8 @@ use crate::{Error, Result};
 
 /// Channels of the latents that text-to-image models read.
 const LATENT_CHANNELS: i64 = 4;
+/// Channels that inpainting models read: latents, a mask, and the latents of the picture around it.
+const INPAINTING_CHANNELS: i64 = 9;
 
 /// A checkpoint of a family that this crate builds.
 #[derive(Debug, Clone)]
@@ -60,9 +62,12 @@ impl CheckpointFile {
             Family::Sdxl => Generation::Xl,
             other => return Err(Error::Unsupported { what: is(format!("is a checkpoint of {other}")), hint }),
         };
-        if let Some(channels) = contents.input_channels.filter(|&channels| channels != LATENT_CHANNELS) {
+        let is_read = |channels: i64| {
+            channels == LATENT_CHANNELS || channels == INPAINTING_CHANNELS && generation != Generation::Xl
+        };
+        if let Some(channels) = contents.input_channels.filter(|&channels| !is_read(channels)) {
             let made_for = match channels {
-                9 => "inpainting".to_owned(),
+                INPAINTING_CHANNELS => "inpainting".to_owned(),
                 8 => "editing pictures by instructions".to_owned(),
                 5 => "drawing by depth".to_owned(),
                 7 => "enlarging pictures".to_owned(),
@@ -85,9 +90,14 @@ impl CheckpointFile {
         self.generation == Generation::Xl
     }
 
+    pub(super) fn is_inpainting(&self) -> bool {
+        self.contents.input_channels == Some(INPAINTING_CHANNELS)
+    }
+
     pub(super) fn usual_prediction(&self) -> PredictionType {
         match self.generation {
             Generation::First | Generation::Xl => PredictionType::Epsilon,
+            Generation::Second if self.is_inpainting() => PredictionType::Epsilon,
             Generation::Second => PredictionType::VPrediction,
         }
     }

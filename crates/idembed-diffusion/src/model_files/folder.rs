@@ -72,7 +72,7 @@ impl Pipeline {
     }
 }
 
-/// What the folder holds; fails unless that is a text-to-image model of a family that is built.
+/// What the folder holds; fails unless that is a text-to-image or inpainting model of a family that is built.
 pub(super) fn pipeline(folder: &Path) -> Result<Pipeline> {
     let path = folder.join("model_index.json");
     if !path.is_file() {
@@ -81,11 +81,11 @@ pub(super) fn pipeline(folder: &Path) -> Result<Pipeline> {
     }
     let index: ModelIndexJson = json::read(&path)?;
     let hint = match index.class_name.as_str() {
-        "StableDiffusionPipeline" => return Ok(Pipeline::StableDiffusion),
+        "StableDiffusionPipeline" | "StableDiffusionInpaintPipeline" => return Ok(Pipeline::StableDiffusion),
         "StableDiffusionXLPipeline" => {
             return Ok(Pipeline::Xl { force_zeros: index.force_zeros_for_empty_prompt });
         }
-        name if name.contains("Inpaint") => Some("this is an inpainting model; give a text-to-image one"),
+        name if name.contains("Inpaint") => Some("inpainting is supported with Stable Diffusion 1.x and 2.x"),
         "StableDiffusionXLImg2ImgPipeline" => Some("this is SDXL's refiner; give the base model"),
         _ => Some("give a folder whose model_index.json names StableDiffusionPipeline or StableDiffusionXLPipeline"),
     };
@@ -96,9 +96,12 @@ pub(super) fn scheduler_config(folder: &Path) -> Result<SchedulerConfigJson> {
     SchedulerConfigJson::read(&folder.join("scheduler").join("scheduler_config.json"))
 }
 
+pub(super) fn unet_config(folder: &Path) -> Result<UNetConfig> {
+    UNetConfig::read(&folder.join(UNET).join("config.json"))
+}
+
 pub(super) fn unet(folder: &Path) -> Result<(UNetConfig, Box<dyn Source>)> {
-    let folder = folder.join(UNET);
-    Ok((UNetConfig::read(&folder.join("config.json"))?, Box::new(Files::find(&folder, WEIGHTS)?)))
+    Ok((unet_config(folder)?, Box::new(Files::find(&folder.join(UNET), WEIGHTS)?)))
 }
 
 /// The text encoder in a folder of its own.

@@ -11,6 +11,7 @@ use idembed_layouts::lora::Network;
 use idembed_weights::{Files, Listing, Renamed, Source, weight_files};
 
 use crate::schedulers::{PredictionType, SchedulerConfigJson};
+use crate::stable_diffusion::inpainting_only;
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 use crate::{Error, Result};
@@ -243,6 +244,25 @@ impl ModelFiles {
         match &self.layout {
             Layout::Folder(folder) => Ok(folder::pipeline(folder)?.is_xl()),
             Layout::Checkpoint(file) => Ok(file.is_xl()),
+        }
+    }
+
+    /// Fails if it is known that the model is made for inpainting; a configuration that cannot be used is left to loading.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] says so.
+    pub fn check_is_text_to_image(&self) -> Result<()> {
+        if matches!(self.is_inpainting(), Ok(true)) { Err(inpainting_only(&self.name())) } else { Ok(()) }
+    }
+
+    /// Whether its U-Net also reads a mask and a picture; it draws nothing without them.
+    ///
+    /// # Errors
+    /// The U-Net's configuration cannot be used.
+    pub fn is_inpainting(&self) -> Result<bool> {
+        match &self.layout {
+            Layout::Folder(folder) => Ok(folder::unet_config(folder)?.is_inpainting()),
+            Layout::Checkpoint(file) => Ok(file.is_inpainting()),
         }
     }
 

@@ -141,6 +141,8 @@ pub struct AddedConfig {
 pub struct UNetConfig {
     /// Channels of the latents.
     pub channels: i64,
+    /// Channels that it reads behind the latents': none, or in inpainting models a mask and the latents of the picture around it.
+    pub extra_channels: i64,
     /// The resolutions, finest first.
     pub blocks: Vec<BlockConfig>,
     /// Width of the text states.
@@ -247,6 +249,16 @@ impl UNetConfig {
         json.resolve()
     }
 
+    /// Whether it also reads a mask and a picture, and so draws nothing without them.
+    pub fn is_inpainting(&self) -> bool {
+        self.extra_channels > 0
+    }
+
+    /// All channels that it reads.
+    pub(crate) fn input_channels(&self) -> i64 {
+        self.channels + self.extra_channels
+    }
+
     /// Width of the timestep embedding.
     pub(crate) fn time_width(&self) -> i64 {
         4 * self.blocks[0].channels
@@ -279,6 +291,7 @@ impl UNetConfigJson {
         let transformer_layers = list(&self.transformer_layers_per_block, "transformer_layers_per_block")?;
         let counts = [
             ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
             ("cross_attention_dim", self.cross_attention_dim),
             ("norm_num_groups", self.norm_num_groups),
         ];
@@ -319,7 +332,8 @@ impl UNetConfigJson {
             })
             .collect::<Result<_>>()?;
         Ok(UNetConfig {
-            channels: self.in_channels,
+            channels: self.out_channels,
+            extra_channels: self.in_channels - self.out_channels,
             blocks,
             cross_attention_dim: self.cross_attention_dim,
             sample_size: self.sample_size,
@@ -355,15 +369,11 @@ impl UNetConfigJson {
     }
 
     fn check_family(&self) -> Result<()> {
-        if self.in_channels == 9 {
-            return Err(Error::Unsupported {
-                what: "the U-Net has 9 input channels".to_owned(),
-                hint: Some("this is an inpainting model; give a text-to-image one"),
-            });
-        }
-        if self.in_channels != self.out_channels {
+        // In inpainting models a mask and a picture's latents follow.
+        let inpainting = self.out_channels.saturating_mul(2).saturating_add(1);
+        if ![self.out_channels, inpainting].contains(&self.in_channels) {
             return Err(unsupported(format!(
-                "it has {} input and {} output channels, expected as many",
+                "it has {} input and {} output channels, expected as many, or {inpainting} for inpainting",
                 self.in_channels, self.out_channels
             )));
         }

@@ -35,7 +35,12 @@ impl DownPath {
         Ok(DownPath {
             blocks: (0..config.blocks.len()).map(load).collect::<Result<_>>()?,
             middle: MidBlock::load(&(root / "mid_block"), config, sites)?,
-            conv_in: Conv2d::load(&(root / "conv_in"), config.channels, config.blocks[0].channels, ConvShape::same(3))?,
+            conv_in: Conv2d::load(
+                &(root / "conv_in"),
+                config.input_channels(),
+                config.blocks[0].channels,
+                ConvShape::same(3),
+            )?,
             time_embedding: TimeEmbedding::load(&(root / "time_embedding"), config, kind)?,
         })
     }

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// The inputs of one forward call.
 #[derive(Debug, Clone, Copy)]
 pub struct UNetInput<'a> {
-    /// `[batch, channels, height, width]`, any height and width.
+    /// `[batch, channels, height, width]`, any height and width; in inpainting models with the channels behind the latents'.
     pub latents: &'a Tensor,
     /// `[batch]` f32, may be fractional.
     pub timesteps: &'a Tensor,

@@ -156,7 +156,7 @@ impl UNet {
     /// # Errors
     /// Shapes that do not fit, or whatever the hook reports.
     pub fn forward(&self, input: UNetInput<'_>, hook: Option<&mut dyn AttentionHook>) -> Result<Tensor> {
-        input.check(self.config.channels)?;
+        input.check(self.config.input_channels())?;
         if self.added.is_some() && input.added.is_none() {
             return Err(no_added());
         }

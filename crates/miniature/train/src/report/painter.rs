@@ -41,6 +41,7 @@ impl<'a> Painter<'a> {
             eta: 0.0,
             width: side,
             height: side,
+            from: None,
             seeds: &[seed],
             batch: 1,
             unet: None,
