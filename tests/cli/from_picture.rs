@@ -43,7 +43,8 @@ fn what_is_black_in_the_mask_stays() {
     let place = Place::new();
     let (portrait, mask) = (portrait(), portrait_mask());
     let (from, inpaint) = (format!("--from={}", text(&portrait)), format!("--inpaint={}", text(&mask)));
-    let draw = [&["generate", "a photo of a woman", "--steps=6"], [from.as_str(), inpaint.as_str()].as_slice()].concat();
+    let draw =
+        [&["generate", "a photo of a woman", "--steps=6"], [from.as_str(), inpaint.as_str()].as_slice()].concat();
     let value = place.json(&draw);
     assert_eq!(value["from"]["strength"], 1.0);
     let source = image::open(&portrait).unwrap().into_rgb8();
@@ -52,11 +53,15 @@ fn what_is_black_in_the_mask_stays() {
 
     // The record says what was drawn from by its content, and a drawing from another picture is another one.
     let printed = place.json(&["inspect", "out/0.png"]).to_string();
-    let hashes = [&value["from"]["sha256"], &value["from"]["mask_sha256"]].map(|hash| hash.as_str().unwrap().to_owned());
+    let hashes =
+        [&value["from"]["sha256"], &value["from"]["mask_sha256"]].map(|hash| hash.as_str().unwrap().to_owned());
     assert!(hashes.iter().all(|hash| hash.len() == 64 && printed.contains(hash.as_str())), "{printed}");
     assert!(!printed.contains("person3"), "{printed}");
     assert_eq!(place.succeeds(&draw), "out/0.png\n");
-    assert_eq!(place.succeeds(&["generate", "a photo of a woman", "--steps=6", &from, "--strength=1"]), "out/0-2.png\n");
+    assert_eq!(
+        place.succeeds(&["generate", "a photo of a woman", "--steps=6", &from, "--strength=1"]),
+        "out/0-2.png\n"
+    );
 }
 
 #[test]
