@@ -104,14 +104,14 @@ fn samplers_and_negative_prompts_make_a_difference() {
     let samplers = "ddim dpmpp-2m dpmpp-2m-karras dpmpp-2m-sde dpmpp-sde unipc euler euler-a heun pndm lcm";
     for scheduler in samplers.split(' ') {
         let out = format!("--out={scheduler}");
-        place.succeeds(&["generate", "a man", "--steps=3", "--scheduler", scheduler, &out]);
+        place.succeeds(&["generate", "a man", "--steps=4", "--scheduler", scheduler, &out]);
         seen.push(pixels(&place, &format!("{scheduler}/0.png")));
     }
-    place.succeeds(&["generate", "a man", "--steps=3", "--scheduler=ddim", "--eta=0.5", "--out=eta"]);
+    place.succeeds(&["generate", "a man", "--steps=4", "--scheduler=ddim", "--eta=0.5", "--out=eta"]);
     seen.push(pixels(&place, "eta/0.png"));
-    place.succeeds(&["generate", "a man", "--steps=3", "--negative=red", "--out=negative"]);
+    place.succeeds(&["generate", "a man", "--steps=4", "--negative=red", "--out=negative"]);
     seen.push(pixels(&place, "negative/0.png"));
-    place.succeeds(&["generate", "a man", "--steps=3", "--guidance=1", "--out=unguided"]);
+    place.succeeds(&["generate", "a man", "--steps=4", "--guidance=1", "--out=unguided"]);
     seen.push(pixels(&place, "unguided/0.png"));
     for (index, picture) in seen.iter().enumerate() {
         assert!(!seen[..index].contains(picture), "picture {index} is there twice");

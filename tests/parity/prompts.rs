@@ -234,6 +234,7 @@ pub(crate) fn compare_picture(
         eta: 0.0,
         width: case["width"].as_i64().unwrap(),
         height: case["height"].as_i64().unwrap(),
+        from: None,
         seeds: &seeds,
         batch: 1,
         unet: None,
