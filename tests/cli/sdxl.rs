@@ -38,6 +38,13 @@ fn a_face_is_learned_drawn_and_exported() {
     let kind = place.json(&["inspect", "for_others.safetensors"]);
     assert_eq!(kind["width"], serde_json::json!([128, 64]));
 
+    // What others read stands in prompts, too: here with a weight, in the second of two chunks.
+    let long = format!("{} (<me>:1.2)", "a photo of a man, ".repeat(20));
+    let embedding = ["generate", &long, "--embedding=me=for_others.safetensors", "--steps=2", "--size=32x32", &model];
+    place.succeeds(&[&embedding[..], &["--out=embedded"]].concat());
+    let about = place.json(&["inspect", "embedded/0.png"]);
+    assert_eq!((&about["identities"][0]["method"], &about["weighted"]), (&"embedding".into(), &true.into()));
+
     // It belongs to this model alone.
     place.fails(1, &["generate", "a photo of <me>", &me, "--model=mini", "--out=other"], &["text encoder"]);
 }

@@ -143,6 +143,11 @@ impl Family {
             _ => None,
         }
     }
+
+    /// The family whose U-Nets read text states so wide; those of all text encoders side by side.
+    pub fn of_text_width(width: i64) -> Option<Family> {
+        [Family::Sd1, Family::Sd2, Family::Sdxl].into_iter().find(|family| family.text_width() == Some(width))
+    }
 }
 
 impl Kind {
@@ -258,8 +263,7 @@ fn family_of_lora(file: &Listing) -> Option<Family> {
     let reads_text = |name: &&String| name.contains("attn2") && name.contains("to_k") && !name.ends_with("alpha");
     let of_inputs = |name: &&String| ["down", "lora_A"].iter().any(|part| name.contains(&format!("{part}.weight")));
     let name = file.tensors.keys().filter(reads_text).find(of_inputs)?;
-    let width = file.shape(name)?.get(1).copied();
-    [Family::Sd1, Family::Sd2, Family::Sdxl].into_iter().find(|family| family.text_width() == width)
+    Family::of_text_width(*file.shape(name)?.get(1)?)
 }
 
 /// One vector or several, alone in the file or one tensor for each of two text encoders.

@@ -20,9 +20,6 @@ const METHOD: &str = "embedding";
 /// The names of SDXL's pair, in the order of the text encoders.
 const PAIR: [&str; 2] = ["clip_l", "clip_g"];
 
-/// The families whose embeddings are known by their width.
-const FAMILIES: [Family; 3] = [Family::Sd1, Family::Sd2, Family::Sdxl];
-
 impl Identity {
     /// Reads an embedding of another tool; it takes as many words as it has vectors.
     ///
@@ -81,8 +78,8 @@ impl Identity {
         if got == expected {
             return Ok(());
         }
-        let family = FAMILIES.into_iter().find(|family| family.text_width() == Some(got.iter().sum()));
-        let family = family.map_or_else(String::new, |family| format!(", as {family} takes them"));
+        let family = Family::of_text_width(got.iter().sum())
+            .map_or_else(String::new, |family| format!(", as {family} takes them"));
         let shown = |widths: &[i64]| widths.iter().map(i64::to_string).collect::<Vec<_>>().join(" + ");
         let (name, got, expected) = (self.name.clone(), shown(&got), shown(expected));
         Err(TokensError::EmbeddingWidth { name, got, family, expected })

@@ -1,4 +1,5 @@
-//! Prompt syntax of other tools that means nothing here: it is found, so that nobody takes text for an instruction.
+//! Prompt syntax of other tools that is not read: it is found, so that nobody takes text for an instruction. What is read where a
+//! prompt is not plain is in `weighted_text`.
 //!
 //! # Source
 //! The features that AUTOMATIC1111's web UI and ComfyUI document for prompts: `(word)` and `(word:1.3)` weigh more,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use idembed_layouts::{Checkpoint, Kind};
+use idembed_layouts::{Checkpoint, Family, Kind};
 use idembed_weights::Listing;
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ pub(super) fn of_others(path: &Path) -> Option<Facts> {
         Kind::Embedding { vectors, widths } => {
             add("vectors", json!(vectors));
             add("width", json!(widths));
+            add("made_for", json!(Family::of_text_width(widths.iter().sum()).map(|family| family.to_string())));
         }
         _ => {}
     }
