@@ -9,7 +9,7 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::hook::{AttentionHook, Observed, Site};
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::unet::{UNet, UNetInput};
-use idembed_diffusion::vae::Vae;
+use idembed_diffusion::vae::{Tiles, Vae};
 use idembed_integration_tests::{Parity, fixture_dir, max_relative, mini_model, read_json, read_safetensors};
 use idembed_layers::attention::attention_probs;
 use serde_json::Value;
@@ -74,7 +74,11 @@ fn autoencoder() {
         case.check(parity, "vae.std", &latents.std);
         let noise = seeded_noise(7, &latents.mean.size(), 1).unwrap();
         case.check(parity, "vae.seed_7", &latents.sample(&noise[0]).unwrap());
-        case.check(parity, "vae.decoded", &model.decode(case.value("vae.latents")).unwrap());
+        let latents = case.value("vae.latents");
+        case.check(parity, "vae.decoded", &model.decode(latents).unwrap());
+        let (large, tiles) = (latents.repeat([1, 1, 2, 1]), Tiles { quarter: 1 });
+        case.check(parity, "vae.tiled", &model.decode_in_tiles(&large, tiles).unwrap());
+        assert!(model.decode_in_tiles(latents, Tiles::USUAL).unwrap().equal(&model.decode(latents).unwrap()));
     });
 }
 

@@ -3,6 +3,8 @@
 mod blocks;
 mod config;
 mod model;
+mod tiles;
 
 pub use config::VaeConfig;
 pub use model::{LatentDistribution, LatentMoments, Vae};
+pub use tiles::Tiles;
