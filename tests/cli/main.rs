@@ -5,6 +5,7 @@
     reason = "tests stop at the first surprise and print why they skip"
 )]
 
+mod again;
 mod attention;
 mod bad_identities;
 mod bad_models;

@@ -237,6 +237,7 @@ pub(crate) fn compare_picture(
         from: None,
         seeds: &seeds,
         batch: 1,
+        from: None,
         unet: None,
         controls: &[],
     };

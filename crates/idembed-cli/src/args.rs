@@ -150,6 +150,8 @@ impl DrawArgs {
             batch,
             seeds,
             controls: self.controls.iter().map(|control| control.0.clone()).collect(),
+            enlargement: None,
+            face_detail: None,
             force: self.force,
             syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },
             clip_skip: self.clip_skip,

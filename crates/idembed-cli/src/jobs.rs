@@ -48,7 +48,7 @@ pub(crate) fn draw(
     drawing: Drawing,
     mut each: impl FnMut(Drawn) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut progress = Progress::new("drawing", 0, drawing.settings.total_steps(drawing.seeds.len()));
+    let mut progress = Progress::new("drawing", 0, drawing.total_steps(drawing.seeds.len()));
     let job = studio.start_drawing(drawing);
     for event in job.events() {
         match event {

@@ -17,7 +17,9 @@ use png::text_metadata::{ITXtChunk, TEXtChunk};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, StudioError};
+use crate::face_detail::FaceDetail;
 use crate::hashes::short;
+use crate::second_pass::Enlargement;
 
 /// What a PNG library or a parser said.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -71,6 +73,12 @@ pub struct PictureRecord {
     /// ControlNets that steered it; earlier versions could not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<ControlRecord>,
+    /// How it was enlarged and drawn once more; absent if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enlarged: Option<Enlargement>,
+    /// How the faces of its people were drawn once more; absent if they were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_detail: Option<FaceDetail>,
     /// The number format that the networks ran in, such as `f32`.
     #[serde(default)]
     pub dtype: String,
@@ -367,6 +375,8 @@ mod tests {
             model_sha256: Some("fedcba9876543210".repeat(4)),
             parts: Vec::new(),
             controls: Vec::new(),
+            enlarged: None,
+            face_detail: None,
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {
                 name: "me".to_owned(),

@@ -151,6 +151,8 @@ mod tests {
                 model_sha256: None,
                 parts: Vec::new(),
                 controls: Vec::new(),
+                enlarged: None,
+                face_detail: None,
                 dtype: String::new(),
                 identities: Vec::new(),
                 version: String::new(),

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     jobs::announce(&studio.forecast_drawing(&drawing, true)?);
     let size = drawing.settings.size.unwrap_or(studio.facts().native_size);
     let mask = args.mask.as_ref().map(|path| open_mask(path, size)).transpose()?;
-    let mut progress = Progress::new("drawing", 0, drawing.settings.total_steps(1));
+    let mut progress = Progress::new("drawing", 0, drawing.total_steps(1));
     let prompt = drawing.prompt.text.clone();
     let Watched { drawn, maps, .. } = jobs::watch(&studio, drawing, Watch { words, stages }, &mut progress)?;
     drop(progress);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use idembed_studio::picture_file::{self, PictureRecord};
-use idembed_studio::{Draw, Drawing, Drawn, Model, Source};
+use idembed_studio::{Draw, Drawing, Drawn, Enlargement, FaceDetail, Model, Source};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, DrawArgs, positive, share};
@@ -39,6 +39,10 @@ behind the last colon are always a strength.
 A picture is written to DIR/SEED.png and holds its prompt and settings; `idembed
 inspect` shows them. A file of that name that was made with other settings is
 kept, and the new picture becomes DIR/SEED-2.png, unless --overwrite is given.
+
+--hires 1.5 --face-detail draws a large picture in which small faces are right, too:
+pictures much larger than those that a model learned from lose their composition
+when they are drawn at once.
 
 A picture to draw from is scaled to --size, what is too much cut off at its sides;
 by itself it is drawn at its own size, rounded to multiples of 8.
@@ -86,7 +90,32 @@ pub(crate) struct Args {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
+    again: AgainArgs,
+    #[command(flatten)]
     compute: ComputeArgs,
+}
+
+/// What is drawn once more.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Drawing once more")]
+struct AgainArgs {
+    /// Enlarge each picture so many times and draw it once more, with a share of the steps [default share: 0.5]
+    #[arg(long, value_name = "FACTOR[:SHARE]")]
+    hires: Option<Enlargement>,
+    /// Draw the face of each identity once more at the model's own size, with a share of the steps, and put it back: for
+    /// faces that are small in the picture [default share: 0.5]
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, value_parser = above_zero_to_one)]
+    face_detail: Option<Option<f64>>,
+}
+
+impl AgainArgs {
+    fn face_detail(&self) -> Option<FaceDetail> {
+        self.face_detail.map(|share| share.map_or(FaceDetail::default(), |strength| FaceDetail { strength }))
+    }
+}
+
+fn above_zero_to_one(text: &str) -> Result<f64, String> {
+    share(text).ok().filter(|&share| share > 0.0).ok_or_else(|| "expected a number above 0, up to 1".to_owned())
 }
 
 /// A picture to draw from.
@@ -129,7 +158,12 @@ impl Plan {
             output::check_new_file(grid, true)?;
         }
         let seeds: Vec<u64> = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
-        let wish = Draw { from: args.source.open()?, ..args.draw.wish(seeds, args.batch) };
+        let wish = Draw {
+            from: args.source.open()?,
+            enlargement: args.again.hires,
+            face_detail: args.again.face_detail(),
+            ..args.draw.wish(seeds, args.batch)
+        };
         let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
         let pictures = drawing.seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
         let identities = args.draw.identities.iter().map(|identity| &identity.path);
@@ -256,6 +290,8 @@ mod tests {
             model_sha256: None,
             parts: Vec::new(),
             controls: Vec::new(),
+            enlarged: None,
+            face_detail: None,
             dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),
