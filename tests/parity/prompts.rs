@@ -237,7 +237,6 @@ pub(crate) fn compare_picture(
         from: None,
         seeds: &seeds,
         batch: 1,
-        from: None,
         unet: None,
         controls: &[],
     };
