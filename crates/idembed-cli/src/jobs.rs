@@ -54,7 +54,7 @@ pub(crate) fn draw(
         match event {
             Event::DrawStep { .. } => progress.begin_step(),
             Event::Picture(drawn) => {
-                if let Err(error) = each(drawn) {
+                if let Err(error) = each(*drawn) {
                     job.cancel();
                     return Err(error);
                 }

@@ -17,7 +17,7 @@ pub enum Event {
         of: u64,
     },
     /// A picture is finished; the job does not keep it.
-    Picture(Drawn),
+    Picture(Box<Drawn>),
     /// A picture of the class was drawn, which some methods learn beside the photo.
     ClassPicture {
         /// Those that are there.

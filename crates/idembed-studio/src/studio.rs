@@ -187,7 +187,7 @@ impl Studio {
     pub fn draw_all(&self, drawing: Drawing) -> Result<Vec<Drawn>> {
         let job = self.start_drawing(drawing);
         let pictures = job.events().filter_map(|event| match event {
-            Event::Picture(drawn) => Some(drawn),
+            Event::Picture(drawn) => Some(*drawn),
             _ => None,
         });
         let pictures = pictures.collect();

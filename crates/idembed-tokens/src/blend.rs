@@ -214,10 +214,10 @@ fn check_goes_with(identity: &Identity, first: &Identity) -> Result<()> {
     if identity.layers != first.layers && identity.layers != 1 && first.layers != 1 {
         different.push(("layers", identity.layers.to_string(), first.layers.to_string()));
     }
-    if let (Some(own), Some(other)) = (unet(identity), unet(first)) {
-        if own != other {
-            different.push(("changes of the U-Net", own, other));
-        }
+    if let (Some(own), Some(other)) = (unet(identity), unet(first))
+        && own != other
+    {
+        different.push(("changes of the U-Net", own, other));
     }
     match different.into_iter().next() {
         None => Ok(()),

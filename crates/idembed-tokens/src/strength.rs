@@ -223,8 +223,8 @@ impl UNetChanges {
     /// The changes with a strength, which must be the same in all stages; nothing at 0.
     pub(crate) fn at_strength(&self, strength: &Strength) -> Result<Option<Cow<'_, UNetChanges>>> {
         match strength.everywhere() {
-            Some(1.0) => return Ok(Some(Cow::Borrowed(self))),
-            Some(0.0) | None => return Ok(None),
+            Some(1.0) => Ok(Some(Cow::Borrowed(self))),
+            Some(0.0) | None => Ok(None),
             Some(value) => {
                 let deltas = self.deltas.iter().map(|(name, delta)| Ok((name.clone(), delta.f_mul_scalar(value)?)));
                 let deltas = deltas.collect::<Result<_>>()?;

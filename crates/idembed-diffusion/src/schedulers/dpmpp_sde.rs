@@ -47,7 +47,7 @@ impl DpmPpSde {
         };
         check_apart(&sigmas, steps)?;
         let lower_at_end =
-            config.lower_order_final == Some(true) || steps % solver.order != 0 || last == FinalSigma::Zero;
+            config.lower_order_final == Some(true) || !steps.is_multiple_of(solver.order) || last == FinalSigma::Zero;
         Ok(Self {
             levels: with_final(&sigmas, last, &trained)?.into_iter().map(Level::new).collect(),
             timesteps,

@@ -44,7 +44,7 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
 
 /// Draws one picture per seed.
 pub(crate) fn draw(model: &StableDiffusion, drawing: &Drawing, hash: &ModelHash, context: &Context) -> Result<()> {
-    draw_each(model, drawing, hash, context, |drawn| context.tell(Event::Picture(drawn)))
+    draw_each(model, drawing, hash, context, |drawn| context.tell(Event::Picture(Box::new(drawn))))
 }
 
 /// Draws one picture per seed, and hands out each.
