@@ -59,7 +59,7 @@ impl ProjectedContext {
         Ok(ProjectedContext { layers: projected, pooled })
     }
 
-    /// The pooled text state, `[batch, width]`, of which [`UNetInput::added`] is made in models that have one.
+    /// The pooled text state, `[batch, width]`, of which [`super::UNetInput::added`] is made in models that have one.
     pub fn pooled(&self) -> Option<&Tensor> {
         self.pooled.as_ref()
     }

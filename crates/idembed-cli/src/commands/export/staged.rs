@@ -14,7 +14,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Staged embeddings")]
 pub(super) struct StagedArgs {
-    /// The prompt to write them into [default: a photo of <NAME>]
+    /// The prompt to write them into [default: a photo of it]
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// The steps of the run, to switch after whole steps [default: at fractions of the run]
