@@ -138,3 +138,33 @@ fn what_cannot_be_blended() {
     place.fails(1, &subtract, &["`you` was not learned for the text encoder of `mini`", "--model"]);
     place.fails(1, &["identity", "subtract", own, "you.safetensors:-1", "--name=less"], &["weight is -1 for `you`"]);
 }
+
+#[test]
+fn two_people_are_kept_to_their_regions_in_any_order() {
+    let place = Place::new();
+    another(&place);
+    let given = [format!("me={}", identity().display()), "you=you.safetensors".to_owned()];
+    let regions = ["--region=me=0,0,0.5,1", "--region=you=0.5,0,0.5,1"];
+    let drawn = |folder: &str, prompt: &str, regions: &[&str]| {
+        let given = given.iter().flat_map(|given| ["-i", given]);
+        let args = ["generate", prompt, "--steps=3", "--size=64x64", "--quiet", "--out", folder];
+        place.succeeds(&args.into_iter().chain(given).chain(regions.iter().copied()).collect::<Vec<_>>());
+        read_picture(&place.path(folder).join("0.png"))
+    };
+    let apart = drawn("apart", "a photo of <me> and <you>", &regions);
+    assert!(apart == drawn("swapped", "a photo of <you> and <me>", &regions), "the order of names makes no difference");
+    assert!(apart != drawn("together", "a photo of <me> and <you>", &[]));
+    let other_way = ["--region=you=0,0,0.5,1", "--region=me=0.5,0,0.5,1"];
+    assert!(apart != drawn("other", "a photo of <me> and <you>", &other_way));
+    let record = place.json(&["inspect", "apart/0.png"]);
+    assert_eq!(record["identities"][1]["region"], json!([0.5, 0.0, 0.5, 1.0]));
+
+    let refused = |status, prompt: &str, region: &[&str], expected: &str| {
+        let args = ["generate", prompt, "-i", &given[0], "-i", &given[1]];
+        place.fails(status, &args.into_iter().chain(region.iter().copied()).collect::<Vec<_>>(), &[expected]);
+    };
+    refused(1, "a photo of <me>", &regions, "region is given for <you>, expected for identities that the prompt names");
+    refused(2, "<me>", &["--region=me=0,0,64,64"], "expected X,Y,W,H in shares of the picture");
+    refused(2, "<me>", &["--region=me"], "expected NAME=X,Y,W,H");
+    refused(2, "<me>", &["--region=me=0,0,1,1", "--region=me=0,0,0.5,1"], "--region me=... is given twice");
+}

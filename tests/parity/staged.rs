@@ -7,7 +7,7 @@ use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
-use idembed_tokens::{EncoderRows, Identities, Identity, Prompt, Strength, condition};
+use idembed_tokens::{Conditions, EncoderRows, Identities, Identity, Prompt, Regions, Strength, condition_in_regions};
 use image::RgbImage;
 use serde_json::Value;
 use tch::Tensor;
@@ -92,9 +92,10 @@ fn through_a_file(model: &StableDiffusion, name: &str, class: &str, rows: &BTree
 fn draw(model: &StableDiffusion, case: &Value, prompt: &str, identities: &Identities<'_>) -> Vec<RgbImage> {
     let number = |field: &str| case[field].as_i64().unwrap();
     let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
+    let regions: Regions = serde_json::from_value(case["regions"].clone()).unwrap();
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
-        prompt: &condition(model, &prompt, identities, false).unwrap(),
+        prompt: &condition_in_regions(model, &prompt, identities, &regions, Conditions::default()).unwrap(),
         negative: &model.condition("").unwrap(),
         guidance_scale: case["guidance"].as_f64().unwrap(),
         steps: number("steps") as usize,

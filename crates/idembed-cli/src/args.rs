@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
-use idembed_tokens::{PromptSyntax, Strength, is_identity_name};
+use idembed_tokens::{PromptSyntax, Regions, Strength, is_identity_name};
 
 use idembed_studio::{ControlWish, Draw, DrawWarning, Drawing, Model, NamedIdentity, Preparation, Size, models};
 
@@ -155,6 +155,7 @@ impl DrawArgs {
             force: self.force,
             syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },
             clip_skip: self.clip_skip,
+            regions: Regions::new(),
         }
     }
 

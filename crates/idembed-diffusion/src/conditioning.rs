@@ -3,6 +3,8 @@
 use idembed_clip::EncodedText;
 use tch::Tensor;
 
+use crate::area::Area;
+
 use crate::Result;
 
 /// What a prompt becomes for the U-Net: states that feed the cross-attention layers, one tensor for the keys and one for the
@@ -74,12 +76,13 @@ pub struct Piece {
 #[derive(Debug, Clone)]
 pub struct Conditioning {
     pieces: Vec<Piece>,
+    regions: Vec<(Area, Conditioning)>,
 }
 
 impl Conditioning {
     /// The same states at every timestep: an ordinary prompt.
     pub fn constant(states: TextStates) -> Self {
-        Conditioning { pieces: vec![Piece { from_timestep: 0.0, states }] }
+        Conditioning { pieces: vec![Piece { from_timestep: 0.0, states }], regions: Vec::new() }
     }
 
     /// Different states in different timestep ranges.
@@ -90,6 +93,18 @@ impl Conditioning {
         conditioning.pieces.extend(noisier);
         conditioning.pieces.sort_by(|a, b| b.from_timestep.total_cmp(&a.from_timestep));
         conditioning
+    }
+
+    /// The same with other texts in parts of the picture: there, cross-attention reads these. What is pooled, and what a
+    /// ControlNet reads, is the text of the whole picture.
+    #[must_use]
+    pub fn with_regions(self, regions: Vec<(Area, Conditioning)>) -> Self {
+        Conditioning { regions, ..self }
+    }
+
+    /// The parts of the picture that read other texts, with those.
+    pub fn regions(&self) -> &[(Area, Conditioning)] {
+        &self.regions
     }
 
     /// The pieces, noisiest first.

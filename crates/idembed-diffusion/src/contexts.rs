@@ -24,8 +24,11 @@ pub(crate) struct Texts<'a> {
 pub(crate) struct Contexts<'a> {
     texts: Texts<'a>,
     prompt: Vec<ProjectedContext>,
+    /// For each region of the prompt.
+    regions: Vec<Vec<ProjectedContext>>,
     negative: Vec<ProjectedContext>,
-    joined: HashMap<(usize, usize), ProjectedContext>,
+    /// By the pieces of the negative prompt, the prompt, and its regions.
+    joined: HashMap<(usize, usize, Vec<usize>), ProjectedContext>,
 }
 
 impl<'a> Contexts<'a> {
@@ -35,18 +38,29 @@ impl<'a> Contexts<'a> {
             conditioning.pieces().iter().map(|piece| project(&piece.states)).collect()
         };
         let negative = texts.negative.map(project).transpose()?.unwrap_or_default();
-        Ok(Contexts { texts, prompt: project(texts.prompt)?, negative, joined: HashMap::new() })
+        let regions = texts.prompt.regions().iter().map(|(_, text)| project(text)).collect::<Result<_>>()?;
+        Ok(Contexts { texts, prompt: project(texts.prompt)?, regions, negative, joined: HashMap::new() })
     }
 
     pub(crate) fn at(&mut self, timestep: f64) -> Result<&ProjectedContext> {
         let prompt = self.texts.prompt.piece_at(timestep);
-        let Some(negative) = self.texts.negative else { return Ok(&self.prompt[prompt]) };
-        let negative = negative.piece_at(timestep);
-        match self.joined.entry((negative, prompt)) {
+        if self.texts.negative.is_none() && self.regions.is_empty() {
+            return Ok(&self.prompt[prompt]);
+        }
+        let negative = self.texts.negative.map_or(0, |negative| negative.piece_at(timestep));
+        let regions: Vec<usize> = self.texts.prompt.regions().iter().map(|(_, text)| text.piece_at(timestep)).collect();
+        match self.joined.entry((negative, prompt, regions)) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let rows = |context: &ProjectedContext| context.repeat_rows(self.texts.pictures);
-                Ok(entry.insert(rows(&self.negative[negative])?.concat(&rows(&self.prompt[prompt])?)?))
+                let joined = |context: &ProjectedContext| match self.negative.get(negative) {
+                    Some(negative) => rows(negative)?.concat(&rows(context)?),
+                    None => rows(context),
+                };
+                let regions = entry.key().2.iter().zip(&self.regions).zip(self.texts.prompt.regions());
+                let regions = regions.map(|((&piece, contexts), (area, _))| Ok((*area, joined(&contexts[piece])?)));
+                let regions = regions.collect::<Result<Vec<_>>>()?;
+                Ok(entry.insert(joined(&self.prompt[prompt])?.with_regions(regions)))
             }
         }
     }

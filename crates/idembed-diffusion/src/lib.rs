@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod area;
 mod contexts;
 mod error;
 mod model_files;
@@ -41,6 +42,7 @@ pub mod text_encoders;
 pub mod unet;
 pub mod vae;
 
+pub use area::Area;
 pub use error::{Error, Result};
 /// Where and in which number format to compute: every network is loaded with a [`Compute`].
 pub use idembed_weights::{Compute, DeviceChoice, DtypeChoice};

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use idembed_diffusion::Area;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_tokens::Strength;
 use image::RgbImage;
@@ -166,6 +167,9 @@ pub struct IdentityRecord {
     /// How strongly it acted; not written where it did as it was learned.
     #[serde(default, skip_serializing_if = "Strength::is_full")]
     pub strength: Strength,
+    /// The part of the picture that it was kept to, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Area>,
 }
 
 impl PictureRecord {
@@ -384,6 +388,7 @@ mod tests {
                 method: "sefi".to_owned(),
                 class: "person".to_owned(),
                 strength: Strength::default(),
+                region: None,
             }],
             version: "0.1.0".to_owned(),
         }

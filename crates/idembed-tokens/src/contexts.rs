@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use crate::identities::Identities;
 use crate::layout::Layout;
-use crate::prompt::Prompt;
+use crate::prompt::{Placeholder, Prompt};
 use crate::prompt_chunks::Chunks;
 use crate::{Identity, Result, TokensError};
 
@@ -97,10 +97,20 @@ pub fn condition_as(
     how: Conditions,
 ) -> Result<Conditioning> {
     identities.check(prompt)?;
-    let used = prompt.placeholders.iter().map(|placeholder| {
+    for placeholder in &prompt.placeholders {
         identities.get(&placeholder.name)?.check_base(model, how.force)?;
-        Ok((identities.acting(placeholder, model)?, placeholder.positions.as_slice()))
-    });
+    }
+    condition_by(model, prompt, how, |placeholder| identities.acting(placeholder, model))
+}
+
+/// The conditioning of a prompt in which `stands` says who stands at a placeholder.
+pub(crate) fn condition_by<'a>(
+    model: &StableDiffusion,
+    prompt: &Prompt,
+    how: Conditions,
+    stands: impl Fn(&Placeholder) -> Result<Cow<'a, Identity>>,
+) -> Result<Conditioning> {
+    let used = prompt.placeholders.iter().map(|place| Ok((stands(place)?, place.positions.as_slice())));
     let used: Vec<(Cow<'_, Identity>, &[i64])> = used.collect::<Result<_>>()?;
 
     let changes = stage_changes(used.iter().map(|(identity, _)| (identity.stages(), identity.train_timesteps)));

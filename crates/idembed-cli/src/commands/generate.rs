@@ -1,13 +1,17 @@
 //! `idembed generate`: pictures from a prompt.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Instant;
+
+use idembed_diffusion::Area;
 
 use idembed_studio::picture_file::{self, PictureRecord};
 use idembed_studio::{Draw, Drawing, Drawn, Enlargement, FaceDetail, Model, Source};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, DrawArgs, positive, share};
+use crate::failure::wrong_usage;
 use crate::progress::duration;
 use crate::sheet::{Cell, Sheet};
 use crate::{jobs, output};
@@ -19,6 +23,8 @@ Examples:
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --model models/sd15 --size 768x512
   idembed generate \"a photo of <me:0.7>\" -i me=me.identity.safetensors
+  idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
+      -i bob=bob.safetensors --region ann=0,0,0.5,1 --region bob=0.5,0,0.5,1
   idembed generate \"a castle, <brush>\" --embedding brush=brush.safetensors
   idembed generate \"an oil painting of <me>\" -i me=me.identity.safetensors \\
       --from photo.jpg --strength 0.6
@@ -85,6 +91,10 @@ pub(crate) struct Args {
     /// Pictures drawn at the same time: faster, but takes more memory [default: the model's]
     #[arg(long, value_name = "N", value_parser = positive)]
     batch: Option<usize>,
+    /// Keep an identity to a part of the picture, in shares of its width and height from the upper left corner: 0,0,0.5,1 is the
+    /// left half (one for each identity)
+    #[arg(long = "region", value_name = "NAME=X,Y,W,H")]
+    regions: Vec<NamedArea>,
     #[command(flatten)]
     draw: DrawArgs,
     #[command(flatten)]
@@ -145,6 +155,23 @@ impl SourceArgs {
     }
 }
 
+/// The part of the picture for an identity, written `NAME=X,Y,W,H`.
+#[derive(Debug, Clone, PartialEq)]
+struct NamedArea {
+    name: String,
+    area: Area,
+}
+
+impl FromStr for NamedArea {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NamedArea, String> {
+        let (name, area) = text.split_once('=').ok_or("expected NAME=X,Y,W,H, such as me=0,0,0.5,1")?;
+        let area = area.parse().map_err(|error: idembed_diffusion::Error| error.to_string())?;
+        Ok(NamedArea { name: name.to_owned(), area })
+    }
+}
+
 /// What was checked before anything is loaded.
 struct Plan {
     model: Model,
@@ -158,12 +185,17 @@ impl Plan {
             output::check_new_file(grid, true)?;
         }
         let seeds: Vec<u64> = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
-        let wish = Draw {
+        let mut wish = Draw {
             from: args.source.open()?,
             enlargement: args.again.hires,
             face_detail: args.again.face_detail(),
             ..args.draw.wish(seeds, args.batch)
         };
+        for NamedArea { name, area } in &args.regions {
+            if wish.regions.insert(name.clone(), *area).is_some() {
+                return Err(wrong_usage(format!("--region {name}=... is given twice")));
+            }
+        }
         let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
         let pictures = drawing.seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
         let identities = args.draw.identities.iter().map(|identity| &identity.path);

@@ -146,7 +146,7 @@ impl ControlNet {
         let Compute { device, kind } = self.compute;
         let latents = channels_last(&input.latents.f_to_device(device)?.f_to_kind(kind)?)?;
         let timesteps = input.timesteps.f_to_device(device)?;
-        let mut context = CrossContext { layers: &input.context.layers, hook: None };
+        let mut context = CrossContext { layers: &input.context.layers, regions: &[], hook: None };
         let Features { skips, middle, .. } =
             self.down_path.forward(&latents, &timesteps, input.added, Some(&hint.0), &mut context)?;
         let scaled = |conv: &Conv2d, x: &Tensor| -> Result<Tensor> { Ok(conv.forward(x)?.f_mul_scalar(scale)?) };

@@ -165,7 +165,7 @@ impl UNet {
         if self.config.center_input_sample {
             latents = latents.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
         }
-        let mut context = CrossContext { layers: &input.context.layers, hook };
+        let mut context = CrossContext { layers: &input.context.layers, regions: &input.context.regions, hook };
         let timesteps = input.timesteps.f_to_device(device)?;
         let mut features =
             self.down_path.forward(&channels_last(&latents)?, &timesteps, input.added, None, &mut context)?;

@@ -4,6 +4,7 @@ use idembed_weights::Compute;
 use tch::Tensor;
 
 use super::transformer::{CrossAttention, KeyValue};
+use crate::area::Area;
 use crate::conditioning::TextStates;
 use crate::{Error, Result};
 
@@ -12,6 +13,14 @@ use crate::{Error, Result};
 pub struct ProjectedContext {
     pub(crate) layers: Vec<KeyValue>,
     pooled: Option<Tensor>,
+    pub(crate) regions: Vec<RegionContext>,
+}
+
+/// What is read in a part of the picture instead.
+#[derive(Debug)]
+pub(crate) struct RegionContext {
+    pub(super) area: Area,
+    pub(super) layers: Vec<KeyValue>,
 }
 
 /// How a network reads text states.
@@ -56,7 +65,7 @@ impl ProjectedContext {
         let projected = projected.map(|(layer, (key, value))| layer.project(key, value)).collect::<Result<_>>()?;
         let Compute { device, kind } = input.compute;
         let pooled = states.pooled.as_ref().map(|pooled| pooled.f_to_device(device)?.f_to_kind(kind)).transpose()?;
-        Ok(ProjectedContext { layers: projected, pooled })
+        Ok(ProjectedContext { layers: projected, pooled, regions: Vec::new() })
     }
 
     /// The pooled text state, `[batch, width]`, of which [`super::UNetInput::added`] is made in models that have one.
@@ -64,7 +73,15 @@ impl ProjectedContext {
         self.pooled.as_ref()
     }
 
+    /// The same with other contexts, of as many rows, in parts of the picture.
+    pub(crate) fn with_regions(self, regions: impl IntoIterator<Item = (Area, ProjectedContext)>) -> Self {
+        let regions = regions.into_iter().map(|(area, context)| RegionContext { area, layers: context.layers });
+        ProjectedContext { regions: regions.collect(), ..self }
+    }
+
     /// One context whose batch holds the first's rows and then the second's, as guidance needs.
+    ///
+    /// Regions are left out.
     ///
     /// # Errors
     /// Contexts of different models.
@@ -84,15 +101,15 @@ impl ProjectedContext {
                 return Err(Error::Shape { what: "list of pooled text states", got, expected });
             }
         };
-        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled })
+        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled, regions: Vec::new() })
     }
 
-    /// The context for a batch in which every row stands `times` times in a row.
+    /// The context for a batch in which every row stands `times` times in a row. Regions are left out.
     pub fn repeat_rows(&self, times: i64) -> Result<ProjectedContext> {
         let repeat = |x: &Tensor| x.f_repeat_interleave_self_int(times, 0, None);
         let layers =
             self.layers.iter().map(|layer| Ok(KeyValue { key: repeat(&layer.key)?, value: repeat(&layer.value)? }));
         let pooled = self.pooled.as_ref().map(repeat).transpose()?;
-        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled })
+        Ok(ProjectedContext { layers: layers.collect::<Result<_>>()?, pooled, regions: Vec::new() })
     }
 }

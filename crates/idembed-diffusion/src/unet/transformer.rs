@@ -3,11 +3,12 @@
 use idembed_layers::attention::{attention_probs, fused_attention, merge_heads, split_heads, upcast_attention};
 use idembed_layers::{Conv2d, ConvShape, GroupNorm, LayerNorm, Linear};
 use idembed_weights::Scope;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::config::UNetConfig;
-use crate::Result;
+use super::projected::RegionContext;
 use crate::hook::{AttentionHook, Observed, Site};
+use crate::{Result, area};
 
 /// Group normalisation before the projection; diffusers fixes this one whatever the configuration says.
 const ENTRY_NORM_EPS: f64 = 1e-6;
@@ -22,6 +23,7 @@ pub(crate) struct KeyValue {
 /// What flows beside the feature map: the projected text and who listens.
 pub(crate) struct CrossContext<'a, 'h> {
     pub(crate) layers: &'a [KeyValue],
+    pub(crate) regions: &'a [RegionContext],
     pub(crate) hook: Option<&'h mut dyn AttentionHook>,
 }
 
@@ -216,16 +218,46 @@ impl CrossAttention {
     }
 
     fn forward(&self, x: &Tensor, height: i64, width: i64, context: &mut CrossContext<'_, '_>) -> Result<Tensor> {
-        let KeyValue { key, value } = &context.layers[self.site];
+        let KeyValue { key, .. } = &context.layers[self.site];
         let query = split_heads(&self.to_q.forward(x)?, self.heads)?;
         let site = Site { index: self.site, name: &self.name, heads: self.heads, height, width };
         if let Some(hook) = context.hook.as_mut().filter(|hook| hook.wants(&site)) {
             let probs = attention_probs(&query, key)?;
             hook.observe(&site, &Observed { query: &query, key, probs: &probs })?;
         }
-        let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
-        let attended = fused(&query, &same_batch(key)?, &same_batch(value)?, self.upcast)?;
+        let mut attended = self.attend(&query, &context.layers[self.site])?;
+        if !context.regions.is_empty() {
+            attended = self.in_regions(&query, attended, context.regions, [height, width])?;
+        }
         Ok(self.to_out.forward(&merge_heads(&attended)?)?)
+    }
+
+    fn attend(&self, query: &Tensor, KeyValue { key, value }: &KeyValue) -> Result<Tensor> {
+        let same_batch = |x: &Tensor| x.f_expand([query.size()[0], -1, -1, -1], false);
+        Ok(fused(query, &same_batch(key)?, &same_batch(value)?, self.upcast)?)
+    }
+
+    /// What the pixels of each region read in its own text, and all others in that of the whole picture.
+    ///
+    /// # Shapes
+    /// - `attended`, returns: `[batch, heads, height * width, head_dim]`
+    fn in_regions(
+        &self,
+        query: &Tensor,
+        attended: Tensor,
+        regions: &[RegionContext],
+        [height, width]: [i64; 2],
+    ) -> Result<Tensor> {
+        let shares = area::shares(regions.iter().map(|region| &region.area), height, width)?;
+        let shares = shares.f_to_device(attended.device())?.f_unsqueeze(-1)?;
+        let rest = shares.f_sum_dim_intlist(0i64, false, Kind::Float)?.f_rsub_scalar(1.0)?;
+        let weighted = |x: &Tensor, share: &Tensor| x.f_mul(&share.f_to_kind(x.kind())?);
+        let mut sum = weighted(&attended, &rest)?;
+        for (index, region) in regions.iter().enumerate() {
+            let own = self.attend(query, &region.layers[self.site])?;
+            sum = sum.f_add(&weighted(&own, &shares.f_select(0, index as i64)?)?)?;
+        }
+        Ok(sum)
     }
 }
 

@@ -38,7 +38,11 @@ pub(super) fn draw_each(
         // Faces of a turned picture lie elsewhere in this one.
         let faces = if found.view.turned == Turn::None { found.faces } else { Vec::new() };
         let looks = (0..people.len()).map(|number| Look::of(&maps, number)).collect::<Result<Vec<_>>>()?;
-        let spots = spots(&faces, people.len(), size, |whose, bounds| looks[whose].share(bounds, size));
+        let share = |whose: usize, bounds: &FaceBox| match one.regions.get(&people[whose].name) {
+            Some(region) => region.share_of(in_shares(bounds, size)),
+            None => looks[whose].share(bounds, size),
+        };
+        let spots = spots(&faces, people.len(), size, share);
         let side = u32::try_from(model.native_size()).unwrap_or(size.width);
         for spot in &spots {
             let alone = one.alone(people[spot.whose], model)?;
@@ -53,6 +57,12 @@ pub(super) fn draw_each(
         each(drawn);
     }
     Ok(())
+}
+
+/// Left, top, right and bottom of a box in shares of a picture.
+fn in_shares(bounds: &FaceBox, size: Size) -> [f64; 4] {
+    let (width, height) = (f64::from(size.width), f64::from(size.height));
+    [bounds.left / width, bounds.top / height, bounds.right / width, bounds.bottom / height]
 }
 
 /// Where a person is named in a prompt.

@@ -5,11 +5,11 @@ use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::controlnet::Control;
 use idembed_diffusion::unet::UNet;
 use idembed_diffusion::{FromPicture, StableDiffusion, TextToImage, memory};
-use idembed_tokens::{Conditions, Identities, Identity, condition_as};
+use idembed_tokens::{Conditions, condition_as, condition_in_regions};
 use image::RgbImage;
 
 use super::detailing;
-use super::plan::Drawing;
+use super::plan::{Drawing, by_name};
 use super::watching::{Follower, Progress, Watching};
 use super::wish::{DrawSettings, NamedIdentity};
 use super::{Drawn, Watch, Watched};
@@ -120,14 +120,9 @@ pub(super) struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// Encodes the prompts.
     pub(super) fn new(model: &'a StableDiffusion, drawing: &'a Drawing) -> Result<Self> {
-        let acting = drawing.identities.iter().map(|named| {
-            let identity = named.identity.at_strength(&named.strength, model)?;
-            Ok((named.name.as_str(), identity))
-        });
-        let acting: Vec<(&str, Identity)> = acting.collect::<idembed_tokens::Result<_>>()?;
-        let identities = Identities::named(acting.iter().map(|(name, identity)| (*name, identity)))?;
+        let identities = by_name(&drawing.identities)?;
         let how = Conditions { force: drawing.force, skipped_layers: drawing.settings.clip_skip.saturating_sub(1) };
-        let prompt = condition_as(model, &drawing.prompt, &identities, how)?;
+        let prompt = condition_in_regions(model, &drawing.prompt, &identities, &drawing.regions, how)?;
         let changes = identities.changed_unet([&drawing.prompt, &drawing.negative])?;
         let unet = changes.map(|changes| changes.apply(model)).transpose()?;
         let negative = condition_as(model, &drawing.negative, &identities, how)?;

@@ -3,7 +3,7 @@
 use idembed_clip::Tokenizer;
 use idembed_diffusion::schedulers::{NoiseSchedule, PredictionType};
 use idembed_diffusion::{FromPicture, StableDiffusion};
-use idembed_tokens::{Identities, Prompt, PromptSyntax};
+use idembed_tokens::{Identities, Prompt, PromptSyntax, Regions};
 
 use super::warning::DrawWarning;
 use super::wish::{Draw, DrawSettings, NamedIdentity};
@@ -39,6 +39,7 @@ pub struct Drawing {
     /// What files say about it.
     source: Option<SourceRecord>,
     pub(super) force: bool,
+    pub(super) regions: Regions,
     /// How its prompts are read.
     syntax: PromptSyntax,
 }
@@ -56,6 +57,7 @@ impl Drawing {
         let (mut prompt, mut negative) = (read(prompt)?, read(&wish.negative)?);
         [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
         named.check_changed_unet([&prompt, &negative])?;
+        named.check_regions(&prompt, &wish.regions)?;
         let config = model.files.scheduler_config()?;
         let size = wish.size.or(wish.from.as_ref().map(Source::own_size));
         let from = size.zip(wish.from.as_ref()).map(|(size, source)| source.at(size)).transpose()?;
@@ -83,6 +85,7 @@ impl Drawing {
             from,
             source: wish.from.as_ref().map(|source| source.record().clone()),
             force: wish.force,
+            regions: wish.regions.clone(),
             syntax: wish.syntax,
         })
     }
@@ -123,7 +126,8 @@ impl Drawing {
         let chunks = prompt.chunks().max(negative.chunks());
         [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, tokenizers()));
         let settings = DrawSettings { size: None, enlargement: None, face_detail: None, ..self.settings };
-        Ok(Drawing { prompt, negative, settings, controls: Vec::new(), from: None, ..self.clone() })
+        let (controls, regions) = (Vec::new(), Regions::new());
+        Ok(Drawing { prompt, negative, settings, controls, regions, from: None, ..self.clone() })
     }
 
     /// Fails if one of the words is not in the prompt.
@@ -175,6 +179,7 @@ impl Drawing {
             method: named.identity.method.clone(),
             class: named.identity.class.clone(),
             strength: named.strength.clone(),
+            region: self.regions.get(&named.name).copied(),
         });
         PictureRecord {
             prompt: self.prompt.text.clone(),
@@ -220,7 +225,7 @@ fn without(text: &str, name: &str, word: &str) -> String {
     replaced + rest
 }
 
-fn by_name(identities: &[NamedIdentity]) -> idembed_tokens::Result<Identities<'_>> {
+pub(super) fn by_name(identities: &[NamedIdentity]) -> idembed_tokens::Result<Identities<'_>> {
     Identities::with_strengths(
         identities.iter().map(|named| (named.name.as_str(), &named.identity, named.strength.clone())),
     )

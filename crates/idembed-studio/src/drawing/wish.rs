@@ -4,7 +4,7 @@ use std::path::Path;
 
 use idembed_diffusion::schedulers::{self, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::{FromPicture, StableDiffusion};
-use idembed_tokens::{Identity, PromptSyntax, Strength};
+use idembed_tokens::{Identity, PromptSyntax, Regions, Strength};
 
 use crate::error::Result;
 use crate::face_detail::FaceDetail;
@@ -44,6 +44,9 @@ pub struct Draw {
     pub face_detail: Option<FaceDetail>,
     /// Takes identities that were learned for another model, where the shapes allow.
     pub force: bool,
+    /// The part of the picture that each identity is kept to, by its name in the prompt; maps of watched words are those of the
+    /// rest of the picture then.
+    pub regions: Regions,
     /// How prompts are read.
     pub syntax: PromptSyntax,
     /// How many layers of the text encoders are left out, and one: 1 for none, as web interfaces count.
@@ -67,6 +70,7 @@ impl Default for Draw {
             enlargement: None,
             face_detail: None,
             force: false,
+            regions: Regions::new(),
             syntax: PromptSyntax::default(),
             clip_skip: 1,
         }
