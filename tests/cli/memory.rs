@@ -33,3 +33,21 @@ fn what_cannot_fit_is_refused_with_what_would() {
     let learn = ["learn", text(&portrait), "--no-face", "--name=me"];
     place.fails(1, &[&learn[..], &large].concat(), &["learning at 4096x4096", "this machine has", "would fit"]);
 }
+
+#[test]
+fn large_pictures_are_decoded_in_parts() {
+    let place = Place::new();
+    let draw = |size: &str, out: &str, more: &[&str]| {
+        let (size, out) = (format!("--size={size}"), format!("--out={out}"));
+        place.json(&[&["generate", "a photo of a man", "--steps=1", "--guidance=1", &size, &out], more].concat());
+        image::open(place.path(&format!("{}/0.png", &out["--out=".len()..]))).unwrap().into_rgb8()
+    };
+    let low = ["--low-memory"];
+    assert!(draw("64x72", "small", &[]) == draw("64x72", "small_low", &low), "what fits into one part is the same");
+    let [whole, parts] = [draw("640x520", "whole", &[]), draw("640x520", "parts", &low)];
+    let differences = whole.as_raw().iter().zip(parts.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
+    let mean = differences.sum::<f64>() / whole.as_raw().len() as f64;
+    assert!(whole != parts && mean < 8.0, "{mean}");
+    assert_eq!(place.json(&["inspect", "parts/0.png"])["tiled"], true);
+    assert!(place.json(&["inspect", "whole/0.png"])["tiled"].is_null());
+}

@@ -59,6 +59,7 @@ fn draw(folder: &Path, model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
         batch: seeds.len(),
         unet: None,
         controls: &[],
+        tiles: None,
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {
@@ -92,6 +93,7 @@ fn an_inpainting_model_wants_a_mask() {
             batch: 1,
             unet: None,
             controls: &[],
+            tiles: None,
         };
         let ended: Result<(), Error> = request.run(&model, &mut (), |_, _| Ok(()));
         ended.unwrap_err().to_string()

@@ -126,6 +126,7 @@ fn draw(model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<
         batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
         unet: None,
         controls,
+        tiles: None,
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {

@@ -239,6 +239,7 @@ pub(crate) fn compare_picture(
         batch: 1,
         unet: None,
         controls: &[],
+        tiles: None,
     };
     let topic = fixture.folder.file_name().unwrap().to_string_lossy().into_owned();
     let compare = |index: usize, ours| {

@@ -108,6 +108,7 @@ fn draw(model: &StableDiffusion, case: &Value, prompt: &str, identities: &Identi
         batch: seeds.len(),
         unet: None,
         controls: &[],
+        tiles: None,
     };
     let mut pictures = Vec::new();
     let keep = |_, picture| {

@@ -198,6 +198,7 @@ pub(crate) fn draw(model: &StableDiffusion, prompt: &Conditioning, unet: Option<
         batch: 1,
         unet,
         controls: &[],
+        tiles: None,
     };
     let mut pictures = Vec::new();
     let drawn = request.run(model, &mut (), |_, picture| {

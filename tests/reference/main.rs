@@ -156,6 +156,7 @@ fn draw(
         batch: 1,
         unet: None,
         controls: &[],
+        tiles: None,
     };
     let mut drawn = None;
     let keep = |_, picture| {

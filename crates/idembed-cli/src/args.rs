@@ -131,6 +131,9 @@ pub(crate) struct DrawArgs {
     /// that picture's edges; :SCALE or :SCALE,START,END behind it says how strongly it acts, and in which share of the steps
     #[arg(long = "control", value_name = "NET=PICTURE")]
     controls: Vec<ControlFile>,
+    /// Decode pictures of more than 512 x 512 part by part: takes less memory, and changes them slightly
+    #[arg(long)]
+    low_memory: bool,
     /// Use identities that were learned for another model, where the shapes allow
     #[arg(long)]
     pub(crate) force: bool,
@@ -152,6 +155,7 @@ impl DrawArgs {
             controls: self.controls.iter().map(|control| control.0.clone()).collect(),
             enlargement: None,
             face_detail: None,
+            low_memory: self.low_memory,
             force: self.force,
             syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },
             clip_skip: self.clip_skip,

@@ -74,6 +74,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         batch: 1,
         unet: None,
         controls: &[],
+        tiles: None,
     };
     let sampler = || -> Result<Box<dyn Scheduler>> { Ok(Box::new(Ddpm::new(&model.noise_schedule, request.steps))) };
     request.run_with(&sampler, &model, &mut (), |_, picture| Ok(picture.save("own_scheduler.png")?))

@@ -16,6 +16,7 @@
 //! let (width, height, controls) = (128, 128, &[]);
 //! let request = TextToImage {
 //!     prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width, height, from: None, seeds, batch: 1, unet: None, controls,
+//!     tiles: None,
 //! };
 //! let each = |_, picture: image::RgbImage| Ok::<_, Error>(assert_eq!(picture.dimensions(), (128, 128)));
 //! request.run(&model, &mut (), each)?;

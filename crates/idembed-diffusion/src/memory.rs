@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 
 use crate::StableDiffusion;
 use crate::unet::UNetConfig;
+use crate::vae::Tiles;
 
 /// Number of text tokens that the maps of watched cross-attention layers are counted with.
 const TOKENS: u64 = 77;
@@ -30,12 +31,19 @@ pub struct Extent {
 
 /// Bytes of the feature maps that live at the same time while pictures are drawn.
 ///
-/// `guided` says whether each picture takes two rows of the batch, `watched` whether attention maps are looked at.
-pub fn drawing(model: &StableDiffusion, extent: Extent, guided: bool, watched: bool) -> u64 {
+/// `guided` says whether each picture takes two rows of the batch, `watched` whether attention maps are looked at, `tiles` whether
+/// pictures are decoded part by part.
+pub fn drawing(model: &StableDiffusion, extent: Extent, guided: bool, watched: bool, tiles: Option<Tiles>) -> u64 {
     let rows = extent.batch as u64 * if guided { 2 } else { 1 };
     let network = Walk::of_unet(model, extent, rows, watched).peak;
     // Pictures are decoded one by one.
-    network.max(autoencoder(model, extent))
+    network.max(autoencoder(model, tiles.map_or(extent, |tiles| tile_of(model, extent, tiles))))
+}
+
+/// The part of a picture that is decoded at once.
+fn tile_of(model: &StableDiffusion, extent: Extent, tiles: Tiles) -> Extent {
+    let side = tiles.side() * model.pixels_per_latent();
+    Extent { width: extent.width.min(side), height: extent.height.min(side), ..extent }
 }
 
 /// Bytes of the feature maps that live at the same time in a training step.

@@ -14,6 +14,7 @@ use crate::schedulers::{self, Scheduler, SchedulerKind};
 use crate::stable_diffusion::StableDiffusion;
 use crate::start::{FromPicture, Origin, Start};
 use crate::unet::{PictureSizes, UNet, UNetInput};
+use crate::vae::Tiles;
 use crate::{Error, Result};
 
 /// Everything that decides what a picture looks like, apart from the model.
@@ -45,6 +46,8 @@ pub struct TextToImage<'a> {
     pub unet: Option<&'a UNet>,
     /// ControlNets that steer it.
     pub controls: &'a [Control<'a>],
+    /// Decodes pictures part by part, so that the autoencoder's memory does not grow with their size; at once if `None`.
+    pub tiles: Option<Tiles>,
 }
 
 /// One denoising step about to be taken.
@@ -196,8 +199,12 @@ impl TextToImage<'_> {
                 return Err(Error::NotFinite { what });
             }
         }
+        let decode = |latents: &Tensor| match self.tiles {
+            Some(tiles) => model.vae.decode_in_tiles(latents, tiles),
+            None => model.vae.decode(latents),
+        };
         (0..latents.size()[0])
-            .map(|row| picture::from_tensor(&model.vae.decode(&latents.f_narrow(0, row, 1)?)?.f_squeeze_dim(0)?))
+            .map(|row| picture::from_tensor(&decode(&latents.f_narrow(0, row, 1)?)?.f_squeeze_dim(0)?))
             .collect()
     }
 

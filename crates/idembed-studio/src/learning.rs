@@ -198,6 +198,7 @@ fn class_pictures(model: &StableDiffusion, own: &Model, lesson: &Lesson, context
         batch: own.settings.batch,
         unet: None,
         controls: &[],
+        tiles: None,
     };
     let mut pictures = Vec::with_capacity(of);
     request.run(model, &mut Stoppable(context), |index, drawn| -> Result<()> {

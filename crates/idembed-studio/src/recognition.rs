@@ -153,6 +153,7 @@ mod tests {
                 controls: Vec::new(),
                 enlarged: None,
                 face_detail: None,
+                tiled: false,
                 dtype: String::new(),
                 identities: Vec::new(),
                 version: String::new(),

@@ -54,6 +54,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
         batch: 1,
         unet: None,
         controls: &[],
+        tiles: None,
     };
     change(&mut request);
     request.run(model, &mut (), |_, picture| {

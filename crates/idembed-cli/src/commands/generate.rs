@@ -324,6 +324,7 @@ mod tests {
             controls: Vec::new(),
             enlarged: None,
             face_detail: None,
+            tiled: false,
             dtype: "f32".to_owned(),
             identities: Vec::new(),
             version: "0".to_owned(),

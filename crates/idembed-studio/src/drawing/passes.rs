@@ -33,7 +33,7 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
     model.text_encoders.check_skipped(clip_skip.saturating_sub(1))?;
     let networks: u64 = drawing.controls.iter().map(|control| control.weight_bytes).sum();
     let watched = watched || settings.face_detail.is_some();
-    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched) + networks;
+    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched, settings.tiles()) + networks;
     let (size, batch) = match settings.enlargement {
         // The second pass draws one picture at a time.
         Some(enlargement) => (enlargement.size(settings.size_for(model)), 1),
@@ -199,6 +199,7 @@ impl<'a> Prepared<'a> {
             batch: 1,
             unet: self.unet.as_ref(),
             controls: &[],
+            tiles: settings.tiles(),
         }
     }
 }

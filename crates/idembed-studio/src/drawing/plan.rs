@@ -200,6 +200,7 @@ impl Drawing {
             controls: self.controls.iter().map(|control| control.record().clone()).collect(),
             enlarged: self.settings.enlargement,
             face_detail: self.settings.face_detail,
+            tiled: self.settings.low_memory,
             dtype: model.compute.dtype_name().to_owned(),
             identities: identities.collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use idembed_diffusion::schedulers::{self, SchedulerConfigJson, SchedulerKind};
+use idembed_diffusion::vae::Tiles;
 use idembed_diffusion::{FromPicture, StableDiffusion};
 use idembed_tokens::{Identity, PromptSyntax, Regions, Strength};
 
@@ -42,6 +43,8 @@ pub struct Draw {
     pub enlargement: Option<Enlargement>,
     /// Draws the faces of its people once more.
     pub face_detail: Option<FaceDetail>,
+    /// Decodes large pictures part by part, which takes less memory and changes them slightly.
+    pub low_memory: bool,
     /// Takes identities that were learned for another model, where the shapes allow.
     pub force: bool,
     /// The part of the picture that each identity is kept to, by its name in the prompt; maps of watched words are those of the
@@ -69,6 +72,7 @@ impl Default for Draw {
             controls: Vec::new(),
             enlargement: None,
             face_detail: None,
+            low_memory: false,
             force: false,
             regions: Regions::new(),
             syntax: PromptSyntax::default(),
@@ -100,6 +104,8 @@ pub struct DrawSettings {
     pub enlargement: Option<Enlargement>,
     /// As [`Draw::face_detail`].
     pub face_detail: Option<FaceDetail>,
+    /// As [`Draw::low_memory`].
+    pub low_memory: bool,
 }
 
 impl DrawSettings {
@@ -125,7 +131,13 @@ impl DrawSettings {
             clip_skip: wish.clip_skip.max(1),
             enlargement: wish.enlargement,
             face_detail: wish.face_detail,
+            low_memory: wish.low_memory,
         })
+    }
+
+    /// The parts in which pictures are decoded, if not at once.
+    pub(super) fn tiles(&self) -> Option<Tiles> {
+        self.low_memory.then_some(Tiles::USUAL)
     }
 
     /// The size that is drawn.

@@ -46,6 +46,7 @@ impl<'a> Painter<'a> {
             batch: 1,
             unet: None,
             controls: &[],
+            tiles: None,
         };
         let mut drawn = None;
         let run = request.run(self.model, &mut Stopper(self.stop), |_, picture| {
