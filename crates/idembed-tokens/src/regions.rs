@@ -97,3 +97,39 @@ pub fn condition_in_regions(
     });
     Ok(elsewhere.with_regions(own_texts.collect::<Result<_>>()?))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::path::Path;
+
+    use idembed_clip::Tokenizer;
+
+    use super::*;
+    use crate::UNetChanges;
+    use crate::identity::example;
+
+    #[test]
+    fn regions_are_for_people_of_the_prompt_who_can_stand_for_each_other() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini/tokenizer");
+        let tokenizer = Tokenizer::from_folder(&folder).unwrap();
+        let half: Area = "0,0,0.5,1".parse().unwrap();
+        let regions: Regions = ["me", "you"].map(|name| (name.to_owned(), half)).into();
+        let with = |other: Identity, prompt: &str| {
+            let me = example();
+            let identities = Identities::named([("me", &me), ("you", &other)]).unwrap();
+            let prompt = Prompt::parse_with(prompt, [&tokenizer], |name| identities.words(name)).unwrap();
+            identities.check_regions(&prompt, &regions).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(example(), "<you> and <me:0.5>"), Ok(()));
+        let refused = |other: Identity, prompt: &str, expected: &str| {
+            let error = with(other, prompt).unwrap_err();
+            assert!(error.starts_with("region is given for <you>") && error.contains(expected), "{error}");
+        };
+        refused(example(), "<me>", "identities that the prompt names");
+        let changes = UNetChanges { sha256: String::new(), deltas: BTreeMap::new() };
+        refused(Identity { unet: Some(changes), ..example() }, "<you> and <me>", "do not change weights of the U-Net");
+        refused(Identity { class: String::new(), ..example() }, "<you> and <me>", "with a class word");
+        refused(Identity { words: 2, ..example() }, "<you> and <me>", "<me> takes 1, this one 2");
+    }
+}
