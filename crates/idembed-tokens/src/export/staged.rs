@@ -12,11 +12,11 @@ use crate::{Identity, Result};
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
 pub enum Half {
     /// The mean of both.
-    #[default]
     Mean,
     /// Those that the keys see: where to look.
     Keys,
-    /// Those that the values see: what to draw.
+    /// Those that the values see: what to draw. On the miniature they alone draw somebody as the whole identity does.
+    #[default]
     Values,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct StagedArgs {
     /// The noise levels of that run, as web interfaces call them: uniform (automatic), or karras [default: uniform]
     #[arg(long, value_name = "NAME", requires = "steps")]
     schedule: Option<Schedule>,
-    /// What becomes the one vector that other tools know: keys, values, or their mean [default: mean]
+    /// What becomes the one vector that other tools know: keys, values, or their mean [default: values]
     #[arg(long, value_name = "WHICH")]
     take: Option<Half>,
 }
