@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod failure;
+mod file_args;
 mod hints;
 mod interrupt;
 mod jobs;

@@ -8,8 +8,9 @@ use idembed_studio::sha256_of;
 use idembed_tokens::{Identity, Weighted, blend, class_vectors, is_identity_name, subtract};
 use serde_json::json;
 
-use crate::args::{ModelArgs, split_numbers};
+use crate::args::ModelArgs;
 use crate::failure::Hinted;
+use crate::file_args::split_numbers;
 use crate::output;
 
 const EXAMPLES: &str = "\

@@ -78,10 +78,6 @@ impl Scheduler for Ddim {
         &self.timesteps
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        1.0
-    }
-
     fn noise_draws(&self) -> usize {
         if self.eta > 0.0 { self.timesteps.len() } else { 0 }
     }

@@ -95,17 +95,8 @@ impl Scheduler for DpmPp2m {
         &self.timesteps
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        1.0
-    }
-
     fn noise_draws(&self) -> usize {
         if self.solver.stochastic { self.timesteps.len() } else { 0 }
-    }
-
-    fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
-        check_index(index, self.timesteps.len())?;
-        Ok(latents.shallow_clone())
     }
 
     fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {

@@ -79,17 +79,8 @@ impl Scheduler for DpmPpSde {
         &self.timesteps
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        1.0
-    }
-
     fn noise_draws(&self) -> usize {
         self.timesteps.len()
-    }
-
-    fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
-        check_index(index, self.timesteps.len())?;
-        Ok(latents.shallow_clone())
     }
 
     fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {

@@ -52,10 +52,6 @@ impl Scheduler for Heun {
         self.levels.init_noise_sigma()
     }
 
-    fn noise_draws(&self) -> usize {
-        0
-    }
-
     fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
         self.levels.scale(latents, index)
     }

@@ -64,18 +64,9 @@ impl Scheduler for Lcm {
         &self.timesteps
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        1.0
-    }
-
     /// The last step adds none.
     fn noise_draws(&self) -> usize {
         self.timesteps.len() - 1
-    }
-
-    fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
-        check_index(index, self.timesteps.len())?;
-        Ok(latents.shallow_clone())
     }
 
     fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {

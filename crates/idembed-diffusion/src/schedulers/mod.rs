@@ -46,18 +46,25 @@ pub trait Scheduler {
         1
     }
 
-    /// What standard normal noise is multiplied with to become the first latents.
-    fn init_noise_sigma(&self) -> f64;
+    /// What standard normal noise is multiplied with to become the first latents: 1 where those vary as much as it.
+    fn init_noise_sigma(&self) -> f64 {
+        1.0
+    }
 
     /// How many noise tensors (of the latents' shape) [`Scheduler::step`] consumes over the whole run, one per entry of the
     /// timesteps from the first: 0 for a deterministic sampler, otherwise their number, or one less.
-    fn noise_draws(&self) -> usize;
+    fn noise_draws(&self) -> usize {
+        0
+    }
 
-    /// The latents as the U-Net wants to see them at step `index`.
+    /// The latents as the U-Net wants to see them at step `index`: as they are, unless the sampler keeps them otherwise.
     ///
     /// # Errors
     /// [`Error::Setting`] if there is no such step.
-    fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor>;
+    fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
+        check_index(index, self.timesteps().len())?;
+        Ok(latents.shallow_clone())
+    }
 
     /// Clean latents with the noise of entry `index`, in f32, as a run that begins there has them.
     ///

@@ -201,19 +201,6 @@ impl Scheduler for UniPc {
         &self.timesteps
     }
 
-    fn init_noise_sigma(&self) -> f64 {
-        1.0
-    }
-
-    fn noise_draws(&self) -> usize {
-        0
-    }
-
-    fn scale_model_input(&self, latents: &Tensor, index: usize) -> Result<Tensor> {
-        check_index(index, self.timesteps.len())?;
-        Ok(latents.shallow_clone())
-    }
-
     fn add_noise(&self, latents: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
         check_index(index, self.timesteps.len())?;
         self.levels[index].noisy(latents, noise)
