@@ -53,6 +53,9 @@ fn only_the_face_is_drawn_again() {
     }
     let record = place.json(&["inspect", "detailed/3.png"]);
     assert_eq!(record["face_detail"], serde_json::json!({ "strength": 0.5 }));
+    assert_eq!(record["face_prompt"], "a photo of the face of {}");
+    place.json(&[&draw[..], &["--face-detail", "--face-prompt=a sketch of the face of {}", "--out=sketch"]].concat());
+    assert!(pixels(&place, "sketch/3.png") != detailed);
 }
 
 #[test]
@@ -65,6 +68,8 @@ fn what_cannot_be_drawn_again_is_named() {
     for option in ["--face-detail=0", "--face-detail=1.5", "--face-detail=x"] {
         refused(option, &["above 0, up to 1"]);
     }
+    place.fails(1, &["generate", "a cat", "--face-detail", "--face-prompt=a face"], &["one {}"]);
+    place.fails(2, &["generate", "a cat", "--face-prompt=a face of {}"], &["--face-detail"]);
     // Without an identity there is nobody's face to draw.
     place.succeeds(&["generate", "a photo of a man", "--steps=1", "--face-detail"]);
 }

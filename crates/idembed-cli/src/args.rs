@@ -153,6 +153,7 @@ impl DrawArgs {
             controls: self.controls.iter().map(|control| control.0.clone()).collect(),
             enlargement: None,
             face_detail: None,
+            face_prompt: None,
             low_memory: self.low_memory,
             force: self.force,
             syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },

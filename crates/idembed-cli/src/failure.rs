@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(
             render(&error),
             "error: cannot read the prompt\n  caused by: the prompt names <me>, but no identity was given\n\n\
-             hint: give it with --identity me=FILE\n"
+             hint: give it with --identity me=FILE, or an embedding of another tool with --embedding me=FILE\n"
         );
         let outer = error.context(Hinted::new("cannot draw", "try a shorter prompt"));
         assert!(render(&outer).ends_with("\nhint: try a shorter prompt\n"));

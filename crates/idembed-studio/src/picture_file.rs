@@ -80,6 +80,9 @@ pub struct PictureRecord {
     /// How the faces of its people were drawn once more; absent if they were not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub face_detail: Option<FaceDetail>,
+    /// What they were drawn with, `{}` standing for the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_prompt: Option<String>,
     /// Whether it was decoded part by part, where it is large enough for that; earlier versions could not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tiled: bool,
@@ -384,6 +387,7 @@ mod tests {
             controls: Vec::new(),
             enlarged: None,
             face_detail: None,
+            face_prompt: None,
             tiled: false,
             dtype: "f32".to_owned(),
             identities: vec![IdentityRecord {

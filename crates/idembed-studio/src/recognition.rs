@@ -153,6 +153,7 @@ mod tests {
                 controls: Vec::new(),
                 enlarged: None,
                 face_detail: None,
+                face_prompt: None,
                 tiled: false,
                 dtype: String::new(),
                 identities: Vec::new(),

@@ -116,6 +116,10 @@ struct AgainArgs {
     /// faces that are small in the picture [default share: 0.5]
     #[arg(long, value_name = "SHARE", num_args = 0..=1, value_parser = above_zero_to_one)]
     face_detail: Option<Option<f64>>,
+    /// What those faces are drawn with, {} standing for the identity, such as "a sketch of the face of {}" [default: a photo
+    /// of the face of {}]
+    #[arg(long, value_name = "PROMPT", requires = "face_detail")]
+    face_prompt: Option<String>,
 }
 
 impl AgainArgs {
@@ -189,6 +193,7 @@ impl Plan {
             from: args.source.open()?,
             enlargement: args.again.hires,
             face_detail: args.again.face_detail(),
+            face_prompt: args.again.face_prompt.clone(),
             ..args.draw.wish(seeds, args.batch)
         };
         for NamedArea { name, area } in &args.regions {
@@ -324,6 +329,7 @@ mod tests {
             controls: Vec::new(),
             enlarged: None,
             face_detail: None,
+            face_prompt: None,
             tiled: false,
             dtype: "f32".to_owned(),
             identities: Vec::new(),

@@ -3,7 +3,7 @@
 use idembed_clip::Tokenizer;
 use idembed_diffusion::schedulers::{NoiseSchedule, PredictionType};
 use idembed_diffusion::{FromPicture, StableDiffusion};
-use idembed_tokens::{Identities, Prompt, PromptSyntax, Regions};
+use idembed_tokens::{DEFAULT_TEMPLATE, Identities, Prompt, PromptSyntax, Regions, template_parts};
 
 use super::warning::DrawWarning;
 use super::wish::{Draw, DrawSettings, NamedIdentity};
@@ -39,6 +39,8 @@ pub struct Drawing {
     /// What files say about it.
     source: Option<SourceRecord>,
     pub(super) force: bool,
+    /// What faces are drawn once more with, `{}` standing for the identity.
+    face_prompt: String,
     pub(super) regions: Regions,
     /// How its prompts are read.
     syntax: PromptSyntax,
@@ -85,6 +87,7 @@ impl Drawing {
             from,
             source: wish.from.as_ref().map(|source| source.record().clone()),
             force: wish.force,
+            face_prompt: face_prompt(wish)?,
             regions: wish.regions.clone(),
             syntax: wish.syntax,
         })
@@ -113,12 +116,10 @@ impl Drawing {
         self.identities.iter().filter(is_person).collect()
     }
 
-    /// The same with one of its people in the prompt and the class words of the others: of the size that the model likes, and
-    /// without what steers or is drawn from.
+    /// The same with one of its people and another prompt, that of a face: of the size that the model likes, and without what
+    /// steers or is drawn from.
     pub(super) fn alone(&self, person: &NamedIdentity, model: &StableDiffusion) -> Result<Drawing> {
-        let others = self.people().into_iter().filter(|other| other.name != person.name);
-        let text =
-            others.fold(self.prompt.text.clone(), |text, other| without(&text, &other.name, &other.identity.class));
+        let text = self.face_prompt.replace("{}", &format!("<{}>", person.name));
         let named = by_name(&self.identities)?;
         let tokenizers = || model.text_encoders.tokenizers();
         let mut prompt = Prompt::read(&text, tokenizers(), self.syntax, |name| named.words(name))?;
@@ -200,6 +201,7 @@ impl Drawing {
             controls: self.controls.iter().map(|control| control.record().clone()).collect(),
             enlarged: self.settings.enlargement,
             face_detail: self.settings.face_detail,
+            face_prompt: self.settings.face_detail.map(|_| self.face_prompt.clone()),
             tiled: self.settings.low_memory,
             dtype: model.compute.dtype_name().to_owned(),
             identities: identities.collect(),
@@ -208,39 +210,15 @@ impl Drawing {
     }
 }
 
-/// A prompt in which a word stands for an identity, with whatever strength it is named.
-fn without(text: &str, name: &str, word: &str) -> String {
-    let (mut rest, mut replaced) = (text, String::new());
-    let begin = format!("<{name}");
-    while let Some(at) = rest.find(&begin) {
-        let (before, named) = rest.split_at(at);
-        let behind = &named[begin.len()..];
-        let end = behind.find('>').filter(|_| behind.starts_with(['>', ':']));
-        replaced.push_str(before);
-        match end {
-            Some(_) => replaced.push_str(word),
-            None => replaced.push_str(&begin),
-        }
-        rest = end.map_or(behind, |end| &behind[end + 1..]);
-    }
-    replaced + rest
+/// What faces are drawn once more with: what identities are usually learned with, if nothing else is wished.
+fn face_prompt(wish: &Draw) -> Result<String> {
+    let prompt = wish.face_prompt.as_deref().unwrap_or(DEFAULT_TEMPLATE);
+    template_parts(prompt)?;
+    Ok(prompt.to_owned())
 }
 
 pub(super) fn by_name(identities: &[NamedIdentity]) -> idembed_tokens::Result<Identities<'_>> {
     Identities::with_strengths(
         identities.iter().map(|named| (named.name.as_str(), &named.identity, named.strength.clone())),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without;
-
-    #[test]
-    fn a_word_stands_for_an_identity() {
-        let without = |text| without(text, "me", "person");
-        assert_eq!(without("<me> and <you>, <me:0.7>!"), "person and <you>, person!");
-        assert_eq!(without("<meal> <me <me>"), "<meal> <me person");
-        assert_eq!(without("no one"), "no one");
-    }
 }

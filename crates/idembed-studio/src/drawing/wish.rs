@@ -43,6 +43,8 @@ pub struct Draw {
     pub enlargement: Option<Enlargement>,
     /// Draws the faces of its people once more.
     pub face_detail: Option<FaceDetail>,
+    /// What they are drawn with, `{}` standing for the identity; what identities are usually learned with if `None`.
+    pub face_prompt: Option<String>,
     /// Decodes large pictures part by part, which takes less memory and changes them slightly.
     pub low_memory: bool,
     /// Takes identities that were learned for another model, where the shapes allow.
@@ -72,6 +74,7 @@ impl Default for Draw {
             controls: Vec::new(),
             enlargement: None,
             face_detail: None,
+            face_prompt: None,
             low_memory: false,
             force: false,
             regions: Regions::new(),
