@@ -10,11 +10,10 @@ use std::time::Instant;
 
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::noise::seeded_noise;
-use idembed_diffusion::text_encoders::{TextEncoder, TextEncoders, TokenEmbeds};
+use idembed_diffusion::text_encoders::{TextEncoders, TokenEmbeds};
 use idembed_diffusion::unet::{PictureSizes, ProjectedContext, UNet, UNetInput};
-use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, ModelFiles, StableDiffusion, TextEncoderFiles};
+use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, ModelFiles, StableDiffusion};
 use idembed_face::detect::Mtcnn;
-use idembed_weights::Weights;
 use tch::{Kind, Reduction, Tensor};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -75,7 +74,7 @@ fn predict(unet: &UNet, latents: &Tensor, times: &Tensor, context: &ProjectedCon
 /// noise loss with respect to one token's embedding in each encoder.
 fn train_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
     const LEARNED: i64 = 5;
-    let encoders = text_encoders(model, compute)?;
+    let encoders = TextEncoders::load(&ModelFiles::open(model)?, compute)?;
     let unet = UNet::load(&model.join("unet"), compute)?;
     let (latents, times, _) = inputs(&unet, compute, 1)?;
     let target = latents.to_kind(Kind::Float);
@@ -96,17 +95,6 @@ fn train_step(model: &Path, compute: Compute, runs: usize) -> Result<Vec<f64>> {
         let _gradients = Tensor::f_run_backward(&[loss], &tokens, false, false)?;
         Ok(())
     })
-}
-
-fn text_encoders(model: &Path, compute: Compute) -> Result<TextEncoders> {
-    let files = ModelFiles::open(model)?;
-    let mut encoders = Vec::new();
-    for (tokenizer, files) in files.tokenizers()?.into_iter().zip(files.text_encoders()?) {
-        let TextEncoderFiles { config, source, layer, pooled } = files;
-        let model = idembed_clip::ClipTextModel::from_weights(config, Weights::new(source, compute)?)?;
-        encoders.push(TextEncoder { tokenizer, model, layer, pooled });
-    }
-    Ok(TextEncoders::new(encoders)?)
 }
 
 /// Finding the faces of a photo that is decoded already.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use idembed_clip::{ClipTextModel, Encoding};
+use idembed_clip::Encoding;
 use idembed_weights::{Compute, Delta, Overlay, Weights};
 
 use crate::conditioning::{Conditioning, Piece, TextStates};
-use crate::model_files::{ModelFiles, TextEncoderFiles};
+use crate::model_files::ModelFiles;
 use crate::schedulers::{NoiseSchedule, SchedulerConfigJson};
-use crate::text_encoders::{TextEncoder, TextEncoders};
+use crate::text_encoders::TextEncoders;
 use crate::unet::UNet;
 use crate::vae::Vae;
 use crate::{Error, Result};
@@ -54,15 +54,11 @@ impl StableDiffusion {
         files.check()?;
         let scheduler_config = files.scheduler_config()?;
         let prediction_is_said = files.prediction_is_said()?;
-        let text_encoders = files.tokenizers()?.into_iter().zip(files.text_encoders()?).map(|(tokenizer, files)| {
-            let TextEncoderFiles { config, source, layer, pooled } = files;
-            let model = ClipTextModel::from_weights(config, Weights::new(source, compute)?)?;
-            Ok(TextEncoder { tokenizer, model, layer, pooled })
-        });
+        let text_encoders = TextEncoders::load(&files, compute)?;
         let (unet_config, unet_source) = files.unet()?;
         let (vae_config, vae_source) = files.vae()?;
         let model = StableDiffusion {
-            text_encoders: TextEncoders::new(text_encoders.collect::<Result<Vec<_>>>()?)?,
+            text_encoders,
             unet: UNet::from_weights(unet_config, Weights::new(unet_source, compute)?)?,
             vae: Vae::from_source(vae_config, vae_source, compute)?,
             noise_schedule: NoiseSchedule::from_config(&scheduler_config)?,

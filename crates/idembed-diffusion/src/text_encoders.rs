@@ -3,8 +3,10 @@
 //! Stable Diffusion 1.x and 2.x have one; SDXL has two, whose states stand side by side (arXiv 2307.01952, section 2.1).
 
 use idembed_clip::{ClipTextModel, EncodedText, TextLayer, Tokenizer};
+use idembed_weights::{Compute, Weights};
 use tch::{Kind, Tensor};
 
+use crate::model_files::{ModelFiles, TextEncoderFiles};
 use crate::{Error, Result};
 
 /// One text encoder and what a model takes of it.
@@ -51,6 +53,19 @@ impl TextEncoder {
 }
 
 impl TextEncoders {
+    /// Loads those of a model, each with its tokenizer.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::tokenizers`], [`ModelFiles::text_encoders`] and [`TextEncoders::new`].
+    pub fn load(files: &ModelFiles, compute: Compute) -> Result<Self> {
+        let encoders = files.tokenizers()?.into_iter().zip(files.text_encoders()?).map(|(tokenizer, files)| {
+            let TextEncoderFiles { config, source, layer, pooled } = files;
+            let model = ClipTextModel::from_weights(config, Weights::new(source, compute)?)?;
+            Ok(TextEncoder { tokenizer, model, layer, pooled })
+        });
+        Self::new(encoders.collect::<Result<Vec<_>>>()?)
+    }
+
     /// Puts text encoders together, in the order in which their states stand side by side.
     ///
     /// # Errors

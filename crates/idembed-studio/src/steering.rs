@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::Compute;
 use idembed_diffusion::controlnet::{Control, ControlNet};
 use idembed_face::{CropRect, Photo};
 use image::{DynamicImage, RgbImage};
@@ -55,14 +55,6 @@ pub(crate) struct PlannedControl {
     pub(crate) weight_bytes: u64,
 }
 
-/// A ControlNet that was loaded.
-#[derive(Debug)]
-pub(crate) struct LoadedControl<'a> {
-    net: ControlNet,
-    picture: Tensor,
-    wish: &'a ControlWish,
-}
-
 impl PlannedControl {
     /// Looks at the network and the picture.
     ///
@@ -94,17 +86,20 @@ impl PlannedControl {
         &self.record
     }
 
-    /// Loads the network, and makes what it sees for pictures of a size.
-    pub(crate) fn load(&self, model: &StableDiffusion, size: Size) -> Result<LoadedControl<'_>> {
-        let net = ControlNet::load(&self.wish.net, model.compute)?;
-        Ok(LoadedControl { net, picture: seen(&self.picture, self.wish.preparation, size)?, wish: &self.wish })
+    /// Loads the network.
+    pub(crate) fn load(&self, compute: Compute) -> Result<ControlNet> {
+        Ok(ControlNet::load(&self.wish.net, compute)?)
     }
-}
 
-impl LoadedControl<'_> {
-    pub(crate) fn control(&self) -> Control<'_> {
-        let ControlWish { scale, start, end, .. } = *self.wish;
-        Control { net: &self.net, picture: &self.picture, scale, start, end }
+    /// What the network sees for pictures of a size.
+    pub(crate) fn seen(&self, size: Size) -> Result<Tensor> {
+        seen(&self.picture, self.wish.preparation, size)
+    }
+
+    /// The network that was loaded, and what it sees, as a drawing takes them.
+    pub(crate) fn control<'a>(&self, net: &'a ControlNet, picture: &'a Tensor) -> Control<'a> {
+        let ControlWish { scale, start, end, .. } = self.wish;
+        Control { net, picture, scale, start, end }
     }
 }
 

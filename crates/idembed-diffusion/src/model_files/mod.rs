@@ -316,8 +316,7 @@ impl ModelFiles {
     pub fn vae(&self) -> Result<(VaeConfig, Box<dyn Source>)> {
         match (&self.vae, &self.layout) {
             (Some(path), _) if path.is_dir() => folder::vae(path),
-            (Some(path), Layout::Folder(folder)) => checkpoint::vae_file(path, folder::pipeline(folder)?.is_xl()),
-            (Some(path), Layout::Checkpoint(file)) => checkpoint::vae_file(path, file.is_xl()),
+            (Some(path), _) => checkpoint::vae_file(path, self.is_xl()?),
             (None, Layout::Folder(folder)) => folder::vae(&folder.join("vae")),
             (None, Layout::Checkpoint(file)) => file.vae(),
         }

@@ -6,7 +6,7 @@ use idembed_face::{FaceBox, Turn};
 use idembed_tokens::Prompt;
 use tch::{Kind, Tensor};
 
-use super::passes::{Prepared, watch_words};
+use super::passes::Prepared;
 use super::plan::Drawing;
 use super::watching::Progress;
 use super::wish::NamedIdentity;
@@ -28,26 +28,27 @@ pub(super) fn draw_each(
 ) -> Result<()> {
     let finder = Finder::open(model.compute)?;
     let people = drawing.people();
+    let whole = Prepared::new(model, drawing)?;
+    let alone = people.iter().map(|person| drawing.alone(person, model)).collect::<Result<Vec<_>>>()?;
+    let alone = alone.iter().map(|drawing| Prepared::new(model, drawing)).collect::<Result<Vec<_>>>()?;
     // One picture at a time: each has maps of its own.
     for &seed in &drawing.seeds {
-        let one = drawing.with_seeds(vec![seed]);
-        let words = people.iter().map(|named| word_of(&one.prompt, named)).collect();
-        let Watched { mut drawn, maps } = watch_words(model, &one, words, 1, hash, progress)?;
+        let words = people.iter().map(|named| word_of(&drawing.prompt, named)).collect();
+        let Watched { mut drawn, maps } = whole.watch(seed, words, 1, hash, progress)?;
         let size = Size { width: drawn.picture.width(), height: drawn.picture.height() };
         let found = finder.search(drawn.picture.clone())?;
         // Faces of a turned picture lie elsewhere in this one.
         let faces = if found.view.turned == Turn::None { found.faces } else { Vec::new() };
         let looks = (0..people.len()).map(|number| Look::of(&maps, number)).collect::<Result<Vec<_>>>()?;
-        let share = |whose: usize, bounds: &FaceBox| match one.regions.get(&people[whose].name) {
+        let share = |whose: usize, bounds: &FaceBox| match drawing.regions.get(&people[whose].name) {
             Some(region) => region.share_of(in_shares(bounds, size)),
             None => looks[whose].share(bounds, size),
         };
         let spots = spots(&faces, people.len(), size, share);
         let side = u32::try_from(model.native_size()).unwrap_or(size.width);
         for spot in &spots {
-            let alone = one.alone(people[spot.whose], model)?;
             let start = spot.start(&drawn.picture, side, detail.strength)?;
-            let face = Prepared::new(model, &alone)?.again(&start, seed, progress)?;
+            let face = alone[spot.whose].again(&start, seed, progress)?;
             spot.put_back(&face, &mut drawn.picture);
         }
         let missing = people.len() - spots.len();

@@ -2,11 +2,12 @@
 
 use idembed_attention::{LayerChoice, Word};
 use idembed_diffusion::conditioning::Conditioning;
-use idembed_diffusion::controlnet::Control;
+use idembed_diffusion::controlnet::{Control, ControlNet};
 use idembed_diffusion::unet::UNet;
 use idembed_diffusion::{FromPicture, StableDiffusion, TextToImage, memory};
 use idembed_tokens::{Conditions, condition_as, condition_in_regions};
 use image::RgbImage;
+use tch::Tensor;
 
 use super::detailing;
 use super::plan::{Drawing, by_name};
@@ -20,7 +21,6 @@ use crate::job::Context;
 use crate::memory::{Forecast, Work};
 use crate::picture_file::PartRecord;
 use crate::size::Size;
-use crate::steering::LoadedControl;
 
 /// Checks that the identities and what is skipped belong to the model, and forecasts the memory; `watched` says whether attention
 /// maps are looked at.
@@ -60,7 +60,7 @@ pub(crate) fn draw_each(
         Some(detail) if !drawing.people().is_empty() => {
             detailing::draw_each(model, drawing, detail, hash, &progress, each)
         }
-        _ => Prepared::new(model, drawing)?.draw(None, hash, &progress, each),
+        _ => Prepared::new(model, drawing)?.draw(&drawing.seeds, None, hash, &progress, each),
     }
 }
 
@@ -77,32 +77,9 @@ pub(crate) fn watch(
         .iter()
         .map(|word| Ok(Word::new(word.as_str(), drawing.prompt.word_positions(word, &drawing.tokenizer)?)));
     let progress = Progress::new(context, drawing.total_steps(1));
-    watch_words(model, drawing, words.collect::<Result<_>>()?, watch.stages, hash, &progress)
-}
-
-/// The same, of words whose positions are known.
-pub(super) fn watch_words(
-    model: &StableDiffusion,
-    drawing: &Drawing,
-    words: Vec<Word>,
-    stages: usize,
-    hash: &ModelHash,
-    progress: &Progress<'_>,
-) -> Result<Watched> {
-    let mut watching = Watching {
-        words,
-        layers: LayerChoice::All.resolve(&model.unet.downscales())?,
-        stages,
-        train_timesteps: model.noise_schedule.train_timesteps,
-        recorder: None,
-    };
-    let one = drawing.with_seeds(drawing.seeds.iter().copied().take(1).collect());
-    let mut picture = None;
-    Prepared::new(model, &one)?.draw(Some(&mut watching), hash, progress, |drawn| picture = Some(drawn))?;
-    match (picture, watching.recorder) {
-        (Some(drawn), Some(recorder)) => Ok(Watched { drawn, maps: recorder.finish()? }),
-        _ => Err(StudioError::NothingToDraw),
-    }
+    let words = words.collect::<Result<_>>()?;
+    let seed = *drawing.seeds.first().ok_or(StudioError::NothingToDraw)?;
+    Prepared::new(model, drawing)?.watch(seed, words, watch.stages, hash, &progress)
 }
 
 /// What all passes of a drawing share.
@@ -113,12 +90,14 @@ pub(super) struct Prepared<'a> {
     negative: Conditioning,
     /// The noise predictor, where an identity changes its weights.
     unet: Option<UNet>,
+    /// The ControlNets of the drawing.
+    nets: Vec<ControlNet>,
     /// What was given beside the model's own files.
     parts: Vec<PartRecord>,
 }
 
 impl<'a> Prepared<'a> {
-    /// Encodes the prompts.
+    /// Encodes the prompts and loads the ControlNets.
     pub(super) fn new(model: &'a StableDiffusion, drawing: &'a Drawing) -> Result<Self> {
         let identities = by_name(&drawing.identities)?;
         let how = Conditions { force: drawing.force, skipped_layers: drawing.settings.clip_skip.saturating_sub(1) };
@@ -127,12 +106,38 @@ impl<'a> Prepared<'a> {
         let unet = changes.map(|changes| changes.apply(model)).transpose()?;
         let negative = condition_as(model, &drawing.negative, &identities, how)?;
         let negative = model.as_negative(&drawing.negative.text, negative)?;
-        Ok(Prepared { model, drawing, prompt, negative, unet, parts: hashes::of_given_parts(&model.files)? })
+        let nets = drawing.controls.iter().map(|control| control.load(model.compute)).collect::<Result<_>>()?;
+        Ok(Prepared { model, drawing, prompt, negative, unet, nets, parts: hashes::of_given_parts(&model.files)? })
+    }
+
+    /// Draws a picture and watches words whose positions are known.
+    pub(super) fn watch(
+        &self,
+        seed: u64,
+        words: Vec<Word>,
+        stages: usize,
+        hash: &ModelHash,
+        progress: &Progress<'_>,
+    ) -> Result<Watched> {
+        let mut watching = Watching {
+            words,
+            layers: LayerChoice::All.resolve(&self.model.unet.downscales())?,
+            stages,
+            train_timesteps: self.model.noise_schedule.train_timesteps,
+            recorder: None,
+        };
+        let mut picture = None;
+        self.draw(&[seed], Some(&mut watching), hash, progress, |drawn| picture = Some(drawn))?;
+        match (picture, watching.recorder) {
+            (Some(drawn), Some(recorder)) => Ok(Watched { drawn, maps: recorder.finish()? }),
+            _ => Err(StudioError::NothingToDraw),
+        }
     }
 
     /// Draws one picture per seed, and hands out each.
     fn draw(
         &self,
+        seeds: &[u64],
         watching: Option<&mut Watching>,
         hash: &ModelHash,
         progress: &Progress<'_>,
@@ -141,16 +146,16 @@ impl<'a> Prepared<'a> {
         let Prepared { model, drawing, parts, .. } = self;
         let size = drawing.settings.size_for(model);
         let mut follower = Follower { progress, watching };
-        let controls = self.controls(size)?;
-        let controls: Vec<Control<'_>> = controls.iter().map(LoadedControl::control).collect();
+        let seen = self.seen(size)?;
+        let controls = self.controls(&seen);
         let request = TextToImage {
-            seeds: &drawing.seeds,
+            seeds,
             batch: drawing.settings.batch,
             controls: &controls,
             ..self.request(size, drawing.from.as_ref())
         };
         let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
-            let seed = drawing.seeds[index];
+            let seed = seeds[index];
             let picture = match drawing.settings.enlargement {
                 Some(enlargement) => self.again(&enlargement.start(&picture), seed, progress)?,
                 None => picture,
@@ -163,11 +168,11 @@ impl<'a> Prepared<'a> {
         stopped(ended)
     }
 
-    /// Draws a picture once more, with ControlNets where its shape is that of the drawing.
+    /// Draws a picture once more, steered as the drawing is.
     pub(super) fn again(&self, from: &FromPicture, seed: u64, progress: &Progress<'_>) -> Result<RgbImage> {
         let size = Size { width: from.picture.width(), height: from.picture.height() };
-        let controls = self.controls(size)?;
-        let controls: Vec<Control<'_>> = controls.iter().map(LoadedControl::control).collect();
+        let seen = self.seen(size)?;
+        let controls = self.controls(&seen);
         let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(size, Some(from)) };
         let mut drawn = None;
         let mut follower = Follower { progress, watching: None };
@@ -178,8 +183,14 @@ impl<'a> Prepared<'a> {
         drawn.ok_or(StudioError::NothingToDraw)
     }
 
-    fn controls(&self, size: Size) -> Result<Vec<LoadedControl<'_>>> {
-        self.drawing.controls.iter().map(|control| control.load(self.model, size)).collect()
+    /// What each ControlNet sees for pictures of a size.
+    fn seen(&self, size: Size) -> Result<Vec<Tensor>> {
+        self.drawing.controls.iter().map(|control| control.seen(size)).collect()
+    }
+
+    fn controls<'b>(&'b self, seen: &'b [Tensor]) -> Vec<Control<'b>> {
+        let nets = self.drawing.controls.iter().zip(self.nets.iter().zip(seen));
+        nets.map(|(control, (net, picture))| control.control(net, picture)).collect()
     }
 
     /// One pass, without seeds yet.

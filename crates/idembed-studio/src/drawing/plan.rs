@@ -105,11 +105,6 @@ impl Drawing {
         (evaluations * pictures.div_ceil(batch) + (enlarged + faces) * pictures) as u64
     }
 
-    /// The same with other seeds.
-    pub(super) fn with_seeds(&self, seeds: Vec<u64>) -> Drawing {
-        Drawing { seeds, ..self.clone() }
-    }
-
     /// The identities in the prompt that are somebody's, and not another tool's embedding: each once, in their order.
     pub(super) fn people(&self) -> Vec<&NamedIdentity> {
         let is_person = |named: &&NamedIdentity| !named.identity.class.is_empty() && self.prompt.names(&named.name);
