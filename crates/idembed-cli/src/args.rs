@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
-use idembed_tokens::{PromptSyntax, Regions};
+use idembed_tokens::{PromptSyntax, Regions, is_identity_name};
 
 use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
 
@@ -202,6 +202,11 @@ impl DrawArgs {
         }
         Ok((model, drawing))
     }
+}
+
+/// A name that an identity can have.
+pub(crate) fn identity_name(text: &str) -> Result<String, String> {
+    is_identity_name(text).then(|| text.to_owned()).ok_or_else(|| "letters, digits, - and _ are allowed".to_owned())
 }
 
 /// A whole number from 1.

@@ -43,7 +43,7 @@ pub use lost_pages::announce_lost_pages;
 pub use packed::{Packed, pack};
 pub use scope::Scope;
 pub use source::{
-    Alias, Delta, Files, Init, Overlay, Parameters, Renamed, Source, Stored, count_of, shape_of, weight_files,
+    Alias, Delta, Files, Init, Overlay, PICKLES, Parameters, Renamed, Source, Stored, count_of, shape_of, weight_files,
 };
 pub use tensor_file::TensorFile;
 pub use unknown_name::UnknownName;

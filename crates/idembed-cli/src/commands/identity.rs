@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use idembed_diffusion::{Compute, StableDiffusion};
 use idembed_studio::sha256_of;
-use idembed_tokens::{Identity, Weighted, blend, class_vectors, is_identity_name, subtract};
+use idembed_tokens::{Identity, Weighted, blend, class_vectors, subtract};
 use serde_json::json;
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, identity_name};
 use crate::failure::Hinted;
 use crate::file_args::split_numbers;
 use crate::output;
@@ -101,10 +101,6 @@ struct ResultArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn identity_name(text: &str) -> Result<String, String> {
-    is_identity_name(text).then(|| text.to_owned()).ok_or_else(|| "letters, digits, - and _ are allowed".to_owned())
 }
 
 /// A file with its weight, written `FILE` or `FILE:WEIGHT`.

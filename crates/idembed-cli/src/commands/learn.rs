@@ -16,7 +16,7 @@ use idembed_layouts::Kind;
 use idembed_page::{Figure, Page};
 use idembed_studio::{Draw, Drawing, Learned, Lesson, Model, NamedIdentity, Photo, Size, Studio, SubjectFinder};
 use idembed_tokens::checkpoint::CheckpointInfo;
-use idembed_tokens::{Identity, LearnConfig, is_identity_name};
+use idembed_tokens::{Identity, LearnConfig};
 use serde_json::json;
 
 use crate::args::{ComputeArgs, ModelArgs};
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// What to call the identity: letters, digits, - and _
-    #[arg(long, value_name = "NAME", value_parser = identity_name)]
+    #[arg(long, value_name = "NAME", value_parser = crate::args::identity_name)]
     name: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -102,10 +102,6 @@ pub(crate) struct Args {
     method: MethodArgs,
     #[command(flatten)]
     compute: ComputeArgs,
-}
-
-fn identity_name(text: &str) -> Result<String, String> {
-    is_identity_name(text).then(|| text.to_owned()).ok_or_else(|| "letters, digits, - and _ are allowed".to_owned())
 }
 
 /// What was checked before the model is loaded.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use idembed_clip::{ClipTextConfig, TextLayer, Tokenizer};
 use idembed_layouts::lora::Network;
-use idembed_weights::{Files, Listing, Renamed, Source, weight_files};
+use idembed_weights::{Files, Listing, PICKLES, Renamed, Source, weight_files};
 
 use crate::schedulers::{PredictionType, SchedulerConfigJson};
 use crate::stable_diffusion::inpainting_only;
@@ -335,7 +335,6 @@ fn renamed(path: &Path, table: idembed_layouts::Table, belongs: impl Fn(&str) ->
 /// # Errors
 /// No such file, a pickle, or not a whole safetensors file.
 pub fn read_listing(path: &Path) -> Result<Listing> {
-    const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
     let is_pickle = path.extension().is_some_and(|ending| PICKLES.iter().any(|pickle| ending == *pickle));
     if is_pickle && path.is_file() {
         return Err(Error::PickledFile { path: path.to_path_buf() });

@@ -18,8 +18,8 @@ use crate::{Error, Result, WeightsError};
 
 /// Variants of a weight file's name, the preferred first.
 const VARIANTS: [&str; 2] = ["", ".fp16"];
-/// How the names of pickles end.
-const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
+/// How the names of pickles end, which can run programs and are never read.
+pub const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
 
 /// The mapped files of one network.
 #[derive(Debug)]

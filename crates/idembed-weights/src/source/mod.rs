@@ -11,7 +11,7 @@ mod stored;
 use std::fmt;
 use std::path::Path;
 
-pub use files::{Files, weight_files};
+pub use files::{Files, PICKLES, weight_files};
 pub use initialisation::Init;
 pub use overlay::{Delta, Overlay};
 pub use parameters::Parameters;
