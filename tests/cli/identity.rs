@@ -139,6 +139,12 @@ fn what_cannot_be_blended() {
     place.fails(1, &["identity", "subtract", own, "you.safetensors:-1", "--name=less"], &["weight is -1 for `you`"]);
 }
 
+/// The flag that keeps an identity of a record to its region.
+fn region_flag(identity: &serde_json::Value) -> String {
+    let numbers = identity["region"].as_array().unwrap().iter().map(serde_json::Value::to_string);
+    format!("--region={}={}", identity["name"].as_str().unwrap(), numbers.collect::<Vec<_>>().join(","))
+}
+
 #[test]
 fn two_people_are_kept_to_their_regions_in_any_order() {
     let place = Place::new();
@@ -167,4 +173,16 @@ fn two_people_are_kept_to_their_regions_in_any_order() {
     refused(2, "<me>", &["--region=me=0,0,64,64"], "expected X,Y,W,H in shares of the picture");
     refused(2, "<me>", &["--region=me"], "expected NAME=X,Y,W,H");
     refused(2, "<me>", &["--region=me=0,0,1,1", "--region=me=0,0,0.5,1"], "--region me=... is given twice");
+
+    // Those that are found are those of a picture's record, of each picture its own.
+    let prompt = "a photo of <me> and <you>";
+    let found = drawn("found", prompt, &["--region=auto", "-n=2"]);
+    let record = |path: &str| place.json(&["inspect", path])["identities"].clone();
+    let identities = record("found/0.png");
+    let parts: Vec<String> = (0..2).map(|index| region_flag(&identities[index])).collect();
+    assert!(parts[0] != parts[1] && parts.iter().all(|part| !part.ends_with("=0,0,1,1")), "{parts:?}");
+    assert!(found == drawn("given", prompt, &[&parts[0], &parts[1]]), "{parts:?}");
+    assert!(identities != record("found/1.png"));
+    refused(1, "a photo of <me>", &["--region=auto"], "found for at least two identities, and the prompt names one");
+    refused(2, prompt, &["--region=auto", regions[0]], "--region auto stands alone");
 }

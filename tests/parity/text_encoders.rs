@@ -5,8 +5,8 @@ use std::path::Path;
 use idembed_clip::{ClipTextModel, TextLayer, Tokenizer};
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::text_encoders::{TextEncoder, TextEncoders};
-use idembed_diffusion::unet::UNet;
-use idembed_diffusion::{Compute, StableDiffusion};
+use idembed_diffusion::unet::{UNet, UNetInput};
+use idembed_diffusion::{Compute, ModelFiles, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, mini_model, read_safetensors};
 use idembed_tokens::{
     EncoderRows, Examples, Identities, Identity, Layout, LearnConfig, Method, Prompt, TokensError, Trainer,
@@ -264,4 +264,28 @@ fn tokenizers_that_disagree_are_refused() {
     let error = Prompt::parse("a photo of <me>", [&plain, &letters]).unwrap_err();
     assert!(matches!(error, TokensError::OtherPositions { .. }), "{error}");
     assert!(matches!(Prompt::parse("<me>", []), Err(TokensError::Setting { .. })));
+}
+
+/// As `generate --low-memory` has it on a GPU; here another number format stands for another device.
+#[test]
+fn text_encoders_may_compute_elsewhere() {
+    let files = || ModelFiles::open(&mini_model()).unwrap();
+    let texts = Compute { kind: Kind::BFloat16, ..Compute::CPU_F32 };
+    let apart = StableDiffusion::load_with_texts_on(files(), Compute::CPU_F32, texts).unwrap();
+    let states = apart.text_states("a photo of a woman").unwrap();
+    let alone = TextEncoders::load(&files(), texts).unwrap();
+    assert_eq!(alone.fingerprints().unwrap(), apart.text_encoders.fingerprints().unwrap());
+    let whole = StableDiffusion::load_files(files(), Compute::CPU_F32).unwrap();
+    let exact = whole.text_states("a photo of a woman").unwrap();
+    let noise = |states: &TextStates| {
+        let latents = Tensor::ones([1, 4, 16, 16], (Kind::Float, Device::Cpu));
+        let context = apart.unet.project(states).unwrap();
+        let times = Tensor::from_slice(&[500.0f32]);
+        apart.unet.forward(UNetInput::new(&latents, &times, &context), None).unwrap()
+    };
+    let (near, expected) = (noise(&states), noise(&exact));
+    assert_eq!(near.kind(), Kind::Float);
+    assert!(near != expected);
+    let difference = f64::try_from((&near - &expected).abs().max()).unwrap();
+    assert!(difference < 0.1 * f64::try_from(expected.abs().max()).unwrap(), "{difference}");
 }

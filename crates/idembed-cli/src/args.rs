@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
-use idembed_tokens::{PromptSyntax, Regions, is_identity_name};
+use idembed_tokens::{PromptSyntax, is_identity_name};
 
-use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, Size, models};
+use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, RegionWish, Size, models};
 
 use crate::failure::wrong_usage;
 use crate::file_args::{ControlFile, LoraFile, NamedFile};
@@ -129,7 +129,8 @@ pub(crate) struct DrawArgs {
     /// that picture's edges; :SCALE or :SCALE,START,END behind it says how strongly it acts, and in which share of the steps
     #[arg(long = "control", value_name = "NET=PICTURE")]
     controls: Vec<ControlFile>,
-    /// Decode pictures of more than 512 x 512 part by part: takes less memory, and changes them slightly
+    /// Take less memory: decode pictures of more than 512 x 512 part by part, which changes them slightly, and keep the text
+    /// encoders out of a GPU's memory
     #[arg(long)]
     low_memory: bool,
     /// Use identities that were learned for another model, where the shapes allow
@@ -158,7 +159,7 @@ impl DrawArgs {
             force: self.force,
             syntax: if self.plain_prompt { PromptSyntax::Plain } else { PromptSyntax::Weighted },
             clip_skip: self.clip_skip,
-            regions: Regions::new(),
+            regions: RegionWish::default(),
         }
     }
 

@@ -111,6 +111,11 @@ impl ClipTextModel {
         self.weights.bytes()
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> tch::Device {
+        self.transformer.device()
+    }
+
     /// Width of token embeddings and text states.
     pub fn hidden_size(&self) -> i64 {
         self.transformer.config.hidden_size

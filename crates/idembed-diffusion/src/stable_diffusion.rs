@@ -51,10 +51,19 @@ impl StableDiffusion {
     /// # Errors
     /// As [`StableDiffusion::load`].
     pub fn load_files(files: ModelFiles, compute: Compute) -> Result<Self> {
+        Self::load_with_texts_on(files, compute, compute)
+    }
+
+    /// As [`StableDiffusion::load_files`], with the text encoders elsewhere: a drawing asks them once, so that they need not lie in a
+    /// GPU's memory.
+    ///
+    /// # Errors
+    /// As [`StableDiffusion::load`].
+    pub fn load_with_texts_on(files: ModelFiles, compute: Compute, texts: Compute) -> Result<Self> {
         files.check()?;
         let scheduler_config = files.scheduler_config()?;
         let prediction_is_said = files.prediction_is_said()?;
-        let text_encoders = TextEncoders::load(&files, compute)?;
+        let text_encoders = TextEncoders::load(&files, texts)?;
         let (unet_config, unet_source) = files.unet()?;
         let (vae_config, vae_source) = files.vae()?;
         let model = StableDiffusion {
@@ -146,7 +155,7 @@ impl StableDiffusion {
 
     /// Bytes of all weights in memory once everything was used.
     pub fn weight_bytes(&self) -> u64 {
-        self.text_encoders.weight_bytes() + self.unet.weight_bytes() + self.vae.weight_bytes()
+        self.text_encoders.weight_bytes(self.compute.device) + self.unet.weight_bytes() + self.vae.weight_bytes()
     }
 
     /// Fails if a network may compute with other weights than were loaded, because its file was changed in place.

@@ -4,7 +4,7 @@
 
 use idembed_clip::{ClipTextModel, EncodedText, TextLayer, Tokenizer};
 use idembed_weights::{Compute, Weights};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::model_files::{ModelFiles, TextEncoderFiles};
 use crate::{Error, Result};
@@ -190,9 +190,9 @@ impl TextEncoders {
         self.iter().try_for_each(|encoder| Ok(encoder.model.layers_before(encoder.layer, skip).map(drop)?))
     }
 
-    /// Bytes of their weights in memory.
-    pub(crate) fn weight_bytes(&self) -> u64 {
-        self.iter().map(|encoder| encoder.model.weight_bytes()).sum()
+    /// Bytes of their weights in the memory of a device.
+    pub(crate) fn weight_bytes(&self, device: Device) -> u64 {
+        self.iter().filter(|encoder| encoder.model.device() == device).map(|encoder| encoder.model.weight_bytes()).sum()
     }
 
     /// Fails if weights may be others by now, because their file was changed in place.

@@ -194,6 +194,12 @@ pub enum StudioError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Regions were to be found, and there are no two people to keep apart.
+    #[error("regions are found for at least two identities, and the prompt names {}", match people { 0 => "none", _ => "one" })]
+    NobodyToKeepApart {
+        /// How many identities of people the prompt names.
+        people: usize,
+    },
     /// A picture was to be watched, and there is no seed to draw one with.
     #[error("there is no seed to draw a picture with")]
     NothingToDraw,

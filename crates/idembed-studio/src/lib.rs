@@ -48,7 +48,7 @@ pub mod picture_file;
 pub mod settings;
 
 pub use comparing::{Compared, Likeness};
-pub use drawing::{Draw, DrawSettings, DrawWarning, Drawing, Drawn, NamedIdentity, Watch, Watched};
+pub use drawing::{Draw, DrawSettings, DrawWarning, Drawing, Drawn, NamedIdentity, RegionWish, Watch, Watched};
 pub use error::{Result, StudioError};
 pub use event::Event;
 pub use face_detail::FaceDetail;

@@ -229,6 +229,11 @@ impl PictureRecord {
         text
     }
 
+    /// The part of the picture that an identity was kept to, if it was.
+    pub fn region_of(&self, name: &str) -> Option<Area> {
+        self.identities.iter().find(|identity| identity.name == name)?.region
+    }
+
     /// Whether both describe the same picture: what only one of them knows does not count.
     pub fn is_same_picture(&self, other: &PictureRecord) -> bool {
         let agree = |own: &Option<String>, theirs: &Option<String>| own.is_none() || theirs.is_none() || own == theirs;

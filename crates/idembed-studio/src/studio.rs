@@ -81,11 +81,25 @@ impl Studio {
     /// # Errors
     /// It cannot be loaded.
     pub fn load(model: Model, compute: Compute) -> Result<Studio> {
+        Studio::load_with_texts_on(model, compute, compute)
+    }
+
+    /// As [`Studio::load`], for drawing with little memory on a GPU: the text encoders, which a drawing asks once, compute in main
+    /// memory, in f32.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_sparing(model: Model, compute: Compute) -> Result<Studio> {
+        let texts = if compute.device.is_cuda() { Compute::CPU_F32 } else { compute };
+        Studio::load_with_texts_on(model, compute, texts)
+    }
+
+    fn load_with_texts_on(model: Model, compute: Compute, texts: Compute) -> Result<Studio> {
         let hash = Arc::new(ModelHash::start(&model.files));
         let (files, name) = (model.files.clone(), model.name.clone());
         let (worker, facts) = Worker::start("idembed studio", move || {
             let started = Instant::now();
-            let loaded = StableDiffusion::load_files(files, compute);
+            let loaded = StableDiffusion::load_with_texts_on(files, compute, texts);
             let loaded = loaded.map_err(|source| StudioError::Load { name, source: Box::new(source) })?;
             let facts = Facts {
                 native_size: Size::square(loaded.native_size()),

@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(!words.is_empty(), "there is no word to look at in the prompt `{}`", args.prompt);
     drawing.check_words(&words)?;
 
-    let studio = jobs::load(&model, compute)?;
+    let studio = jobs::load_for(&drawing, &model, compute)?;
     jobs::announce(&studio.forecast_drawing(&drawing, true)?);
     let size = drawing.settings.size.unwrap_or(studio.facts().native_size);
     let mask = args.mask.as_ref().map(|path| open_mask(path, size)).transpose()?;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use idembed_diffusion::Area;
 
 use idembed_studio::picture_file::{self, PictureRecord};
-use idembed_studio::{Draw, Drawing, Drawn, Enlargement, FaceDetail, Model, Source};
+use idembed_studio::{Draw, Drawing, Drawn, Enlargement, FaceDetail, Model, RegionWish, Source};
+use idembed_tokens::Regions;
 use serde_json::json;
 
 use crate::args::{ComputeArgs, DrawArgs, positive, share};
@@ -25,6 +26,8 @@ Examples:
   idembed generate \"a photo of <me:0.7>\" -i me=me.identity.safetensors
   idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
       -i bob=bob.safetensors --region ann=0,0,0.5,1 --region bob=0.5,0,0.5,1
+  idembed generate \"a photo of <ann> and <bob>\" -i ann=ann.safetensors \\
+      -i bob=bob.safetensors --region auto
   idembed generate \"a castle, <brush>\" --embedding brush=brush.safetensors
   idembed generate \"an oil painting of <me>\" -i me=me.identity.safetensors \\
       --from photo.jpg --strength 0.6
@@ -92,9 +95,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = positive)]
     batch: Option<usize>,
     /// Keep an identity to a part of the picture, in shares of its width and height from the upper left corner: 0,0,0.5,1 is the
-    /// left half (one for each identity)
+    /// left half (one for each identity). `auto` keeps all of them to where their words look in the first steps
     #[arg(long = "region", value_name = "NAME=X,Y,W,H")]
-    regions: Vec<NamedArea>,
+    regions: Vec<RegionArg>,
     #[command(flatten)]
     draw: DrawArgs,
     #[command(flatten)]
@@ -159,21 +162,43 @@ impl SourceArgs {
     }
 }
 
-/// The part of the picture for an identity, written `NAME=X,Y,W,H`.
+/// The parts of the picture that identities are kept to.
 #[derive(Debug, Clone, PartialEq)]
-struct NamedArea {
-    name: String,
-    area: Area,
+enum RegionArg {
+    /// Those where their words look, written `auto`.
+    Auto,
+    /// One of them, written `NAME=X,Y,W,H`.
+    Given { name: String, area: Area },
 }
 
-impl FromStr for NamedArea {
+impl FromStr for RegionArg {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<NamedArea, String> {
-        let (name, area) = text.split_once('=').ok_or("expected NAME=X,Y,W,H, such as me=0,0,0.5,1")?;
+    fn from_str(text: &str) -> Result<RegionArg, String> {
+        if text == "auto" {
+            return Ok(RegionArg::Auto);
+        }
+        let (name, area) = text.split_once('=').ok_or("expected NAME=X,Y,W,H, such as me=0,0,0.5,1, or auto")?;
         let area = area.parse().map_err(|error: idembed_diffusion::Error| error.to_string())?;
-        Ok(NamedArea { name: name.to_owned(), area })
+        Ok(RegionArg::Given { name: name.to_owned(), area })
     }
+}
+
+/// Puts the regions of a command line together.
+fn region_wish(args: &[RegionArg]) -> anyhow::Result<RegionWish> {
+    let mut regions = Regions::new();
+    for arg in args {
+        match arg {
+            RegionArg::Auto if args.len() == 1 => return Ok(RegionWish::Found),
+            RegionArg::Auto => return Err(wrong_usage("--region auto stands alone: it finds all regions")),
+            RegionArg::Given { name, area } => {
+                if regions.insert(name.clone(), *area).is_some() {
+                    return Err(wrong_usage(format!("--region {name}=... is given twice")));
+                }
+            }
+        }
+    }
+    Ok(RegionWish::Given(regions))
 }
 
 /// What was checked before anything is loaded.
@@ -189,18 +214,14 @@ impl Plan {
             output::check_new_file(grid, true)?;
         }
         let seeds: Vec<u64> = (0..args.images as u64).map(|index| args.draw.seed.wrapping_add(index)).collect();
-        let mut wish = Draw {
+        let wish = Draw {
             from: args.source.open()?,
+            regions: region_wish(&args.regions)?,
             enlargement: args.again.hires,
             face_detail: args.again.face_detail(),
             face_prompt: args.again.face_prompt.clone(),
             ..args.draw.wish(seeds, args.batch)
         };
-        for NamedArea { name, area } in &args.regions {
-            if wish.regions.insert(name.clone(), *area).is_some() {
-                return Err(wrong_usage(format!("--region {name}=... is given twice")));
-            }
-        }
         let (model, drawing) = args.draw.plan(&args.prompt, &wish)?;
         let pictures = drawing.seeds.iter().map(|seed| args.out.join(format!("{seed}.png")));
         let identities = args.draw.identities.iter().map(|identity| &identity.path);
@@ -217,7 +238,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let started = Instant::now();
     let compute = args.compute.resolve()?;
     let Plan { model, drawing } = Plan::new(args)?;
-    let studio = jobs::load(&model, compute)?;
+    let studio = jobs::load_for(&drawing, &model, compute)?;
     let expected_memory_mib = jobs::announce(&studio.forecast_drawing(&drawing, false)?);
     let loaded = started.elapsed().as_secs_f64();
     output::make_folder(&args.out)?;

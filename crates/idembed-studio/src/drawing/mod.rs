@@ -1,6 +1,8 @@
 //! Drawing pictures: the checked wish, and what comes of it.
 
+mod apart;
 mod detailing;
+mod look;
 mod passes;
 mod plan;
 mod warning;
@@ -15,6 +17,7 @@ use image::RgbImage;
 use crate::error::Result;
 use crate::picture_file::{self, PictureRecord};
 
+pub use apart::RegionWish;
 pub(crate) use passes::{draw, draw_each, forecast, watch};
 pub use plan::Drawing;
 pub use warning::DrawWarning;

@@ -1,15 +1,17 @@
 //! The passes of a drawing: the first one, and a second one at a larger size where that is wished.
 
-use idembed_attention::{LayerChoice, Word};
+use idembed_attention::{AttentionMaps, LayerChoice, Word};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::controlnet::{Control, ControlNet};
 use idembed_diffusion::unet::UNet;
 use idembed_diffusion::{FromPicture, StableDiffusion, TextToImage, memory};
-use idembed_tokens::{Conditions, condition_as, condition_in_regions};
+use idembed_tokens::{Conditions, Regions, condition_as, condition_in_regions};
 use image::RgbImage;
 use tch::Tensor;
 
+use super::apart::cut_apart;
 use super::detailing;
+use super::look::Look;
 use super::plan::{Drawing, by_name};
 use super::watching::{Follower, Progress, Watching};
 use super::wish::{DrawSettings, NamedIdentity};
@@ -32,7 +34,7 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
     let DrawSettings { guidance, clip_skip, .. } = *settings;
     model.text_encoders.check_skipped(clip_skip.saturating_sub(1))?;
     let networks: u64 = drawing.controls.iter().map(|control| control.weight_bytes).sum();
-    let watched = watched || settings.face_detail.is_some();
+    let watched = watched || settings.face_detail.is_some() || drawing.steps_to_look().is_some();
     let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched, settings.tiles()) + networks;
     let (size, batch) = match settings.enlargement {
         // The second pass draws one picture at a time.
@@ -87,6 +89,8 @@ pub(super) struct Prepared<'a> {
     model: &'a StableDiffusion,
     drawing: &'a Drawing,
     prompt: Conditioning,
+    /// What it is in regions that are found for each picture.
+    in_regions: Option<Conditioning>,
     negative: Conditioning,
     /// The noise predictor, where an identity changes its weights.
     unet: Option<UNet>,
@@ -101,13 +105,19 @@ impl<'a> Prepared<'a> {
     pub(super) fn new(model: &'a StableDiffusion, drawing: &'a Drawing) -> Result<Self> {
         let identities = by_name(&drawing.identities)?;
         let how = Conditions { force: drawing.force, skipped_layers: drawing.settings.clip_skip.saturating_sub(1) };
-        let prompt = condition_in_regions(model, &drawing.prompt, &identities, &drawing.regions, how)?;
+        let regions = drawing.regions()?;
+        let in_regions = condition_in_regions(model, &drawing.prompt, &identities, &regions, how)?;
+        let (prompt, in_regions) = match drawing.steps_to_look() {
+            Some(_) => (condition_as(model, &drawing.prompt, &identities, how)?, Some(in_regions)),
+            None => (in_regions, None),
+        };
         let changes = identities.changed_unet([&drawing.prompt, &drawing.negative])?;
         let unet = changes.map(|changes| changes.apply(model)).transpose()?;
         let negative = condition_as(model, &drawing.negative, &identities, how)?;
         let negative = model.as_negative(&drawing.negative.text, negative)?;
         let nets = drawing.controls.iter().map(|control| control.load(model.compute)).collect::<Result<_>>()?;
-        Ok(Prepared { model, drawing, prompt, negative, unet, nets, parts: hashes::of_given_parts(&model.files)? })
+        let parts = hashes::of_given_parts(&model.files)?;
+        Ok(Prepared { model, drawing, prompt, in_regions, negative, unet, nets, parts })
     }
 
     /// Draws a picture and watches words whose positions are known.
@@ -119,13 +129,7 @@ impl<'a> Prepared<'a> {
         hash: &ModelHash,
         progress: &Progress<'_>,
     ) -> Result<Watched> {
-        let mut watching = Watching {
-            words,
-            layers: LayerChoice::All.resolve(&self.model.unet.downscales())?,
-            stages,
-            train_timesteps: self.model.noise_schedule.train_timesteps,
-            recorder: None,
-        };
+        let mut watching = self.watching(words, stages)?;
         let mut picture = None;
         self.draw(&[seed], Some(&mut watching), hash, progress, |drawn| picture = Some(drawn))?;
         match (picture, watching.recorder) {
@@ -134,48 +138,99 @@ impl<'a> Prepared<'a> {
         }
     }
 
+    fn watching(&self, words: Vec<Word>, stages: usize) -> Result<Watching> {
+        let layers = LayerChoice::All.resolve(&self.model.unet.downscales())?;
+        let train_timesteps = self.model.noise_schedule.train_timesteps;
+        Ok(Watching { words, layers, stages, train_timesteps, recorder: None })
+    }
+
     /// Draws one picture per seed, and hands out each.
     fn draw(
         &self,
         seeds: &[u64],
-        watching: Option<&mut Watching>,
+        mut watching: Option<&mut Watching>,
         hash: &ModelHash,
         progress: &Progress<'_>,
         mut each: impl FnMut(Drawn),
     ) -> Result<()> {
         let Prepared { model, drawing, parts, .. } = self;
         let size = drawing.settings.size_for(model);
-        let mut follower = Follower { progress, watching };
         let seen = self.seen(size)?;
         let controls = self.controls(&seen);
-        let request = TextToImage {
-            seeds,
-            batch: drawing.settings.batch,
-            controls: &controls,
-            ..self.request(size, drawing.from.as_ref())
+        // Regions that are found are one picture's own.
+        let together = if drawing.steps_to_look().is_some() { 1 } else { seeds.len().max(1) };
+        for seeds in seeds.chunks(together) {
+            let Placed { prompt, regions } = self.placed(seeds, progress)?;
+            let mut follower = Follower { progress, watching: watching.as_deref_mut(), steps: None };
+            let from = drawing.from.as_ref();
+            let batch = drawing.settings.batch;
+            let request = TextToImage { seeds, batch, controls: &controls, ..self.request(&prompt, size, from) };
+            let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
+                let seed = seeds[index];
+                let picture = match drawing.settings.enlargement {
+                    Some(enlargement) => self.again_with(&prompt, &enlargement.start(&picture), seed, progress)?,
+                    None => picture,
+                };
+                let size = Size { width: picture.width(), height: picture.height() };
+                let record = drawing.record(seed, size, model, hash.get(), parts, &regions);
+                each(Drawn { picture, record });
+                Ok(())
+            });
+            stopped(ended)?;
+        }
+        Ok(())
+    }
+
+    /// What the pictures of these seeds are told, and the regions of their people; those that are to be found are one picture's.
+    fn placed(&self, seeds: &[u64], progress: &Progress<'_>) -> Result<Placed> {
+        let mut regions = self.drawing.regions()?;
+        let (Some(prompt), Some(&seed)) = (&self.in_regions, seeds.first()) else {
+            return Ok(Placed { prompt: self.prompt.clone(), regions });
         };
-        let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
-            let seed = seeds[index];
-            let picture = match drawing.settings.enlargement {
-                Some(enlargement) => self.again(&enlargement.start(&picture), seed, progress)?,
-                None => picture,
-            };
-            let size = Size { width: picture.width(), height: picture.height() };
-            let record = drawing.record(seed, size, model, hash.get(), parts);
-            each(Drawn { picture, record });
-            Ok(())
-        });
-        stopped(ended)
+        let people = self.drawing.people();
+        let areas = cut_apart(&Look::of_all(&self.look(seed, progress)?)?)?;
+        regions.extend(people.into_iter().map(|named| named.name.clone()).zip(areas));
+        // Regions lie in the order of their names on both sides.
+        let areas = regions.values().copied();
+        let texts = prompt.regions().iter().map(|(_, text)| text.clone());
+        Ok(Placed { prompt: prompt.clone().with_regions(areas.zip(texts).collect()), regions })
+    }
+
+    /// Draws the first steps of a picture, without regions, to see where the words of its people look.
+    fn look(&self, seed: u64, progress: &Progress<'_>) -> Result<AttentionMaps> {
+        let size = self.drawing.settings.size_for(self.model);
+        let seen = self.seen(size)?;
+        let controls = self.controls(&seen);
+        let from = self.drawing.from.as_ref();
+        let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(&self.prompt, size, from) };
+        let mut watching = self.watching(self.drawing.words_of_people(), 1)?;
+        let mut follower = Follower { progress, watching: Some(&mut watching), steps: self.drawing.steps_to_look() };
+        match stopped(request.run(self.model, &mut follower, |_, _| -> Result<()> { Ok(()) })) {
+            Err(StudioError::Stopped) if progress.is_stopped() => return Err(StudioError::Stopped),
+            Err(StudioError::Stopped) => {}
+            ended => ended?,
+        }
+        Ok(watching.recorder.ok_or(StudioError::NothingToDraw)?.finish()?)
     }
 
     /// Draws a picture once more, steered as the drawing is.
     pub(super) fn again(&self, from: &FromPicture, seed: u64, progress: &Progress<'_>) -> Result<RgbImage> {
+        self.again_with(&self.prompt, from, seed, progress)
+    }
+
+    fn again_with(
+        &self,
+        prompt: &Conditioning,
+        from: &FromPicture,
+        seed: u64,
+        progress: &Progress<'_>,
+    ) -> Result<RgbImage> {
         let size = Size { width: from.picture.width(), height: from.picture.height() };
         let seen = self.seen(size)?;
         let controls = self.controls(&seen);
-        let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(size, Some(from)) };
+        let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(prompt, size, Some(from)) };
         let mut drawn = None;
-        let mut follower = Follower { progress, watching: None };
+        let mut follower = Follower { progress, watching: None, steps: None };
         stopped(request.run(self.model, &mut follower, |_, picture| -> Result<()> {
             drawn = Some(picture);
             Ok(())
@@ -194,10 +249,10 @@ impl<'a> Prepared<'a> {
     }
 
     /// One pass, without seeds yet.
-    fn request<'b>(&'b self, size: Size, from: Option<&'b FromPicture>) -> TextToImage<'b> {
+    fn request<'b>(&'b self, prompt: &'b Conditioning, size: Size, from: Option<&'b FromPicture>) -> TextToImage<'b> {
         let settings = &self.drawing.settings;
         TextToImage {
-            prompt: &self.prompt,
+            prompt,
             negative: &self.negative,
             guidance_scale: settings.guidance,
             steps: settings.steps,
@@ -213,6 +268,12 @@ impl<'a> Prepared<'a> {
             tiles: settings.tiles(),
         }
     }
+}
+
+/// What a picture is told, and where its people are.
+struct Placed {
+    prompt: Conditioning,
+    regions: Regions,
 }
 
 /// A wish to stop is an error of its own.

@@ -1,13 +1,16 @@
 //! A drawing that was checked, as far as that needs no weights.
 
+use idembed_attention::Word;
 use idembed_clip::Tokenizer;
 use idembed_diffusion::schedulers::{NoiseSchedule, PredictionType};
-use idembed_diffusion::{FromPicture, StableDiffusion};
+use idembed_diffusion::{Area, FromPicture, StableDiffusion};
 use idembed_tokens::{DEFAULT_TEMPLATE, Identities, Prompt, PromptSyntax, Regions, template_parts};
 
+use super::apart::{FIRST_STEPS, RegionWish};
+use super::look::word_of;
 use super::warning::DrawWarning;
 use super::wish::{Draw, DrawSettings, NamedIdentity};
-use crate::error::Result;
+use crate::error::{Result, StudioError};
 use crate::model::Model;
 use crate::picture_file::{IdentityRecord, PartRecord, PictureRecord, SourceRecord};
 use crate::size::Size;
@@ -41,7 +44,7 @@ pub struct Drawing {
     pub(super) force: bool,
     /// What faces are drawn once more with, `{}` standing for the identity.
     face_prompt: String,
-    pub(super) regions: Regions,
+    pub(super) regions: RegionWish,
     /// How its prompts are read.
     syntax: PromptSyntax,
 }
@@ -59,7 +62,6 @@ impl Drawing {
         let (mut prompt, mut negative) = (read(prompt)?, read(&wish.negative)?);
         [&prompt, &negative].into_iter().try_for_each(|prompt| named.check(prompt))?;
         named.check_changed_unet([&prompt, &negative])?;
-        named.check_regions(&prompt, &wish.regions)?;
         let config = model.files.scheduler_config()?;
         let size = wish.size.or(wish.from.as_ref().map(Source::own_size));
         let from = size.zip(wish.from.as_ref()).map(|(size, source)| source.at(size)).transpose()?;
@@ -73,7 +75,7 @@ impl Drawing {
             [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, &tokenizers));
         }
         let prediction = NoiseSchedule::from_config(&config)?.prediction_type;
-        Ok(Drawing {
+        let drawing = Drawing {
             prompt,
             negative,
             identities,
@@ -90,7 +92,31 @@ impl Drawing {
             face_prompt: face_prompt(wish)?,
             regions: wish.regions.clone(),
             syntax: wish.syntax,
-        })
+        };
+        by_name(&drawing.identities)?.check_regions(&drawing.prompt, &drawing.regions()?)?;
+        Ok(drawing)
+    }
+
+    /// The regions that were asked for; where they are to be found first, the whole picture for each of its people.
+    ///
+    /// # Errors
+    /// They are to be found, and the prompt names fewer than two people.
+    pub(super) fn regions(&self) -> Result<Regions> {
+        let people = match &self.regions {
+            RegionWish::Given(regions) => return Ok(regions.clone()),
+            RegionWish::Found => self.people(),
+        };
+        if people.len() < 2 {
+            return Err(StudioError::NobodyToKeepApart { people: people.len() });
+        }
+        let whole = Area::new(0.0, 0.0, 1.0, 1.0)?;
+        Ok(people.into_iter().map(|named| (named.name.clone(), whole)).collect())
+    }
+
+    /// How many steps are drawn only to see where people are put, if regions are to be found.
+    pub(super) fn steps_to_look(&self) -> Option<usize> {
+        let steps = (self.settings.evaluations as f64 * FIRST_STEPS).ceil() as usize;
+        matches!(self.regions, RegionWish::Found).then_some(steps)
     }
 
     /// How often the U-Net is asked for so many pictures, those drawn at the same time counted once.
@@ -102,13 +128,19 @@ impl Drawing {
             Some(detail) => (1, self.people().len() * taken(detail.strength)),
             None => (batch, 0),
         };
-        (evaluations * pictures.div_ceil(batch) + (enlarged + faces) * pictures) as u64
+        let looked = self.steps_to_look().unwrap_or(0);
+        (evaluations * pictures.div_ceil(batch) + (looked + enlarged + faces) * pictures) as u64
     }
 
     /// The identities in the prompt that are somebody's, and not another tool's embedding: each once, in their order.
     pub(super) fn people(&self) -> Vec<&NamedIdentity> {
         let is_person = |named: &&NamedIdentity| !named.identity.class.is_empty() && self.prompt.names(&named.name);
         self.identities.iter().filter(is_person).collect()
+    }
+
+    /// Where the prompt names them.
+    pub(super) fn words_of_people(&self) -> Vec<Word> {
+        self.people().into_iter().map(|named| word_of(&self.prompt, named)).collect()
     }
 
     /// The same with one of its people and another prompt, that of a face: of the size that the model likes, and without what
@@ -122,7 +154,7 @@ impl Drawing {
         let chunks = prompt.chunks().max(negative.chunks());
         [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, tokenizers()));
         let settings = DrawSettings { size: None, enlargement: None, face_detail: None, ..self.settings };
-        let (controls, regions) = (Vec::new(), Regions::new());
+        let (controls, regions) = (Vec::new(), RegionWish::default());
         Ok(Drawing { prompt, negative, settings, controls, regions, from: None, ..self.clone() })
     }
 
@@ -167,6 +199,7 @@ impl Drawing {
         model: &StableDiffusion,
         model_sha256: Option<&str>,
         parts: &[PartRecord],
+        regions: &Regions,
     ) -> PictureRecord {
         let used = self.identities.iter().filter(|named| self.names(&named.name));
         let identities = used.map(|named| IdentityRecord {
@@ -175,7 +208,7 @@ impl Drawing {
             method: named.identity.method.clone(),
             class: named.identity.class.clone(),
             strength: named.strength.clone(),
-            region: self.regions.get(&named.name).copied(),
+            region: regions.get(&named.name).copied(),
         });
         PictureRecord {
             prompt: self.prompt.text.clone(),

@@ -50,8 +50,13 @@ impl<'a> Progress<'a> {
         self.begun.set(self.begun.get() + steps as u64);
     }
 
+    /// Whether the job is to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.context.is_stopped()
+    }
+
     fn step(&self) -> idembed_diffusion::Result<()> {
-        if self.context.is_stopped() {
+        if self.is_stopped() {
             return Err(idembed_diffusion::Error::Stopped);
         }
         self.skip(1);
@@ -64,10 +69,15 @@ impl<'a> Progress<'a> {
 pub(super) struct Follower<'a> {
     pub(super) progress: &'a Progress<'a>,
     pub(super) watching: Option<&'a mut Watching>,
+    /// Stops the drawing after so many steps.
+    pub(super) steps: Option<usize>,
 }
 
 impl Callback for Follower<'_> {
     fn on_step_begin(&mut self, step: &StepInfo) -> idembed_diffusion::Result<Option<&mut dyn AttentionHook>> {
+        if self.steps == Some(step.step) {
+            return Err(idembed_diffusion::Error::Stopped);
+        }
         self.progress.step()?;
         match &mut self.watching {
             Some(watching) => Ok(Some(watching.begin(step)?)),

@@ -5,8 +5,9 @@ use std::path::Path;
 use idembed_diffusion::schedulers::{self, SchedulerConfigJson, SchedulerKind};
 use idembed_diffusion::vae::Tiles;
 use idembed_diffusion::{FromPicture, StableDiffusion};
-use idembed_tokens::{Identity, PromptSyntax, Regions, Strength};
+use idembed_tokens::{Identity, PromptSyntax, Strength};
 
+use super::apart::RegionWish;
 use crate::error::Result;
 use crate::face_detail::FaceDetail;
 use crate::hashes::sha256_of;
@@ -45,13 +46,13 @@ pub struct Draw {
     pub face_detail: Option<FaceDetail>,
     /// What they are drawn with, `{}` standing for the identity; what identities are usually learned with if `None`.
     pub face_prompt: Option<String>,
-    /// Decodes large pictures part by part, which takes less memory and changes them slightly.
+    /// Decodes large pictures part by part, which takes less memory and changes them slightly; [`crate::Studio::load_sparing`]
+    /// goes with it.
     pub low_memory: bool,
     /// Takes identities that were learned for another model, where the shapes allow.
     pub force: bool,
-    /// The part of the picture that each identity is kept to, by its name in the prompt; maps of watched words are those of the
-    /// rest of the picture then.
-    pub regions: Regions,
+    /// The part of the picture that each identity is kept to; maps of watched words are those of the rest of the picture then.
+    pub regions: RegionWish,
     /// How prompts are read.
     pub syntax: PromptSyntax,
     /// How many layers of the text encoders are left out, and one: 1 for none, as web interfaces count.
@@ -77,7 +78,7 @@ impl Default for Draw {
             face_prompt: None,
             low_memory: false,
             force: false,
-            regions: Regions::new(),
+            regions: RegionWish::default(),
             syntax: PromptSyntax::default(),
             clip_skip: 1,
         }
@@ -130,7 +131,11 @@ impl DrawSettings {
             eta: wish.eta,
             evaluations: sampler.timesteps().len() - first,
             size,
-            batch: wish.batch.unwrap_or(own.batch).min(wish.seeds.len().max(1)),
+            batch: match wish.regions {
+                // Each picture has regions of its own.
+                RegionWish::Found => 1,
+                RegionWish::Given(_) => wish.batch.unwrap_or(own.batch).min(wish.seeds.len().max(1)),
+            },
             clip_skip: wish.clip_skip.max(1),
             enlargement: wish.enlargement,
             face_detail: wish.face_detail,
