@@ -182,11 +182,12 @@ impl PictureRecord {
     /// The record in the form of the widespread web interfaces: the prompt, the negative prompt, one line of settings.
     ///
     /// A setting with a comma, colon or line break in it is quoted as a JSON string, which is how those tools do it; an
-    /// identity stands where they list textual inversions.
+    /// identity stands where they list textual inversions. Brackets that were text here are escaped, as they would weigh words there.
     pub fn parameters(&self) -> String {
-        let mut text = self.prompt.clone();
+        let prompt = |text: &str| if self.weighted { text.to_owned() } else { escaped(text) };
+        let mut text = prompt(&self.prompt);
         if !self.negative.is_empty() {
-            let _ = write!(text, "\nNegative prompt: {}", self.negative);
+            let _ = write!(text, "\nNegative prompt: {}", prompt(&self.negative));
         }
         let (sampler, schedule) = sampler(self.scheduler);
         let [width, height] = self.size;
@@ -259,6 +260,13 @@ fn sampler(scheduler: SchedulerKind) -> (&'static str, Option<&'static str>) {
         SchedulerKind::Pndm => ("PLMS", None),
         SchedulerKind::Lcm => ("LCM", None),
     }
+}
+
+/// A prompt as web interfaces read it when all of it is text.
+fn escaped(prompt: &str) -> String {
+    let escape =
+        |letter: char| matches!(letter, '(' | ')' | '[' | ']' | '\\').then_some('\\').into_iter().chain([letter]);
+    prompt.chars().flat_map(escape).collect()
 }
 
 fn quoted(value: &str) -> Cow<'_, str> {
@@ -409,6 +417,14 @@ mod tests {
 
     fn gradient() -> RgbImage {
         RgbImage::from_fn(37, 23, |x, y| Rgb([x as u8 * 6, y as u8 * 11, 128]))
+    }
+
+    #[test]
+    fn brackets_that_were_text_stay_text_elsewhere() {
+        let of =
+            |weighted| PictureRecord { prompt: r"a [red] \ (hat:1.2)".to_owned(), weighted, ..record() }.parameters();
+        assert!(of(false).starts_with(r"a \[red\] \\ \(hat:1.2\)"), "{}", of(false));
+        assert!(of(true).starts_with(r"a [red] \ (hat:1.2)"), "{}", of(true));
     }
 
     #[test]
