@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// The tensors of one network: their shapes by their names, and what else their numbers depend on.
 #[derive(Clone, Debug)]
@@ -15,17 +15,18 @@ pub struct DrawnWeights {
     pub shapes: BTreeMap<String, Vec<i64>>,
     seed: u64,
     gain: f64,
+    half: bool,
 }
 
 impl DrawnWeights {
-    /// From a case with `gain` and `shapes`, each a text such as `64x3x7x7`.
+    /// From a case with `gain` and `shapes`, each a text such as `64x3x7x7`; kept in f16 if it says `half`.
     pub fn new(case: &Value, seed: u64) -> Self {
         let sizes = |text: &str| -> Vec<i64> {
             text.split('x').filter(|size| !size.is_empty()).map(|size| size.parse().unwrap()).collect()
         };
         let shapes = case["shapes"].as_object().unwrap().iter();
         let shapes = shapes.map(|(name, shape)| (name.clone(), sizes(shape.as_str().unwrap()))).collect();
-        DrawnWeights { shapes, seed, gain: case["gain"].as_f64().unwrap() }
+        DrawnWeights { shapes, seed, gain: case["gain"].as_f64().unwrap(), half: case["half"] == true }
     }
 
     /// Writes them as safetensors.
@@ -43,7 +44,8 @@ impl DrawnWeights {
         let (low, high) = self.bounds(name, shape);
         let count = shape.iter().product::<i64>() as usize;
         let values: Vec<f32> = uniform(name, self.seed).take(count).map(|u| (low + (high - low) * u) as f32).collect();
-        Tensor::from_slice(&values).view(shape)
+        let drawn = Tensor::from_slice(&values).view(shape);
+        if self.half { drawn.to_kind(Kind::Half) } else { drawn }
     }
 
     fn bounds(&self, name: &str, shape: &[i64]) -> (f64, f64) {
