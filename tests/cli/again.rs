@@ -38,6 +38,27 @@ fn a_picture_is_enlarged_and_says_so() {
 }
 
 #[test]
+fn a_picture_is_enlarged_part_by_part() {
+    let place = Place::new();
+    let draw = ["generate", "a photo of a woman", "--steps=4", "--hires=1.75:0.25"];
+    place.json(&[&draw[..], &["--out=whole"]].concat());
+    place.json(&[&draw[..], &["--hires-tiles", "--out=tiled"]].concat());
+    let [whole, tiled] = ["whole/0.png", "tiled/0.png"].map(|name| pixels(&place, name));
+    assert_eq!((whole.dimensions(), tiled.dimensions()), ((224, 224), (224, 224)));
+    let record = place.json(&["inspect", "tiled/0.png"]);
+    assert_eq!(record["enlarged"], serde_json::json!({ "factor": 1.75, "strength": 0.25, "tiled": true }));
+    let differences = || whole.as_raw().iter().zip(tiled.as_raw()).map(|(a, b)| f64::from(a.abs_diff(*b)));
+    let mean = differences().sum::<f64>() / whole.as_raw().len() as f64;
+    assert!(mean > 0.1 && mean < 25.0, "another way to the same picture: {mean}");
+    // With a small picture, the only part is the picture.
+    let small = [&draw[..], &["--size=64x72"]].concat();
+    place.json(&[&small[..], &["--out=small"]].concat());
+    place.json(&[&small[..], &["--hires-tiles", "--out=one"]].concat());
+    assert!(pixels(&place, "small/0.png") == pixels(&place, "one/0.png"));
+    place.fails(2, &["generate", "a cat", "--hires-tiles"], &["--hires"]);
+}
+
+#[test]
 fn only_the_face_is_drawn_again() {
     let place = place();
     let draw = ["generate", "a photo of <me>", "-i=me=me.safetensors", "--steps=8", "--seed=3"];

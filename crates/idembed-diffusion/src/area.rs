@@ -39,6 +39,18 @@ impl Area {
         inside(left, right, self.left, self.width) * inside(top, bottom, self.top, self.height)
     }
 
+    /// What of it lies in another part of the picture, in shares of that part; none if they do not meet.
+    pub fn seen_in(&self, part: &Area) -> Option<Area> {
+        let along = |from: f64, length: f64, part_from: f64, part_length: f64| {
+            let at = |place: f64| ((place - part_from) / part_length).clamp(0.0, 1.0);
+            let (low, high) = (at(from), at(from + length));
+            (high > low).then_some((low, high - low))
+        };
+        let (left, width) = along(self.left, self.width, part.left, part.width)?;
+        let (top, height) = along(self.top, self.height, part.top, part.height)?;
+        Some(Area { left, top, width, height })
+    }
+
     /// How much of each pixel of a feature map lies in it, from 0 to 1.
     ///
     /// # Shapes
@@ -132,6 +144,16 @@ mod tests {
         let half: Area = "0,0,0.5,1".parse().unwrap();
         let shares = [[0.0, 0.0, 0.5, 0.5], [0.25, 0.5, 0.75, 1.0], [0.6, 0.0, 1.0, 1.0], [0.2, 0.2, 0.2, 0.4]];
         assert_eq!(shares.map(|bounds| half.share_of(bounds)), [1.0, 0.5, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn it_is_seen_in_a_part() {
+        let area = |text: &str| text.parse::<Area>().unwrap();
+        let seen = |own: &str, part: &str| area(own).seen_in(&area(part)).map(|area| area.to_string());
+        assert_eq!(seen("0,0,0.5,1", "0.25,0,0.5,0.5").as_deref(), Some("0,0,0.5,1"));
+        assert_eq!(seen("0.5,0.5,0.25,0.25", "0.5,0.25,0.5,0.5").as_deref(), Some("0,0.5,0.5,0.5"));
+        assert_eq!(seen("0,0,1,1", "0.5,0.25,0.5,0.5").as_deref(), Some("0,0,1,1"));
+        assert_eq!(seen("0,0,0.5,1", "0.5,0,0.5,1"), None);
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl StableDiffusion {
 
     /// The side in pixels of the pictures the model was trained on (512 where the files do not say).
     pub fn native_size(&self) -> i64 {
-        self.unet.config().sample_size.map_or(512, |latents| latents * self.pixels_per_latent())
+        self.unet.config().side_in_pixels(self.pixels_per_latent())
     }
 
     fn check_parts_fit(&self) -> Result<()> {

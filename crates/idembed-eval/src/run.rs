@@ -60,7 +60,7 @@ pub struct Run {
     /// it if there is one [default: the people of the model]
     #[arg(long, value_name = "DIR")]
     people: Option<PathBuf>,
-    /// A model's name, or a folder in diffusers layout
+    /// A model's name, or the path of a folder in diffusers layout or of a checkpoint in one file
     #[arg(long, value_name = "MODEL", default_value = models::DEFAULT)]
     model: String,
     /// Pictures for each prompt [default: the protocol's]

@@ -41,6 +41,7 @@ mod source;
 mod steering;
 mod studio;
 mod subject;
+mod tiles;
 
 pub mod captions;
 pub mod models;

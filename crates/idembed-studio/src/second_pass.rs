@@ -22,6 +22,9 @@ pub struct Enlargement {
     pub factor: f64,
     /// The share of the steps that is taken at the new size, 0 to 1.
     pub strength: f64,
+    /// Whether it is drawn in overlapping parts of the size that the model likes, instead of at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tiled: bool,
 }
 
 impl Enlargement {
@@ -59,7 +62,7 @@ impl FromStr for Enlargement {
         let factor = number(factor).filter(|factor| *factor > 1.0 && *factor <= LARGEST);
         let strength = strength.map_or(Some(USUAL_STRENGTH), number).filter(|s| *s > 0.0 && *s <= 1.0);
         match (factor, strength) {
-            (Some(factor), Some(strength)) => Ok(Enlargement { factor, strength }),
+            (Some(factor), Some(strength)) => Ok(Enlargement { factor, strength, tiled: false }),
             _ => Err(format!(
                 "expected FACTOR or FACTOR:STRENGTH, such as 1.5 or 2:0.4; the factor above 1 and up to {LARGEST}, the strength \
                  above 0 and up to 1"
@@ -76,7 +79,7 @@ mod tests {
     #[test]
     fn enlargements_are_read() {
         let read = |text: &str| text.parse::<Enlargement>();
-        assert_eq!(read("1.5"), Ok(Enlargement { factor: 1.5, strength: 0.5 }));
+        assert_eq!(read("1.5"), Ok(Enlargement { factor: 1.5, strength: 0.5, tiled: false }));
         assert_eq!(read("2:0.4").unwrap().to_string(), "2:0.4");
         for text in ["", "1", "0.5", "5", "2:", "2:0", "2:1.1", "nan", "2:nan", "2:0.5:1", "inf"] {
             assert!(read(text).unwrap_err().contains("such as 1.5"), "{text}");
@@ -85,10 +88,11 @@ mod tests {
 
     #[test]
     fn sizes_are_whole_latents() {
-        let size = |factor, text: &str| Enlargement { factor, strength: 0.5 }.size(text.parse().unwrap()).to_string();
+        let by = |factor, strength| Enlargement { factor, strength, tiled: false };
+        let size = |factor, text: &str| by(factor, 0.5).size(text.parse().unwrap()).to_string();
         assert_eq!(size(1.5, "512x768"), "768x1152");
         assert_eq!(size(1.3, "72x104"), "96x136");
-        let start = Enlargement { factor: 1.3, strength: 0.25 }.start(&RgbImage::new(72, 104));
+        let start = by(1.3, 0.25).start(&RgbImage::new(72, 104));
         assert_eq!((start.picture.dimensions(), start.strength, start.mask), ((96, 136), 0.25, None));
     }
 }

@@ -115,6 +115,10 @@ struct AgainArgs {
     /// Enlarge each picture so many times and draw it once more, with a share of the steps [default share: 0.5]
     #[arg(long, value_name = "FACTOR[:SHARE]")]
     hires: Option<Enlargement>,
+    /// Draw it once more in overlapping parts of the model's own size: for large factors, which take much time and memory at
+    /// once; a share of 0.4 and less keeps the parts one picture
+    #[arg(long, requires = "hires")]
+    hires_tiles: bool,
     /// Draw the face of each identity once more at the model's own size, with a share of the steps, and put it back: for
     /// faces that are small in the picture [default share: 0.5]
     #[arg(long, value_name = "SHARE", num_args = 0..=1, value_parser = above_zero_to_one)]
@@ -217,7 +221,7 @@ impl Plan {
         let wish = Draw {
             from: args.source.open()?,
             regions: region_wish(&args.regions)?,
-            enlargement: args.again.hires,
+            enlargement: args.again.hires.map(|hires| Enlargement { tiled: args.again.hires_tiles, ..hires }),
             face_detail: args.again.face_detail(),
             face_prompt: args.again.face_prompt.clone(),
             ..args.draw.wish(seeds, args.batch)

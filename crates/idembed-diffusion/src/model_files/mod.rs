@@ -247,6 +247,14 @@ impl ModelFiles {
         }
     }
 
+    /// The side in pixels of the pictures the model was trained on, as [`crate::StableDiffusion::native_size`].
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn native_size(&self) -> Result<i64> {
+        Ok(self.unet()?.0.side_in_pixels(self.vae()?.0.downscale()))
+    }
+
     /// Fails if it is known that the model is made for inpainting; a configuration that cannot be used is left to loading.
     ///
     /// # Errors

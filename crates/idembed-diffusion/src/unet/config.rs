@@ -170,6 +170,11 @@ pub struct UNetConfig {
 }
 
 impl UNetConfig {
+    /// The side in pixels of the pictures it was trained on, by how many times smaller latents are; 512 if it does not say.
+    pub(crate) fn side_in_pixels(&self, downscale: i64) -> i64 {
+        self.sample_size.map_or(512, |latents| latents * downscale)
+    }
+
     /// Reads `config.json`.
     ///
     /// # Errors

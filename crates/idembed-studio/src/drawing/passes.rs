@@ -4,7 +4,8 @@ use idembed_attention::{AttentionMaps, LayerChoice, Word};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::controlnet::{Control, ControlNet};
 use idembed_diffusion::unet::UNet;
-use idembed_diffusion::{FromPicture, StableDiffusion, TextToImage, memory};
+use idembed_diffusion::{Area, FromPicture, StableDiffusion, TextToImage, memory};
+use idembed_face::CropRect;
 use idembed_tokens::{Conditions, Regions, condition_as, condition_in_regions};
 use image::RgbImage;
 use tch::Tensor;
@@ -23,6 +24,7 @@ use crate::job::Context;
 use crate::memory::{Forecast, Work};
 use crate::picture_file::PartRecord;
 use crate::size::Size;
+use crate::tiles::tiles;
 
 /// Checks that the identities and what is skipped belong to the model, and forecasts the memory; `watched` says whether attention
 /// maps are looked at.
@@ -36,10 +38,11 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
     let networks: u64 = drawing.controls.iter().map(|control| control.weight_bytes).sum();
     let watched = watched || settings.face_detail.is_some() || drawing.steps_to_look().is_some();
     let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched, settings.tiles()) + networks;
+    let drawn = settings.size_for(model);
     let (size, batch) = match settings.enlargement {
         // The second pass draws one picture at a time.
-        Some(enlargement) => (enlargement.size(settings.size_for(model)), 1),
-        None => (settings.size_for(model), settings.batch),
+        Some(enlargement) if !enlargement.tiled => (enlargement.size(drawn), 1),
+        _ => (drawn, settings.batch),
     };
     Ok(Work { what: "drawing", size, batch, bytes: &bytes }.forecast(model)?)
 }
@@ -168,7 +171,7 @@ impl<'a> Prepared<'a> {
             let ended = request.run(model, &mut follower, |index, picture| -> Result<()> {
                 let seed = seeds[index];
                 let picture = match drawing.settings.enlargement {
-                    Some(enlargement) => self.again_with(&prompt, &enlargement.start(&picture), seed, progress)?,
+                    Some(enlargement) => self.enlarge(enlargement.start(&picture), &prompt, seed, progress)?,
                     None => picture,
                 };
                 let size = Size { width: picture.width(), height: picture.height() };
@@ -213,22 +216,48 @@ impl<'a> Prepared<'a> {
         Ok(watching.recorder.ok_or(StudioError::NothingToDraw)?.finish()?)
     }
 
-    /// Draws a picture once more, steered as the drawing is.
-    pub(super) fn again(&self, from: &FromPicture, seed: u64, progress: &Progress<'_>) -> Result<RgbImage> {
-        self.again_with(&self.prompt, from, seed, progress)
+    /// Draws an enlarged picture once more, at once or part by part.
+    fn enlarge(
+        &self,
+        start: FromPicture,
+        prompt: &Conditioning,
+        seed: u64,
+        progress: &Progress<'_>,
+    ) -> Result<RgbImage> {
+        let Some(side) = self.drawing.tile_side else {
+            return self.again_in(&View::whole(&start.picture), prompt, &start, seed, progress);
+        };
+        let FromPicture { mut picture, strength, .. } = start;
+        let whole = View::whole(&picture).whole;
+        for (number, tile) in (0..).zip(tiles(whole, side)) {
+            let from = FromPicture { picture: tile.of(&picture), strength, mask: None };
+            // The same noise in each would show as a pattern.
+            let seed = seed.wrapping_add(number);
+            let drawn = self.again_in(&View { whole, part: tile.part }, prompt, &from, seed, progress)?;
+            tile.put_back(&drawn, &mut picture);
+        }
+        Ok(picture)
     }
 
-    fn again_with(
+    /// Draws a picture once more, steered as the drawing is.
+    pub(super) fn again(&self, from: &FromPicture, seed: u64, progress: &Progress<'_>) -> Result<RgbImage> {
+        self.again_in(&View::whole(&from.picture), &self.prompt, from, seed, progress)
+    }
+
+    /// Draws a part of a picture once more.
+    fn again_in(
         &self,
+        view: &View,
         prompt: &Conditioning,
         from: &FromPicture,
         seed: u64,
         progress: &Progress<'_>,
     ) -> Result<RgbImage> {
-        let size = Size { width: from.picture.width(), height: from.picture.height() };
-        let seen = self.seen(size)?;
+        let seen = self.seen(view.whole)?.iter().map(|seen| view.of(seen)).collect::<Result<Vec<_>>>()?;
         let controls = self.controls(&seen);
-        let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(prompt, size, Some(from)) };
+        let prompt = view.regions_of(prompt)?;
+        let size = Size { width: from.picture.width(), height: from.picture.height() };
+        let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(&prompt, size, Some(from)) };
         let mut drawn = None;
         let mut follower = Follower { progress, watching: None, steps: None };
         stopped(request.run(self.model, &mut follower, |_, picture| -> Result<()> {
@@ -267,6 +296,36 @@ impl<'a> Prepared<'a> {
             controls: &[],
             tiles: settings.tiles(),
         }
+    }
+}
+
+/// A part of a picture.
+struct View {
+    whole: Size,
+    part: CropRect,
+}
+
+impl View {
+    fn whole(picture: &RgbImage) -> Self {
+        let (width, height) = picture.dimensions();
+        View { whole: Size { width, height }, part: CropRect { x: 0, y: 0, width, height } }
+    }
+
+    /// It in `[1, channels, height, width]` of the whole picture.
+    fn of(&self, picture: &Tensor) -> Result<Tensor> {
+        let CropRect { x, y, width, height } = self.part;
+        let rows = picture.f_narrow(2, i64::from(y), i64::from(height))?;
+        Ok(rows.f_narrow(3, i64::from(x), i64::from(width))?)
+    }
+
+    /// A text whose regions lie in the whole picture, for this part.
+    fn regions_of(&self, prompt: &Conditioning) -> Result<Conditioning> {
+        let CropRect { x, y, width, height } = self.part;
+        let [x, width] = [x, width].map(|pixels| f64::from(pixels) / f64::from(self.whole.width));
+        let [y, height] = [y, height].map(|pixels| f64::from(pixels) / f64::from(self.whole.height));
+        let part = Area::new(x, y, width, height)?;
+        let regions = prompt.regions().iter().filter_map(|(area, text)| Some((area.seen_in(&part)?, text.clone())));
+        Ok(prompt.clone().with_regions(regions.collect()))
     }
 }
 

@@ -13,9 +13,11 @@ use super::wish::{Draw, DrawSettings, NamedIdentity};
 use crate::error::{Result, StudioError};
 use crate::model::Model;
 use crate::picture_file::{IdentityRecord, PartRecord, PictureRecord, SourceRecord};
+use crate::second_pass::Enlargement;
 use crate::size::Size;
 use crate::source::Source;
 use crate::steering::PlannedControl;
+use crate::tiles::tiles;
 
 /// What is to be drawn, checked as far as that needs no weights.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Drawing {
     /// What faces are drawn once more with, `{}` standing for the identity.
     face_prompt: String,
     pub(super) regions: RegionWish,
+    /// The side of the parts in which it is drawn once more, if it is.
+    pub(super) tile_side: Option<u32>,
     /// How its prompts are read.
     syntax: PromptSyntax,
 }
@@ -91,6 +95,10 @@ impl Drawing {
             force: wish.force,
             face_prompt: face_prompt(wish)?,
             regions: wish.regions.clone(),
+            tile_side: match wish.enlargement {
+                Some(Enlargement { tiled: true, .. }) => u32::try_from(model.files.native_size()?).ok(),
+                _ => None,
+            },
             syntax: wish.syntax,
         };
         by_name(&drawing.identities)?.check_regions(&drawing.prompt, &drawing.regions()?)?;
@@ -123,7 +131,14 @@ impl Drawing {
     pub fn total_steps(&self, pictures: usize) -> u64 {
         let DrawSettings { evaluations, steps, batch, enlargement, face_detail, .. } = self.settings;
         let taken = |strength: f64| ((steps as f64 * strength) as usize).max(1);
-        let enlarged = enlargement.map_or(0, |enlargement| taken(enlargement.strength));
+        let tiles = |enlargement: Enlargement| match self.tile_side {
+            Some(side) => {
+                let drawn = self.settings.size.unwrap_or(Size::square(i64::from(side)));
+                tiles(enlargement.size(drawn), side).len()
+            }
+            None => 1,
+        };
+        let enlarged = enlargement.map_or(0, |enlargement| tiles(enlargement) * taken(enlargement.strength));
         let (batch, faces) = match face_detail {
             Some(detail) => (1, self.people().len() * taken(detail.strength)),
             None => (batch, 0),
@@ -154,8 +169,9 @@ impl Drawing {
         let chunks = prompt.chunks().max(negative.chunks());
         [&mut prompt, &mut negative].into_iter().for_each(|prompt| prompt.fill(chunks, tokenizers()));
         let settings = DrawSettings { size: None, enlargement: None, face_detail: None, ..self.settings };
+        let tile_side = None;
         let (controls, regions) = (Vec::new(), RegionWish::default());
-        Ok(Drawing { prompt, negative, settings, controls, regions, from: None, ..self.clone() })
+        Ok(Drawing { prompt, negative, settings, controls, regions, tile_side, from: None, ..self.clone() })
     }
 
     /// Fails if one of the words is not in the prompt.
