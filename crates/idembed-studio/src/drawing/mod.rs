@@ -5,6 +5,7 @@ mod detailing;
 mod look;
 mod passes;
 mod plan;
+mod view;
 mod warning;
 mod watching;
 mod wish;

@@ -4,8 +4,7 @@ use idembed_attention::{AttentionMaps, LayerChoice, Word};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::controlnet::{Control, ControlNet};
 use idembed_diffusion::unet::UNet;
-use idembed_diffusion::{Area, FromPicture, StableDiffusion, TextToImage, memory};
-use idembed_face::CropRect;
+use idembed_diffusion::{FromPicture, StableDiffusion, TextToImage, memory};
 use idembed_tokens::{Conditions, Regions, condition_as, condition_in_regions};
 use image::RgbImage;
 use tch::Tensor;
@@ -14,6 +13,7 @@ use super::apart::cut_apart;
 use super::detailing;
 use super::look::Look;
 use super::plan::{Drawing, by_name};
+use super::view::View;
 use super::watching::{Follower, Progress, Watching};
 use super::wish::{DrawSettings, NamedIdentity};
 use super::{Drawn, Watch, Watched};
@@ -296,36 +296,6 @@ impl<'a> Prepared<'a> {
             controls: &[],
             tiles: settings.tiles(),
         }
-    }
-}
-
-/// A part of a picture.
-struct View {
-    whole: Size,
-    part: CropRect,
-}
-
-impl View {
-    fn whole(picture: &RgbImage) -> Self {
-        let (width, height) = picture.dimensions();
-        View { whole: Size { width, height }, part: CropRect { x: 0, y: 0, width, height } }
-    }
-
-    /// It in `[1, channels, height, width]` of the whole picture.
-    fn of(&self, picture: &Tensor) -> Result<Tensor> {
-        let CropRect { x, y, width, height } = self.part;
-        let rows = picture.f_narrow(2, i64::from(y), i64::from(height))?;
-        Ok(rows.f_narrow(3, i64::from(x), i64::from(width))?)
-    }
-
-    /// A text whose regions lie in the whole picture, for this part.
-    fn regions_of(&self, prompt: &Conditioning) -> Result<Conditioning> {
-        let CropRect { x, y, width, height } = self.part;
-        let [x, width] = [x, width].map(|pixels| f64::from(pixels) / f64::from(self.whole.width));
-        let [y, height] = [y, height].map(|pixels| f64::from(pixels) / f64::from(self.whole.height));
-        let part = Area::new(x, y, width, height)?;
-        let regions = prompt.regions().iter().filter_map(|(area, text)| Some((area.seen_in(&part)?, text.clone())));
-        Ok(prompt.clone().with_regions(regions.collect()))
     }
 }
 
