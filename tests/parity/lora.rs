@@ -114,6 +114,26 @@ fn alpha_over_rank_times_strength() {
     parity.finish();
 }
 
+/// No strength is no change, whatever the magnitudes; factors of zeros leave the magnitudes, which are a change.
+#[test]
+fn magnitudes_by_themselves() {
+    let [outputs, inputs, ..] = shape();
+    let weight = |strength: f64| {
+        let names = ["lora_down.weight", "lora_up.weight", "dora_scale"].map(|end| format!("{CONV}.{end}"));
+        let zeros = Tensor::zeros([outputs, 2, 1, 1], (Kind::Float, Device::Cpu));
+        let twos = Tensor::ones([outputs], (Kind::Float, Device::Cpu)) * 2.0;
+        let tensors = [random(&[2, inputs, 3, 3]), zeros, twos];
+        let tensors: Vec<(&str, Tensor)> = names.iter().map(String::as_str).zip(tensors).collect();
+        let file = written(&tensors);
+        let source = mini().with_lora(Lora::open(&file.path, strength).unwrap()).unet().unwrap().1;
+        source.stored(CONV_WEIGHT).unwrap().tensor().to_kind(Kind::Float)
+    };
+    let base = mini().unet().unwrap().1.stored(CONV_WEIGHT).unwrap().tensor().to_kind(Kind::Float);
+    assert!(weight(0.0).equal(&base));
+    let lengths = weight(1.0).square().sum_dim_intlist([1, 2, 3].as_slice(), false, Kind::Float).sqrt();
+    assert!((lengths - 2.0).abs().max().double_value(&[]) < 1e-5);
+}
+
 /// A convolution in three steps is the three convolutions one after the other.
 #[test]
 fn a_kernel_within_the_rank() {
@@ -176,6 +196,16 @@ fn files_that_cannot_be_used_say_why() {
     said(pair(CONV, down(), up(), vec![(&alpha, Tensor::from(0.0f32))]), &[&alpha, "is 0"]);
     said(pair(CONV, down(), up(), vec![(&alpha, Tensor::from(f32::NAN))]), &[&alpha, "is NaN"]);
     said(pair(CONV, down(), up(), vec![(&alpha, random(&[2]))]), &[&alpha, "expected one number"]);
+    let scale = format!("{CONV}.dora_scale");
+    let magnitudes = |name: &str, values: Tensor| pair(CONV, down(), up(), vec![(name, values)]);
+    let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
+    said(magnitudes(&scale, ones(&[outputs, 1, 1, 1]) * f64::NAN), &[&scale, "NaN"]);
+    said(magnitudes(&scale, ones(&[outputs, 1, 1, 1]) * 0.0), &[&scale, "holds only 0"]);
+    said(magnitudes(&scale, ones(&[outputs + 1, 1, 1, 1])), &[&scale, "expected", &format!("[{outputs}, 1, 1, 1]")]);
+    said(magnitudes(&scale, ones(&[1, 1, 3, 1])), &[&scale, "[1, 1, 3, 1]", &format!("or [1, {inputs}, 1, 1]")]);
+    let vector = format!("{CONV}.lora_magnitude_vector");
+    said(magnitudes(&vector, ones(&[inputs + 1])), &[&vector, "expected", &format!("[{outputs}]")]);
+    said(refusal(&written(&[(&scale, ones(&[outputs]))]).path, 1.0), &["dora_scale", "stands alone"]);
     let other = ("lora_unet_conv_in.hada_w1_a", random(&[2, 2]));
     said(pair(CONV, down(), up(), vec![other]), &["LoHa", "not read"]);
     let width = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";

@@ -114,7 +114,7 @@ pub enum LoraForm {
     /// A product of two matrices for each weight, or of two convolutions (LoCon); arXiv 2106.09685.
     #[strum(to_string = "low rank")]
     LowRank,
-    /// The same, with the length of each row beside it (DoRA, arXiv 2402.09353).
+    /// The same, with the length of each row or column beside it (DoRA, arXiv 2402.09353).
     #[strum(to_string = "low rank with magnitudes (DoRA)")]
     Dora,
     /// An elementwise product of two such products (arXiv 2108.06098).

@@ -52,6 +52,25 @@ pub struct Factors {
     pub mid: Option<String>,
     /// A number that the product is multiplied with, over the rank.
     pub alpha: Option<String>,
+    /// The lengths that the changed weight is brought to.
+    pub magnitude: Option<Magnitude>,
+}
+
+/// The magnitudes of DoRA (arXiv 2402.09353), by their name in the file; a strength other than 1 means something else in each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Magnitude {
+    /// `dora_scale`, as LyCORIS and OneTrainer write it: `[outputs, 1, ...]` or `[1, inputs, 1, ...]`.
+    Scale(String),
+    /// `lora_magnitude_vector`, as PEFT writes it: one for each output.
+    Vector(String),
+}
+
+impl Magnitude {
+    /// The name of the tensor.
+    pub fn tensor(&self) -> &str {
+        let (Magnitude::Scale(name) | Magnitude::Vector(name)) = self;
+        name
+    }
 }
 
 /// A tensor of a file that cannot be understood.
@@ -79,9 +98,11 @@ enum Part {
     Up,
     Mid,
     Alpha,
+    Scale,
+    Vector,
 }
 
-const ENDS: [(&str, Part); 12] = [
+const ENDS: [(&str, Part); 15] = [
     (".lora_down.weight", Part::Down),
     (".lora_up.weight", Part::Up),
     (".lora_mid.weight", Part::Mid),
@@ -94,6 +115,9 @@ const ENDS: [(&str, Part); 12] = [
     (".lora.up.weight", Part::Up),
     ("_lora.down.weight", Part::Down),
     ("_lora.up.weight", Part::Up),
+    (".dora_scale", Part::Scale),
+    (".lora_magnitude_vector", Part::Vector),
+    (".lora_magnitude_vector.weight", Part::Vector),
 ];
 
 const JOINED: [(&str, Network); 4] = [
@@ -149,13 +173,19 @@ pub fn layers(file: &Listing) -> Result<BTreeMap<Layer, Factors>, Stray> {
             return Err(no_layer());
         }
     }
-    let whole = found.into_iter().map(|(layer, mut parts)| {
-        let [down, up, mid, alpha] = [Part::Down, Part::Up, Part::Mid, Part::Alpha].map(|part| parts.remove(&part));
-        match (down, up) {
-            (Some(down), Some(up)) => Ok((layer, Factors { down, up, mid, alpha })),
-            (down, up) => Err(Stray::Alone(down.or(up).or(mid).or(alpha).unwrap_or_default())),
-        }
-    });
+    let whole =
+        found.into_iter().map(|(layer, mut parts)| match (parts.remove(&Part::Down), parts.remove(&Part::Up)) {
+            (Some(down), Some(up)) => {
+                let [mid, alpha, scale, vector] =
+                    [Part::Mid, Part::Alpha, Part::Scale, Part::Vector].map(|part| parts.remove(&part));
+                let magnitude = match (scale, vector) {
+                    (Some(_), Some(second)) => return Err(Stray::NoLayer(second)),
+                    (scale, vector) => scale.map(Magnitude::Scale).or(vector.map(Magnitude::Vector)),
+                };
+                Ok((layer, Factors { down, up, mid, alpha, magnitude }))
+            }
+            (down, up) => Err(Stray::Alone(down.or(up).or(parts.into_values().next()).unwrap_or_default())),
+        });
     whole.collect()
 }
 

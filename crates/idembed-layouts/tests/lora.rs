@@ -1,7 +1,7 @@
 //! The spellings of layers in files of LoRA.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use idembed_layouts::lora::{Factors, Network, Stray, layers};
+use idembed_layouts::lora::{Factors, Magnitude, Network, Stray, layers};
 use idembed_weights::{Listed, Listing};
 
 fn listing(names: &[String]) -> Listing {
@@ -14,7 +14,7 @@ fn found(layer: &str, down: &str, up: &str, weight: &str) -> (Network, bool) {
     let (down, up) = (format!("{layer}{down}"), format!("{layer}{up}"));
     let layers = layers(&listing(&[down.clone(), up.clone()])).unwrap();
     let (layer, factors) = layers.first_key_value().unwrap();
-    assert_eq!((layers.len(), factors), (1, &Factors { down, up, mid: None, alpha: None }));
+    assert_eq!((layers.len(), factors), (1, &Factors { down, up, mid: None, alpha: None, magnitude: None }));
     (layer.network, layer.is_of(weight))
 }
 
@@ -69,6 +69,26 @@ fn tensors_that_fit_nothing_are_named() {
     let twice =
         ["unet.mid_block.a.lora_A.weight", "unet.mid_block.a.lora.down.weight", "unet.mid_block.a.lora_B.weight"];
     assert_eq!(stray(&twice), Stray::NoLayer(twice[0].to_owned()));
+}
+
+#[test]
+fn magnitudes_are_of_the_layer_that_they_are_named_for() {
+    let magnitude = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        layers(&listing(&names)).map(|mut layers| layers.pop_first().unwrap().1.magnitude)
+    };
+    let joined = ["lora_unet_conv_in.lora_up.weight", "lora_unet_conv_in.lora_down.weight"];
+    let dotted = ["unet.mid_block.a.lora_A.weight", "unet.mid_block.a.lora_B.weight"];
+    let (scale, vector) = ("lora_unet_conv_in.dora_scale", "unet.mid_block.a.lora_magnitude_vector");
+    assert_eq!(magnitude(&[joined[0], joined[1], scale]), Ok(Some(Magnitude::Scale(scale.to_owned()))));
+    for vector in [vector, "unet.mid_block.a.lora_magnitude_vector.weight"] {
+        assert_eq!(magnitude(&[dotted[0], dotted[1], vector]), Ok(Some(Magnitude::Vector(vector.to_owned()))));
+    }
+    assert_eq!(magnitude(&[dotted[0], vector]), Err(Stray::Alone(dotted[0].to_owned())));
+    assert_eq!(magnitude(&[vector]), Err(Stray::Alone(vector.to_owned())));
+    // Two for one layer.
+    let other = "unet.mid_block.a.dora_scale";
+    assert_eq!(magnitude(&[dotted[0], dotted[1], other, vector]), Err(Stray::NoLayer(vector.to_owned())));
 }
 
 #[test]

@@ -112,6 +112,45 @@ fn a_full_change_is_the_sum_and_has_a_fingerprint_of_its_own() {
     assert_ne!(fingerprint(&changed), of_file(&path));
 }
 
+/// Rows, or columns, come to the lengths that are asked for, in the direction of the changed weight; half the way ends halfway.
+#[test]
+fn a_decomposed_change_has_the_lengths_that_it_is_given() {
+    let (_folder, path) = place(Kind::Float);
+    let changed = |name: &str, change: Delta, magnitude: Tensor, share: f64| {
+        let delta = Delta::Decomposed { change: Box::new(change), magnitude, share };
+        let [linear, _, conv] = ask(&weights(overlay(files(&path), [(name, delta)]).unwrap(), Kind::Float));
+        if name == "linear.weight" { linear } else { conv }
+    };
+    let near = |ours: &Tensor, expected: &Tensor| {
+        let error = (ours - expected).abs().max().double_value(&[]);
+        assert!(error < 1e-6, "{error} {ours:?}");
+    };
+    let linear = || low_rank(&numbers(&[7, RANK], 1.1), &numbers(&[RANK, 5], 1.3));
+    let conv = || Delta::Full(numbers(&CONV, 2.9));
+    let sum = base("conv.weight") + numbers(&CONV, 2.9);
+    for (magnitude, over) in [([4, 1, 1, 1], [1, 2, 3]), ([1, 3, 1, 1], [0, 2, 3])] {
+        let magnitude = numbers(&magnitude, 0.4) + 1.5;
+        let whole = changed("conv.weight", conv(), magnitude.copy(), 1.0);
+        let length = |tensor: &Tensor| (tensor * tensor).sum_dim_intlist(over.as_slice(), true, Kind::Float).sqrt();
+        near(&length(&whole), &magnitude);
+        near(&(&whole * length(&sum)), &(&sum * &magnitude));
+        let half = changed("conv.weight", conv(), magnitude, 0.5);
+        near(&half, &((&whole + base("conv.weight")) / 2));
+    }
+    let magnitude = numbers(&[7, 1], 0.4) + 1.5;
+    let length = changed("linear.weight", linear(), magnitude.copy(), 1.0).square().sum_dim_intlist(
+        [1].as_slice(),
+        true,
+        Kind::Float,
+    );
+    near(&length.sqrt(), &magnitude);
+    // A row of zeros has no direction.
+    let nothing = Delta::Full(-base("linear.weight"));
+    assert!(
+        changed("linear.weight", nothing, magnitude, 1.0).equal(&Tensor::zeros(LINEAR, (Kind::Float, Device::Cpu)))
+    );
+}
+
 #[test]
 fn changes_that_do_not_fit_are_refused() {
     let (_folder, path) = place(Kind::Float);
@@ -138,6 +177,26 @@ fn changes_that_do_not_fit_are_refused() {
         let expected = format!("the change of tensor `{name}` has shape {up:?} @ {down:?}, expected ");
         assert!(text.starts_with(&expected), "{text}");
     }
+    let decomposed = |change, magnitude: &[i64]| Delta::Decomposed {
+        change: Box::new(Delta::Full(zeros(change))),
+        magnitude: zeros(magnitude),
+        share: 1.0,
+    };
+    for (name, shape, magnitude) in [
+        ("linear.weight", &LINEAR[..], &[7][..]),
+        ("linear.weight", &LINEAR, &[5, 1]),
+        ("linear.weight", &LINEAR, &[7, 5]),
+        ("linear.weight", &LINEAR, &[1, 1]),
+        ("conv.weight", &CONV, &[4, 1]),
+        ("conv.weight", &CONV, &[1, 1, 3, 1]),
+        ("linear.bias", &[7], &[7]),
+    ] {
+        let text = refused(name, decomposed(shape, magnitude));
+        let expected =
+            format!("the change of tensor `{name}` has shape {magnitude:?} for its magnitudes, expected {shape:?}");
+        assert_eq!(text, expected);
+    }
+    assert!(refused("linear.weight", decomposed(&[5, 7], &[7, 1])).contains("has shape [5, 7], expected"));
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! LoRA: small files that change some weights of a model (arXiv 2106.09685).
+//!
+//! With magnitudes (DoRA, arXiv 2402.09353) a weight `W` becomes `m V / |V|` of `V = W + s B A`. What that is at another strength
+//! `k` than 1 is up to the tools: PEFT, which writes `lora_magnitude_vector`, takes `V = W + k s B A`, so that the magnitudes act
+//! as a whole; those that read `dora_scale` (AUTOMATIC1111, ComfyUI) go the share `k` of the way from `W` to what it becomes. Each
+//! file is taken as by the tools that it is for, but 0 never changes anything.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idembed_layouts::lora::{Factors, Layer, Network, layers};
+use idembed_layouts::lora::{Factors, Layer, Magnitude, Network, layers};
 use idembed_layouts::{Family, Kind, LoraForm, unet};
 use idembed_weights::{Delta, Files, Overlay, Source};
 use serde_json::Value;
@@ -42,7 +47,7 @@ impl Lora {
         let listing = read_listing(path)?;
         let refused = |what: String| Err(Error::Lora { path: path.to_path_buf(), what });
         let made_for = match Kind::of(&listing) {
-            Kind::Lora { form: LoraForm::LowRank, family } => family,
+            Kind::Lora { form: LoraForm::LowRank | LoraForm::Dora, family } => family,
             Kind::Lora { form, .. } => return refused(format!("it is written as {form}, which is not read")),
             other => return refused(format!("it is no LoRA: {other}")),
         };
@@ -62,12 +67,23 @@ impl Lora {
         let files = Files::open(&self.path)?;
         let mut changes = false;
         for (layer, factors) in &self.layers {
-            for name in [&factors.down, &factors.up].into_iter().chain(&factors.mid) {
+            let magnitude = factors.magnitude.as_ref().map(Magnitude::tensor);
+            let names = [&factors.down, &factors.up].into_iter().chain(&factors.mid).map(String::as_str);
+            for name in names.chain(magnitude) {
                 if self.tensor(&files, name)?.f_isfinite()?.f_all()?.f_double_value(&[])? == 0.0 {
                     return Err(self.error(format!("tensor `{name}` holds NaN or infinity")));
                 }
             }
-            changes |= self.tensor(&files, &factors.up)?.f_any()?.f_double_value(&[])? != 0.0;
+            let holds_any =
+                |name: &str| -> Result<bool> { Ok(self.tensor(&files, name)?.f_any()?.f_double_value(&[])? != 0.0) };
+            if let Some(name) = magnitude
+                && !holds_any(name)?
+            {
+                return Err(
+                    self.error(format!("tensor `{name}` holds only 0, so that nothing of its layer would be left"))
+                );
+            }
+            changes |= magnitude.is_some() || holds_any(&factors.up)?;
             let alpha = self.alpha(layer, factors, &files)?;
             if alpha.is_some_and(|alpha| alpha == 0.0 || !alpha.is_finite()) {
                 let name = factors.alpha.as_deref().unwrap_or("lora_alpha");
@@ -137,22 +153,63 @@ impl Lora {
                     "tensor `{tensor}` belongs to a layer that the {network} of this model does not have"
                 ))
             })?;
-            Ok((name.clone(), self.delta(layer, factors, &files)?))
+            let shape = base.shape(name).unwrap_or_default();
+            Ok((name.clone(), self.delta(layer, factors, &shape, &files)?))
         });
         deltas.collect()
     }
 
-    fn delta(&self, layer: &Layer, factors: &Factors, files: &Files) -> Result<Delta> {
+    /// How a weight of a shape is changed.
+    fn delta(&self, layer: &Layer, factors: &Factors, shape: &[i64], files: &Files) -> Result<Delta> {
+        // Where the strength acts on the whole change, the factors act as they were made.
+        let (strength, share) = match factors.magnitude {
+            Some(Magnitude::Scale(_)) => (1.0, self.strength),
+            _ => (self.strength, 1.0),
+        };
+        let change = self.product(layer, factors, strength, files)?;
+        let Some(magnitude) = &factors.magnitude else { return Ok(change) };
+        let magnitude = self.magnitude(magnitude, shape, files)?;
+        Ok(Delta::Decomposed { change: Box::new(change), magnitude, share })
+    }
+
+    /// What the factors add to a weight.
+    fn product(&self, layer: &Layer, factors: &Factors, strength: f64, files: &Files) -> Result<Delta> {
         let (down, up) = (self.tensor(files, &factors.down)?, self.tensor(files, &factors.up)?);
         let rank = *down.size().first().unwrap_or(&0);
         let alpha = self.alpha(layer, factors, files)?;
-        let scale = self.strength * alpha.map_or(1.0, |alpha| alpha / rank as f64);
+        let scale = strength * alpha.map_or(1.0, |alpha| alpha / rank as f64);
         let Some(mid) = &factors.mid else { return Ok(Delta::LowRank { up, down, scale }) };
         // A convolution in three steps: inputs to the rank, the kernel within it, the rank to the outputs.
         let (up, down) = (up.f_flatten(1, -1)?, down.f_flatten(1, -1)?);
         let inner = Tensor::f_einsum("pqhw,qi->pihw", &[&self.tensor(files, mid)?, &down], None::<&[i64]>)?;
         let whole = Tensor::f_einsum("op,pihw->oihw", &[&up, &inner], None::<&[i64]>)?;
         Ok(Delta::Full(whole.f_mul_scalar(scale)?))
+    }
+
+    /// The magnitudes of a weight of a shape: `[outputs, 1, ...]`, or `[1, inputs, 1, ...]`.
+    fn magnitude(&self, magnitude: &Magnitude, shape: &[i64], files: &Files) -> Result<Tensor> {
+        let name = magnitude.tensor();
+        let tensor = self.tensor(files, name)?;
+        let along = |axis: usize| -> Vec<i64> {
+            shape.iter().enumerate().map(|(dim, &size)| if dim == axis { size } else { 1 }).collect()
+        };
+        let (rows, columns, flat) = (along(0), along(1), vec![*shape.first().unwrap_or(&0)]);
+        let got = tensor.size();
+        let (sizes, expected) = match magnitude {
+            // PEFT has those of convolutions in its second dimension.
+            Magnitude::Vector(_) => {
+                let of_conv = vec![1, flat[0], 1, 1];
+                ((got == flat || got == of_conv).then_some(rows), format!("{flat:?} or {of_conv:?}"))
+            }
+            Magnitude::Scale(_) => {
+                let expected = format!("{rows:?} or {columns:?}");
+                let is_rows = got == flat || got == rows;
+                (if is_rows { Some(rows) } else { (got == columns).then_some(columns) }, expected)
+            }
+        };
+        let sizes =
+            sizes.ok_or_else(|| self.error(format!("tensor `{name}` has shape {got:?}, expected {expected}")))?;
+        Ok(tensor.f_view(sizes.as_slice())?)
     }
 
     /// A tensor of the file, f32.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Init, Source, Stored};
 use crate::{Result, WeightsError};
 
-/// What is added to one tensor, in any number format and on the device where the sum is to be made.
+/// How one tensor is changed, in any number format and on the device where that is to be done.
 #[derive(Debug)]
 pub enum Delta {
     /// The difference itself, of the tensor's shape: a fine-tuned projection.
@@ -27,16 +27,38 @@ pub enum Delta {
         /// What the product is multiplied with, such as `alpha / rank` times a strength.
         scale: f64,
     },
+    /// Another change, after which each row or each column is brought to a length of its own: DoRA (arXiv 2402.09353). Of
+    /// `changed`, which is the tensor with `change`, the result is `tensor + share * (magnitude * changed / |changed| - tensor)`.
+    ///
+    /// # Shapes
+    /// - `magnitude`: `[outputs, 1, ...]` for the lengths of all that leads to one output, or `[1, inputs, 1, ...]` for those of
+    ///   all that comes from one input; as many dimensions as the tensor
+    Decomposed {
+        /// What is done first.
+        change: Box<Delta>,
+        /// The lengths.
+        magnitude: Tensor,
+        /// The way from the tensor as it was (0) to the changed one (1).
+        share: f64,
+    },
 }
 
+/// Rows and columns that are shorter count as this long, so that one of zeros stays so.
+const SHORTEST: f64 = f32::EPSILON as f64;
+
 impl Delta {
-    /// Fails if this cannot be added to the tensor `name` of a shape.
+    /// Fails if this cannot change the tensor `name` of a shape.
     fn check(&self, name: &str, shape: &[i64]) -> std::result::Result<(), WeightsError> {
         let (fits, got) = match self {
             Delta::Full(delta) => (delta.size() == shape, format!("{:?}", delta.size())),
             Delta::LowRank { up, down, .. } => {
                 let (up, down) = (up.size(), down.size());
                 (low_rank_fits(&up, &down, shape), format!("{up:?} @ {down:?}"))
+            }
+            Delta::Decomposed { change, magnitude, .. } => {
+                change.check(name, shape)?;
+                let size = magnitude.size();
+                (magnitude_fits(&size, shape), format!("{size:?} for its magnitudes"))
             }
         };
         if fits {
@@ -45,15 +67,44 @@ impl Delta {
         Err(WeightsError::Delta { name: name.to_owned(), got, expected: shape.to_vec() })
     }
 
-    /// The difference, f32.
-    fn values(&self, shape: &[i64]) -> std::result::Result<Tensor, TchError> {
+    /// Where the sum is made.
+    fn device(&self) -> Device {
+        match self {
+            Delta::Full(delta) => delta.device(),
+            Delta::LowRank { up, .. } => up.device(),
+            Delta::Decomposed { change, .. } => change.device(),
+        }
+    }
+
+    /// A tensor with this change, f32; the tensor is f32, too, and on this device.
+    fn changed(&self, base: &Tensor) -> std::result::Result<Tensor, TchError> {
         let matrix = |tensor: &Tensor| tensor.f_to_kind(Kind::Float)?.f_flatten(1, -1);
         match self {
-            Delta::Full(delta) => delta.f_to_kind(Kind::Float),
+            Delta::Full(delta) => base.f_add(&delta.f_to_kind(Kind::Float)?),
             Delta::LowRank { up, down, scale } => {
-                matrix(up)?.f_matmul(&matrix(down)?)?.f_mul_scalar(*scale)?.f_view(shape)
+                let product = matrix(up)?.f_matmul(&matrix(down)?)?;
+                base.f_add(&product.f_mul_scalar(*scale)?.f_view(base.size().as_slice())?)
+            }
+            Delta::Decomposed { change, magnitude, share } => {
+                let changed = change.changed(base)?;
+                let over: Vec<i64> =
+                    (0..).zip(magnitude.size()).filter(|&(_, size)| size == 1).map(|(dim, _)| dim).collect();
+                let length = changed.f_norm_scalaropt_dim(2.0, over.as_slice(), true)?.f_clamp_min(SHORTEST)?;
+                let whole = changed.f_mul(&magnitude.f_to_kind(Kind::Float)?.f_div(&length)?)?;
+                if *share == 1.0 { Ok(whole) } else { base.f_lerp(&whole, *share) }
             }
         }
+    }
+}
+
+fn magnitude_fits(magnitude: &[i64], shape: &[i64]) -> bool {
+    let is_ones = |sizes: &[i64]| sizes.iter().all(|&size| size == 1);
+    match (magnitude, shape) {
+        ([first, second, kernel @ ..], [outputs, inputs, shape_kernel @ ..]) => {
+            let is_one_axis = (first == outputs && *second == 1) || (*first == 1 && second == inputs);
+            is_one_axis && is_ones(kernel) && kernel.len() == shape_kernel.len()
+        }
+        _ => false,
     }
 }
 
@@ -68,10 +119,10 @@ fn low_rank_fits(up: &[i64], down: &[i64], shape: &[i64]) -> bool {
     }
 }
 
-/// A source that adds something to some tensors of another source, the base: LoRA, or projections that are fine-tuned.
+/// A source that changes some tensors of another source, the base: LoRA, or projections that are fine-tuned.
 ///
-/// The sum is made in f32 when a tensor is taken, and rounded once to the format to compute with. Gradients reach deltas
-/// that require them through what is taken; the sum belongs to the graph of one backward pass, so that a network whose
+/// The change is made in f32 when a tensor is taken, and rounded once to the format to compute with. Gradients reach deltas
+/// that require them through what is taken; the result belongs to the graph of one backward pass, so that a network whose
 /// deltas are trained is built anew for each. Tensors without a delta are those of the base, where they lie.
 #[derive(Debug)]
 pub struct Overlay {
@@ -80,7 +131,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Adds each delta to the tensor of its name.
+    /// Changes the tensor of each name.
     ///
     /// # Errors
     /// The base has no tensor of that name, or it has another shape.
@@ -106,11 +157,8 @@ impl Source for Overlay {
         let stored = self.base.stored(name)?;
         let Some(delta) = self.deltas.get(name) else { return Ok(stored) };
         stored.check_kind(name)?;
-        let sum = stored.read(|base| {
-            let delta = delta.values(&base.size())?;
-            base.f_to_device(delta.device())?.f_to_kind(Kind::Float)?.f_add(&delta)
-        })?;
-        Ok(Stored::in_memory(sum))
+        let changed = stored.read(|base| delta.changed(&base.f_to_device(delta.device())?.f_to_kind(Kind::Float)?))?;
+        Ok(Stored::in_memory(changed))
     }
 
     fn make(&self, name: &str, shape: &[i64], init: Init) -> std::result::Result<(), WeightsError> {
