@@ -119,8 +119,9 @@ fn models_of_another_kind() {
     let class = |name: &'static str| {
         move |place: &Place| change_json(place, "model_index.json", |index| index["_class_name"] = json!(name))
     };
-    refused(class("StableDiffusionXLInpaintPipeline"), &["hint: inpainting is supported with Stable Diffusion 1.x"]);
+    refused(class("FluxInpaintPipeline"), &["hint: inpainting is supported with Stable Diffusion 1.x"]);
     refused(class("StableDiffusionXLPipeline"), &["tokenizer_2"]);
+    refused(class("StableDiffusionXLInpaintPipeline"), &["tokenizer_2"]);
     refused(class("FluxPipeline"), &["FluxPipeline", "StableDiffusionPipeline"]);
     let nine = |place: &Place| change_json(place, "unet/config.json", |config| config["in_channels"] = json!(9));
     refused(nine, &["`model` is made for inpainting", "--from PICTURE --inpaint MASK"]);

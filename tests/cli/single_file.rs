@@ -110,10 +110,15 @@ fn a_file_that_is_no_such_model_is_refused_by_name() {
 fn an_inpainting_model_in_one_file_draws_with_a_mask() {
     let place = Place::new();
     written(&place, "inpaint.safetensors", "", &[("model.diffusion_model.input_blocks.0.0.weight", &[32, 9, 3, 3])]);
+    checkpoint("sdxl-inpaint").write(&place.path("xl.safetensors"));
     let from = format!("--from={}", text(&portrait()));
     let inpaint = format!("--inpaint={}", text(&portrait_mask()));
-    let how = ["--steps=2", "--size=64x64", "--model=inpaint.safetensors", &from, &inpaint];
-    place.succeeds(&[&["generate", "a cat"], &how[..]].concat());
+    for file in ["inpaint", "xl"] {
+        let model = format!("--model={file}.safetensors");
+        let plain = ["generate", "a cat", "--steps=2", "--size=64x64", "--overwrite", &model];
+        place.fails(1, &plain, &[&format!("`{file}` is made for inpainting")]);
+        place.succeeds(&[&plain[..], &[from.as_str(), &inpaint]].concat());
+    }
 }
 
 #[test]

@@ -1,15 +1,11 @@
 //! Pictures drawn from pictures, whole or in part, against `StableDiffusionImg2ImgPipeline` and `StableDiffusionInpaintPipeline`
 //! (`fixtures/from_picture/generate.py`).
 
-use std::path::Path;
-
 use idembed_diffusion::{Compute, Error, FromPicture, StableDiffusion, TextToImage};
-use idembed_integration_tests::{Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture};
+use idembed_integration_tests::{Parity, fixture_dir, mini_model, read_json};
 use image::{GrayImage, RgbImage};
-use serde_json::Value;
 
-/// Share of pixels that may differ by more than one grey level.
-const PIXELS_OFF: f64 = 1e-3;
+use crate::pipelines::compare_pictures;
 
 #[test]
 fn pictures() {
@@ -21,53 +17,10 @@ fn pictures() {
         let path = if name == "mini" { mini_model() } else { folder.join(name) };
         let model = StableDiffusion::load(&path, Compute::CPU_F32).unwrap();
         for case in entry["cases"].as_array().unwrap() {
-            let files = case["pictures"].as_array().unwrap();
-            let drawn = draw(&folder, &model, case);
-            assert_eq!(drawn.len(), files.len(), "{case}: number of pictures");
-            for (index, (ours, file)) in drawn.iter().zip(files).enumerate() {
-                let off = pixels_off(ours, &read_picture(&folder.join(file.as_str().unwrap())));
-                let name = format!("from_picture/{}.{index}", case["name"].as_str().unwrap());
-                parity.check_metric(&name, "pixels_off", off, PIXELS_OFF);
-            }
+            compare_pictures(&mut parity, &folder, &model, case);
         }
     }
     parity.finish();
-}
-
-/// All pictures of a case together: what is drawn for one does not depend on the others.
-fn draw(folder: &Path, model: &StableDiffusion, case: &Value) -> Vec<RgbImage> {
-    let text = |field: &str| case[field].as_str().unwrap();
-    let number = |field: &str| case[field].as_i64().unwrap();
-    let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
-    let open = |field: &str| case[field].as_str().map(|file| image::open(folder.join(file)).unwrap());
-    let from = FromPicture {
-        picture: open("source").unwrap().into_rgb8(),
-        strength: case["strength"].as_f64().unwrap(),
-        mask: open("mask").map(|mask| mask.into_luma8()),
-    };
-    let request = TextToImage {
-        prompt: &model.condition(text("prompt")).unwrap(),
-        negative: &model.condition(text("negative")).unwrap(),
-        guidance_scale: case["guidance"].as_f64().unwrap(),
-        steps: number("steps") as usize,
-        scheduler: text("sampler").parse().unwrap(),
-        eta: case["eta"].as_f64().unwrap_or(0.0),
-        width: number("width"),
-        height: number("height"),
-        from: Some(&from),
-        seeds: &seeds,
-        batch: seeds.len(),
-        unet: None,
-        controls: &[],
-        tiles: None,
-    };
-    let mut pictures = Vec::new();
-    let keep = |_, picture| {
-        pictures.push(picture);
-        Ok::<(), Error>(())
-    };
-    request.run(model, &mut (), keep).unwrap();
-    pictures
 }
 
 /// A model that reads a mask and a picture draws nothing without them, and nothing is learned with it.

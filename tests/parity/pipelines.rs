@@ -6,7 +6,7 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::controlnet::Control;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::unet::UNetInput;
-use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
+use idembed_diffusion::{Compute, Error, FromPicture, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
@@ -49,10 +49,11 @@ fn a_batch_is_the_same_pictures_one_by_one() {
             "width": 72, "height": 136, "seeds": [8, 9, 10], "batch": batch,
         })
     };
-    let alone = draw(&model, &[], &case(1));
+    let draw = |batch| draw(Path::new(""), &model, &[], &case(batch));
+    let alone = draw(1);
     let mut parity = Parity::new();
     for batch in [2, 3] {
-        for (index, (together, alone)) in draw(&model, &[], &case(batch)).iter().zip(&alone).enumerate() {
+        for (index, (together, alone)) in draw(batch).iter().zip(&alone).enumerate() {
             parity.check_metric(
                 &format!("pipelines/batch_of_{batch}.{index}"),
                 "pixels_off",
@@ -73,7 +74,7 @@ fn short_formats_draw_nearly_the_same() {
     });
     let in_format = |kind| {
         let model = StableDiffusion::load(&mini_model(), Compute { kind, ..Compute::CPU_F32 }).unwrap();
-        draw(&model, &[], &case).into_iter().flat_map(RgbImage::into_raw).collect::<Vec<_>>()
+        draw(Path::new(""), &model, &[], &case).into_iter().flat_map(RgbImage::into_raw).collect::<Vec<_>>()
     };
     let exact = in_format(Kind::Float);
     let mut parity = Parity::new();
@@ -98,7 +99,7 @@ pub(crate) fn compare_steered_pictures(
     case: &Value,
 ) {
     let text = |field: &str| case[field].as_str().unwrap();
-    let ours = draw(model, controls, case);
+    let ours = draw(folder, model, controls, case);
     let files = case["pictures"].as_array().unwrap();
     assert_eq!(ours.len(), files.len(), "{case}: number of pictures");
     for (index, (ours, file)) in ours.iter().zip(files).enumerate() {
@@ -107,10 +108,17 @@ pub(crate) fn compare_steered_pictures(
     }
 }
 
-fn draw(model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<RgbImage> {
+/// All pictures of a case, those that are drawn from a picture of the folder too.
+fn draw(folder: &Path, model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<RgbImage> {
     let text = |field: &str| case[field].as_str().unwrap();
     let number = |field: &str| case[field].as_i64().unwrap();
     let scheduler: SchedulerKind = text("sampler").parse().unwrap();
+    let open = |field: &str| case[field].as_str().map(|file| image::open(folder.join(file)).unwrap());
+    let from = open("source").map(|picture| FromPicture {
+        picture: picture.into_rgb8(),
+        strength: case["strength"].as_f64().unwrap(),
+        mask: open("mask").map(|mask| mask.into_luma8()),
+    });
     let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
     let request = TextToImage {
         prompt: &model.condition(text("prompt")).unwrap(),
@@ -121,7 +129,7 @@ fn draw(model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<
         eta: case["eta"].as_f64().unwrap_or(0.0),
         width: number("width"),
         height: number("height"),
-        from: None,
+        from: from.as_ref(),
         seeds: &seeds,
         batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
         unet: None,

@@ -1,4 +1,4 @@
-//! SDXL against `StableDiffusionXLPipeline`, and a step of learning on it (`fixtures/sdxl/generate.py`).
+//! SDXL against `StableDiffusionXLPipeline` and those that draw from pictures, and a step of learning on it (`fixtures/sdxl/generate.py`).
 
 use std::path::PathBuf;
 
@@ -32,6 +32,20 @@ fn pictures() {
     let mut parity = Parity::new();
     for case in fixture.list("cases") {
         compare_pictures(&mut parity, &fixture.folder, &model, case);
+    }
+    parity.finish();
+}
+
+#[test]
+fn pictures_from_pictures() {
+    let fixture = Fixture::open("sdxl");
+    let mut parity = Parity::new();
+    for (cases, folder) in [("from", "model"), ("inpaint", "inpaint")] {
+        let model = StableDiffusion::load(&fixture.folder.join(folder), Compute::CPU_F32).unwrap();
+        assert_eq!(model.check_is_text_to_image().is_err(), folder == "inpaint");
+        for case in fixture.list(cases) {
+            compare_pictures(&mut parity, &fixture.folder, &model, case);
+        }
     }
     parity.finish();
 }

@@ -97,7 +97,7 @@ fn models_of_another_family() {
         assert!(what.contains(name), "{what}");
         hint.unwrap()
     };
-    assert!(of_class("StableDiffusionXLInpaintPipeline").contains("inpainting is supported with"));
+    assert!(of_class("FluxInpaintPipeline").contains("inpainting is supported with"));
     assert!(of_class("StableDiffusionXLImg2ImgPipeline").contains("refiner"));
     assert!(of_class("FluxPipeline").contains("StableDiffusionPipeline"));
 

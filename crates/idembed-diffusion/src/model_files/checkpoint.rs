@@ -62,12 +62,9 @@ impl CheckpointFile {
             Family::Sdxl => Generation::Xl,
             other => return Err(Error::Unsupported { what: is(format!("is a checkpoint of {other}")), hint }),
         };
-        let is_read = |channels: i64| {
-            channels == LATENT_CHANNELS || channels == INPAINTING_CHANNELS && generation != Generation::Xl
-        };
+        let is_read = |channels: i64| [LATENT_CHANNELS, INPAINTING_CHANNELS].contains(&channels);
         if let Some(channels) = contents.input_channels.filter(|&channels| !is_read(channels)) {
             let made_for = match channels {
-                INPAINTING_CHANNELS => "inpainting".to_owned(),
                 8 => "editing pictures by instructions".to_owned(),
                 5 => "drawing by depth".to_owned(),
                 7 => "enlarging pictures".to_owned(),
@@ -119,6 +116,7 @@ impl CheckpointFile {
             rescale_betas_zero_snr: zero_snr.then_some(true),
             timestep_spacing: spacing.map(str::to_owned),
             steps_offset: Some(1),
+            skip_prk_steps: Some(true),
             set_alpha_to_one: Some(false),
             clip_sample: Some(false),
             ..SchedulerConfigJson::default()

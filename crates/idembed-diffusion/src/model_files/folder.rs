@@ -82,10 +82,12 @@ pub(super) fn pipeline(folder: &Path) -> Result<Pipeline> {
     let index: ModelIndexJson = json::read(&path)?;
     let hint = match index.class_name.as_str() {
         "StableDiffusionPipeline" | "StableDiffusionInpaintPipeline" => return Ok(Pipeline::StableDiffusion),
-        "StableDiffusionXLPipeline" => {
+        "StableDiffusionXLPipeline" | "StableDiffusionXLInpaintPipeline" => {
             return Ok(Pipeline::Xl { force_zeros: index.force_zeros_for_empty_prompt });
         }
-        name if name.contains("Inpaint") => Some("inpainting is supported with Stable Diffusion 1.x and 2.x"),
+        name if name.contains("Inpaint") => {
+            Some("inpainting is supported with Stable Diffusion 1.x and 2.x, and with SDXL")
+        }
         "StableDiffusionXLImg2ImgPipeline" => Some("this is SDXL's refiner; give the base model"),
         _ => Some("give a folder whose model_index.json names StableDiffusionPipeline or StableDiffusionXLPipeline"),
     };
