@@ -6,10 +6,14 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use idembed_integration_tests::checkpoints::{checkpoint, controlnet};
+use idembed_integration_tests::fixture_dir;
+
 use crate::model::{UNET, linked, replace};
 use crate::program::{Place, Said, mini, portrait, text};
 use crate::running::Running;
 
+const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 const STATE: &str = "me.identity.safetensors.ckpt";
 
 /// The bundled model with a U-Net file of its own, whose path is given.
@@ -24,10 +28,14 @@ fn drawing<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 /// Does something to the U-Net's file once a file of the run is there; gives what the run said in the end.
 fn disturbed(place: &Place, args: &[&str], once: &str, disturb: impl FnOnce(&Path)) -> Said {
-    let unet = place.path("model").join(UNET);
+    disturbed_at(place, &place.path("model").join(UNET), args, once, disturb)
+}
+
+/// The same with any file.
+fn disturbed_at(place: &Place, file: &Path, args: &[&str], once: &str, disturb: impl FnOnce(&Path)) -> Said {
     let mut run = Running::start(place, args);
     run.wait_for_file(&place.path(once));
-    disturb(&unet);
+    disturb(file);
     run.ends()
 }
 
@@ -68,6 +76,50 @@ fn drawing_with_a_file_that_changes() {
     said.is_clear_error(1, &[UNET, "was changed while it was in use", "hint: run the command again"]);
     assert_eq!(said.stdout, "");
     has_whole_pictures_only(&place);
+}
+
+/// A model in one file, an autoencoder and a ControlNet beside a model are watched as a folder's files are.
+#[test]
+fn drawing_with_parts_in_one_file() {
+    let steered = format!("--control=net.safetensors={}", text(&portrait()));
+    for (file, flag, dtype) in [
+        ("tiny.safetensors", "--model=tiny.safetensors", "--dtype=f32"),
+        ("vae.safetensors", "--vae=vae.safetensors", "--dtype=f16"),
+        ("net.safetensors", &steered, "--dtype=f32"),
+    ] {
+        for (disturb, expected) in [
+            (
+                cut_short as fn(&Path),
+                &["cannot read `", "cut short while it was in use", "hint: put the whole file back"][..],
+            ),
+            (change, &["was changed while it was in use", "hint: run the command again"]),
+        ] {
+            let place = Place::new();
+            let path = place.path(file);
+            match file {
+                "tiny.safetensors" => checkpoint("sd1").write(&path),
+                "net.safetensors" => controlnet("a").write(&path),
+                _ => std::fs::write(&path, std::fs::read(mini().join(VAE)).unwrap()).unwrap(),
+            }
+            let args = ["generate", "a man", "--out=.", "--batch=1", "--steps=4", "--size=64x64", "--images=500"];
+            let said = disturbed_at(&place, &path, &[&args[..], &[flag, dtype]].concat(), "0.png", disturb);
+            said.is_clear_error(1, &[&[file], expected].concat());
+        }
+    }
+}
+
+/// What a LoRA adds is added while the model is loaded.
+#[test]
+fn a_lora_is_not_needed_once_it_was_added() {
+    let args = ["generate", "a man", "--out=.", "--batch=1", "--steps=4", "--size=64x64", "--images=3"];
+    for disturb in [change, cut_short] {
+        let place = Place::new();
+        let file = place.path("lora.safetensors");
+        std::fs::write(&file, std::fs::read(fixture_dir("lora").join("early.safetensors")).unwrap()).unwrap();
+        let args = [&args[..], &["--lora=lora.safetensors", "--dtype=f32"]].concat();
+        let said = disturbed_at(&place, &file, &args, "0.png", disturb);
+        assert_eq!(said.status, Some(0), "{}", said.stderr);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! ControlNets that steer pictures.
 
 use idembed_integration_tests::Fixture;
-use idembed_integration_tests::drawn_weights::DrawnWeights;
+use idembed_integration_tests::checkpoints::controlnet;
 
 use crate::program::{Place, portrait, text};
 
@@ -10,9 +10,7 @@ fn place() -> Place {
     let (place, fixture) = (Place::new(), Fixture::open("controlnet"));
     std::fs::create_dir(place.path("net")).unwrap();
     std::fs::copy(fixture.folder.join("a/config.json"), place.path("net/config.json")).unwrap();
-    let described = &fixture.cases["nets"]["a"];
-    let drawn = DrawnWeights::new(described, described["seed"].as_u64().unwrap());
-    drawn.write(&place.path("net/diffusion_pytorch_model.safetensors"));
+    controlnet("a").write(&place.path("net/diffusion_pytorch_model.safetensors"));
     place
 }
 

@@ -7,6 +7,7 @@
 
 mod again;
 mod attention;
+mod bad_files;
 mod bad_identities;
 mod bad_models;
 mod bad_photos;

@@ -159,6 +159,23 @@ fn a_kernel_within_the_rank() {
     assert!(weight(mini().with_lora(Lora::open(&file.path, 0.0).unwrap())).equal(&weight(mini())));
 }
 
+/// What was read of a file stays, whatever becomes of the file before the networks are made.
+#[test]
+fn a_file_may_change_once_it_was_read() {
+    let [outputs, inputs, ..] = shape();
+    let names = ["lora_down.weight", "lora_up.weight"].map(|end| format!("{CONV}.{end}"));
+    let tensors = [random(&[2, inputs, 3, 3]), random(&[outputs, 2, 1, 1])];
+    let tensors: Vec<(&str, Tensor)> = names.iter().map(String::as_str).zip(tensors).collect();
+    let file = written(&tensors);
+    let weight = |source: &dyn Source| source.stored(CONV_WEIGHT).unwrap().tensor().copy();
+    let changed = mini().with_lora(Lora::open(&file.path, 1.0).unwrap());
+    let source = changed.unet().unwrap().1;
+    let before = weight(&*source);
+    std::fs::File::options().write(true).open(&file.path).unwrap().set_len(16).unwrap();
+    assert!(weight(&*source).equal(&before));
+    assert!(changed.unet().unwrap_err().to_string().contains("cannot load"));
+}
+
 fn refusal(path: &Path, strength: f64) -> String {
     let used = Lora::open(path, strength).and_then(|lora| mini().with_lora(lora).unet().map(drop));
     match used.unwrap_err() {

@@ -136,6 +136,14 @@ pub enum WeightsError {
         /// The rows that the table takes.
         named: Vec<Range<i64>>,
     },
+    /// Tensors that hold nothing.
+    #[error("all numbers of `{first}` and the other tensors of the network ({count} in all) are 0")]
+    Zero {
+        /// The first of them.
+        first: String,
+        /// How many there are.
+        count: usize,
+    },
     /// A change of a tensor that is not there.
     #[error("there is no tensor `{0}` to change")]
     NothingToChange(String),
@@ -177,6 +185,7 @@ impl WeightsError {
             WeightsError::Damaged(_) => {
                 Some("the file may be cut short; fetch it again (pickled .bin and .ckpt files are not read)")
             }
+            WeightsError::Zero { .. } => Some("the file was made but never filled; fetch it, or convert it, again"),
             _ => None,
         }
     }

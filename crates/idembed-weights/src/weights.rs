@@ -92,7 +92,7 @@ impl Weights {
         self.source.shape(name).is_some()
     }
 
-    /// Ends the loading: fails if the file holds tensors that nothing asked for, or was changed meanwhile.
+    /// Ends the loading: fails if the file holds tensors that nothing asked for, or only zeros, or was changed meanwhile.
     ///
     /// Names that end in `ignored` are let pass: buffers that old exporters wrote beside the parameters.
     pub fn check_all_used(&self, ignored: &[&str]) -> Result<()> {
@@ -102,9 +102,19 @@ impl Weights {
         let is_extra = |name: &&String| !used.contains(*name) && !ignored.iter().any(|suffix| name.ends_with(suffix));
         let extra: Vec<&String> = names.iter().filter(is_extra).collect();
         match extra.iter().min() {
-            None => Ok(()),
+            None => self.check_not_zero(&used).map_err(|source| self.error(source)),
             Some(&first) => Err(self.error(WeightsError::Extra { first: first.clone(), count: extra.len() })),
         }
+    }
+
+    /// Fails if all numbers are 0, as in a file that was made and never filled. One tensor is looked at in all others.
+    fn check_not_zero(&self, used: &BTreeSet<String>) -> std::result::Result<(), WeightsError> {
+        for name in used {
+            if self.source.stored(name)?.read(|tensor| tensor.f_any())?.f_int64_value(&[])? != 0 {
+                return Ok(());
+            }
+        }
+        used.first().map_or(Ok(()), |first| Err(WeightsError::Zero { first: first.clone(), count: used.len() }))
     }
 
     /// Fails if the numbers of tensors taken from here may be others by now, because a file was changed in place.

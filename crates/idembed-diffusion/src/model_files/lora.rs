@@ -156,7 +156,9 @@ impl Lora {
             let shape = base.shape(name).unwrap_or_default();
             Ok((name.clone(), self.delta(layer, factors, &shape, &files)?))
         });
-        deltas.collect()
+        let deltas = deltas.collect::<Result<_>>()?;
+        files.check_unchanged()?;
+        Ok(deltas)
     }
 
     /// How a weight of a shape is changed.
@@ -212,10 +214,10 @@ impl Lora {
         Ok(tensor.f_view(sizes.as_slice())?)
     }
 
-    /// A tensor of the file, f32.
+    /// A tensor of the file, f32; a copy in memory, so that nothing depends on the file when the networks are made.
     fn tensor(&self, files: &Files, name: &str) -> Result<Tensor> {
         let in_file = |source| Error::Weights { path: self.path.clone(), source };
-        Ok(files.stored(name).map_err(in_file)?.tensor().f_to_kind(Format::Float)?)
+        Ok(files.stored(name).map_err(in_file)?.read(|tensor| tensor.f_to_dtype(Format::Float, false, true))?)
     }
 
     /// What a layer's product is multiplied with, over the rank; the rank itself if nothing says it.
