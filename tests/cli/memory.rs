@@ -23,6 +23,20 @@ fn forecasts_of_memory_come_close() {
     }
 }
 
+/// What was said before a run of `attention`, in MiB.
+fn said(place: &Place, prompt: &str) -> u64 {
+    let args = ["attention", prompt, "--words=man", "--steps=1", "--size=128x128", "--out=maps"];
+    let said = place.run(&args).stderr;
+    let (_, needed) = said.split_once(" takes about ").unwrap();
+    needed.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn prompts_of_several_chunks_take_more() {
+    let place = Place::new();
+    assert!(said(&place, &"a man in a garden, ".repeat(100)) > said(&place, "a man"));
+}
+
 #[test]
 fn what_cannot_fit_is_refused_with_what_would() {
     let place = Place::new();

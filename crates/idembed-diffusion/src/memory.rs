@@ -2,7 +2,7 @@
 //!
 //! The counts follow the layers: which feature maps are alive at the same time, and, for learning, which of them the
 //! gradient keeps. The program itself is not counted. Forecasts come within a quarter of what was measured on the
-//! miniature (128 to 1024 pixels) and at the size of Stable Diffusion 1.5.
+//! miniature (128 to 1024 pixels), at the size of Stable Diffusion 1.5 and at that of SDXL.
 
 use idembed_weights::Compute;
 use tch::{Device, Kind};
@@ -11,12 +11,21 @@ use crate::StableDiffusion;
 use crate::unet::UNetConfig;
 use crate::vae::Tiles;
 
-/// Number of text tokens that the maps of watched cross-attention layers are counted with.
+/// Tokens of a chunk of a prompt.
 const TOKENS: u64 = 77;
 const F32_BYTES: u64 = 4;
 /// What the autoencoder takes more than its feature maps: it comes last, its maps are few and large, and the holes that
 /// the U-Net left in the memory are too small for them. Measured.
 const HOLES: f64 = 1.4;
+/// Of the U-Net and the autoencoder, the one that takes less leaves one in so many of its bytes to no use of the other. Measured.
+const HELD_BACK: u64 = 2;
+/// What the U-Net takes more than its feature maps while it draws. Measured.
+const HOLES_OF_UNET: f64 = 1.3;
+/// What a training step takes more than what its gradient keeps, for holes that are left on its way back. Measured.
+const WAY_BACK: f64 = 1.2;
+/// What a training step takes beside its feature maps, as a share of the weights, such as for those that are brought into
+/// another order. Measured at SDXL's size.
+const BESIDE_WEIGHTS: f64 = 0.04;
 
 /// What is drawn or learned at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +40,23 @@ pub struct Extent {
 
 /// Bytes of the feature maps that live at the same time while pictures are drawn.
 ///
-/// `guided` says whether each picture takes two rows of the batch, `watched` whether attention maps are looked at, `tiles` whether
-/// pictures are decoded part by part.
-pub fn drawing(model: &StableDiffusion, extent: Extent, guided: bool, watched: bool, tiles: Option<Tiles>) -> u64 {
+/// `guided` says whether each picture takes two rows of the batch, `watched` whether attention maps are looked at, `chunks` how
+/// many chunks the prompt has, `tiles` whether pictures are decoded part by part.
+pub fn drawing(
+    model: &StableDiffusion,
+    extent: Extent,
+    guided: bool,
+    watched: bool,
+    chunks: usize,
+    tiles: Option<Tiles>,
+) -> u64 {
     let rows = extent.batch as u64 * if guided { 2 } else { 1 };
-    let network = Walk::of_unet(model, extent, rows, watched).peak;
+    let tokens = TOKENS * chunks as u64;
+    let network = Walk::of_unet(model, extent, rows, watched.then_some(tokens)).peak;
+    let network = (network as f64 * HOLES_OF_UNET) as u64;
     // Pictures are decoded one by one.
-    network.max(autoencoder(model, tiles.map_or(extent, |tiles| tile_of(model, extent, tiles))))
+    let picture = autoencoder(model, tiles.map_or(extent, |tiles| tile_of(model, extent, tiles)));
+    network.max(picture) + network.min(picture) / HELD_BACK + projected(model, rows * tokens)
 }
 
 /// The part of a picture that is decoded at once.
@@ -50,10 +69,26 @@ fn tile_of(model: &StableDiffusion, extent: Extent, tiles: Tiles) -> Extent {
 ///
 /// `watched` says whether there is an attention loss.
 pub fn learning(model: &StableDiffusion, extent: Extent, watched: bool) -> u64 {
-    let walk = Walk::of_unet(model, extent, extent.batch as u64, watched);
+    let rows = extent.batch as u64;
+    let walk = Walk::of_unet(model, extent, rows, watched.then_some(TOKENS));
     // Keys and values have text states of their own.
-    let text = 2 * extent.batch as u64 * kept_of_text(model);
-    autoencoder(model, extent).max(walk.kept + walk.largest_layer + text)
+    let text = 2 * rows * kept_of_text(model) + projected(model, rows * TOKENS);
+    let step = (walk.kept + walk.largest_layer + text) as f64 * WAY_BACK;
+    let beside = model.weight_bytes() as f64 * BESIDE_WEIGHTS;
+    autoencoder(model, extent).max((step + beside) as u64)
+}
+
+/// The keys and values of so many tokens in all cross-attention layers, which are computed once for all steps.
+fn projected(model: &StableDiffusion, tokens: u64) -> u64 {
+    let config = model.unet.config();
+    let of_blocks = config.blocks.iter().map(|block| {
+        let layers =
+            if block.attention_down { block.layers } else { 0 } + if block.attention_up { block.layers + 1 } else { 0 };
+        layers * block.transformer_layers * block.channels
+    });
+    let of_middle = config.blocks.last().map_or(0, |block| block.transformer_layers * block.channels);
+    let channels = (of_blocks.sum::<i64>() + of_middle) as u64;
+    2 * channels * tokens * model.compute.kind.elt_size_in_bytes() as u64
 }
 
 /// What the gradient keeps of the text encoders for one prompt: per layer, the inputs of two normalisations, query, key,
@@ -125,8 +160,8 @@ struct Level {
     pixels: u64,
     /// How they are computed.
     compute: Compute,
-    /// Whether attention maps are explicit.
-    watched: bool,
+    /// The tokens of attention maps, if these are explicit.
+    watched: Option<u64>,
 }
 
 impl Level {
@@ -137,7 +172,7 @@ impl Level {
 }
 
 impl Walk {
-    fn of_unet(model: &StableDiffusion, extent: Extent, rows: u64, watched: bool) -> Walk {
+    fn of_unet(model: &StableDiffusion, extent: Extent, rows: u64, watched: Option<u64>) -> Walk {
         let config = model.unet.config();
         let unit = model.pixels_per_latent();
         let (height, width) = ((extent.height / unit) as u64, (extent.width / unit) as u64);
@@ -209,8 +244,8 @@ impl Walk {
     /// The feed-forward part is the widest: eight times the channels, halved, activated and multiplied. The gradient
     /// keeps it, the inputs of three normalisations, and query, key, value and result of two attentions.
     fn transformer(&mut self, channels: u64, heads: u64, depth: u64, level: Level) {
-        let map = if level.watched { heads * TOKENS * level.pixels * F32_BYTES } else { 0 };
-        let kept = level.bytes(3 * channels) + depth * (level.bytes(26 * channels) + 5 * map);
+        let map = level.watched.map_or(0, |tokens| heads * tokens * level.pixels * F32_BYTES);
+        let kept = level.bytes(3 * channels) + depth * (level.bytes(26 * channels) + 4 * map);
         self.layer(level.bytes(20 * channels) + 3 * map, kept);
     }
 

@@ -9,8 +9,11 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use crate::size::{Size, UNIT};
 
 const MIB: u64 = 1 << 20;
-/// What the program and libtorch take before any weight is touched.
-const PROGRAM: u64 = 150 * MIB;
+/// What the program and libtorch take beside weights and feature maps. Measured.
+const PROGRAM: u64 = 170 * MIB;
+/// What loaded weights take beside their numbers, such as holes that conversions left, as a share of them. Measured at SDXL's
+/// size.
+const BESIDE_WEIGHTS: f64 = 0.04;
 
 /// Work at some size, and how its memory grows.
 pub(crate) struct Work<'a> {
@@ -110,7 +113,9 @@ impl Work<'_> {
     /// More than the machine has. A GPU's memory is not known beforehand: there it is only said.
     pub(crate) fn forecast(&self, model: &StableDiffusion) -> Result<Forecast, TooLarge> {
         let on_gpu = model.compute.device.is_cuda();
-        let fixed = model.weight_bytes() + if on_gpu { 0 } else { PROGRAM };
+        let weights = model.weight_bytes();
+        let beside = if on_gpu { 0 } else { PROGRAM + (weights as f64 * BESIDE_WEIGHTS) as u64 };
+        let fixed = weights + beside;
         let needed = self.needed(fixed, self.size, self.batch);
         let forecast = Forecast { what: self.what, size: self.size, batch: self.batch, needed, free: None };
         let Some(machine) = Machine::here().filter(|_| !on_gpu) else { return Ok(forecast) };

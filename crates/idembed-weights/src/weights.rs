@@ -102,9 +102,13 @@ impl Weights {
         let is_extra = |name: &&String| !used.contains(*name) && !ignored.iter().any(|suffix| name.ends_with(suffix));
         let extra: Vec<&String> = names.iter().filter(is_extra).collect();
         match extra.iter().min() {
-            None => self.check_not_zero(&used).map_err(|source| self.error(source)),
-            Some(&first) => Err(self.error(WeightsError::Extra { first: first.clone(), count: extra.len() })),
+            None => self.check_not_zero(&used).map_err(|source| self.error(source))?,
+            Some(&first) => {
+                return Err(self.error(WeightsError::Extra { first: first.clone(), count: extra.len() }));
+            }
         }
+        self.source.release_unused();
+        Ok(())
     }
 
     /// Fails if all numbers are 0, as in a file that was made and never filled. One tensor is looked at in all others.
@@ -140,8 +144,10 @@ impl Weights {
         let mut hasher = Sha256::new();
         for name in self.used.borrow().iter().filter(|name| counts(name)) {
             let stored = self.source.stored(name).map_err(|source| self.error(source))?;
-            let half = stored
-                .read(|tensor| tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Half)?.f_contiguous())?;
+            // A copy even of what is f16, so that the pages of its file are given back.
+            let half = stored.read(|tensor| {
+                tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_dtype(Kind::Half, false, true)?.f_contiguous()
+            })?;
             let mut bytes = vec![0u8; half.numel() * 2];
             half.f_copy_data_u8(&mut bytes, half.numel())?;
             hasher.update(name.strip_prefix(prefix).unwrap_or(name).as_bytes());

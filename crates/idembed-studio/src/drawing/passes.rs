@@ -37,7 +37,9 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
     model.text_encoders.check_skipped(clip_skip.saturating_sub(1))?;
     let networks: u64 = drawing.controls.iter().map(|control| control.weight_bytes).sum();
     let watched = watched || settings.face_detail.is_some() || drawing.steps_to_look().is_some();
-    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched, settings.tiles()) + networks;
+    // Under guidance, the negative prompt has as many.
+    let chunks = drawing.prompt.chunks();
+    let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched, chunks, settings.tiles()) + networks;
     let drawn = settings.size_for(model);
     let (size, batch) = match settings.enlargement {
         // The second pass draws one picture at a time.

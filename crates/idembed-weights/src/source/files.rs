@@ -119,6 +119,10 @@ impl Source for Files {
     fn check_used_unchanged(&self) -> Result<()> {
         self.maps.iter().filter(|map| map.is_in_use()).try_for_each(|map| map.check_unchanged())
     }
+
+    fn release_unused(&self) {
+        self.maps.iter().filter(|map| !map.is_in_use()).for_each(MappedFile::release);
+    }
 }
 
 /// The files that hold the weights `stem` in `folder`: `stem.safetensors`, its shards in the order of their names, or its

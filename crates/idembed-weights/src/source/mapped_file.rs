@@ -13,6 +13,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::Stored;
 use crate::header::Header;
 use crate::lost_pages::{self, Registered};
+use crate::pages;
 use crate::{Error, Result};
 
 /// A mapped file that stays open as long as this lives; mapped it stays as long as any tensor lies in it.
@@ -78,6 +79,11 @@ impl MappedFile {
     /// Whether a tensor that was taken lies in the map, so that a change of the file changes it.
     pub(super) fn is_in_use(&self) -> bool {
         self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// Gives all pages back to the system: those beside the numbers that were read, too, which it has read ahead.
+    pub(super) fn release(&self) {
+        pages::release(&self.content);
     }
 
     /// Fails if the file was written to since it was opened.

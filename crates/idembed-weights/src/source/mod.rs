@@ -66,6 +66,9 @@ pub trait Source: fmt::Debug + Send {
     fn check_used_unchanged(&self) -> Result<()> {
         Ok(())
     }
+
+    /// Gives the pages of files that nothing computes with where they lie back to the system: all numbers were taken.
+    fn release_unused(&self) {}
 }
 
 /// The shape of a tensor that must be there with so many dimensions: what a network's size is told by.

@@ -176,4 +176,8 @@ impl Source for Renamed {
     fn check_used_unchanged(&self) -> Result<()> {
         self.base.check_used_unchanged()
     }
+
+    fn release_unused(&self) {
+        self.base.release_unused();
+    }
 }
