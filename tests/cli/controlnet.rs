@@ -47,7 +47,7 @@ fn what_cannot_steer_is_named() {
         place.fails(1, &["generate", "a man", "--steps=1", "--size=64x64", &format!("--control={control}")], expected);
     };
     let photo = text(&portrait);
-    refused(format!("none={photo}"), &["none"]);
+    refused(format!("none={photo}"), &["there is no ControlNet `none`", "hint: give the path", "`controlnet`"]);
     refused("net=none.png".to_owned(), &["none.png"]);
     refused(format!("{photo}={photo}"), &["damaged or is not safetensors"]);
     std::fs::write(place.path("text.png"), "no picture").unwrap();

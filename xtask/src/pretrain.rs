@@ -14,7 +14,7 @@ use crate::{program, setup, workspace};
 /// Options of `cargo xtask pretrain`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to train: tokenizer, vae, clip, recogniser, judge or unet; default: all, in their order
+    /// What to train: tokenizer, vae, clip, recogniser, judge, unet or controlnet; default: all, in their order
     #[arg(long)]
     stage: Option<String>,
     /// Train nothing; measure the whole model and write OUT/report.html and OUT/report.json

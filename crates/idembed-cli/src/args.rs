@@ -125,8 +125,9 @@ pub(crate) struct DrawArgs {
     /// Width and height in pixels, both divisible by 8 [default: the model's]
     #[arg(long, value_name = "WxH")]
     pub(crate) size: Option<Size>,
-    /// A ControlNet, a folder or file, and the picture that it sees (may be given several times). NET=canny:PICTURE shows it
-    /// that picture's edges; :SCALE or :SCALE,START,END behind it says how strongly it acts, and in which share of the steps
+    /// A ControlNet (a folder, a file, or a name: the bundled model has `controlnet`) and the picture that it sees (may be given
+    /// several times). NET=canny:PICTURE shows it that picture's edges; :SCALE or :SCALE,START,END behind it says how strongly
+    /// it acts, and in which share of the steps
     #[arg(long = "control", value_name = "NET=PICTURE")]
     controls: Vec<ControlFile>,
     /// Take less memory: decode pictures of more than 512 x 512 part by part, which changes them slightly, and keep the text

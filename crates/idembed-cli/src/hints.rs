@@ -73,6 +73,11 @@ fn of_studio(error: &StudioError) -> Option<String> {
         StudioError::NoModel { known, .. } => {
             format!("the models found are: {}; others can be given by the path of their folder or file", known.join(", "))
         }
+        StudioError::NoControlNet { .. } => {
+            "give the path of its folder or file, or its name in the model's folder or in models/; the bundled model has \
+             `controlnet`, for edges (`canny:`)"
+                .to_owned()
+        }
         StudioError::Missing { part: Part::Detector } => {
             "`cargo xtask setup` brings them (2 MB); --crop X,Y,W,H and --no-face of `learn` do without".to_owned()
         }

@@ -80,6 +80,12 @@ pub enum StudioError {
         #[source]
         source: Box<idembed_diffusion::Error>,
     },
+    /// There is no ControlNet of this name.
+    #[error("there is no ControlNet `{wanted}`, neither as a folder or file nor by this name")]
+    NoControlNet {
+        /// What was asked for.
+        wanted: PathBuf,
+    },
     /// A ControlNet reads text states of another width than the model has.
     #[error(
         "the ControlNet `{path}` is made for another family of models: it reads text states {got} wide, those of this model are \

@@ -69,6 +69,6 @@ pub use scoring::{Judges, instruments};
 pub use second_pass::Enlargement;
 pub use size::Size;
 pub use source::Source;
-pub use steering::{ControlWish, Preparation};
+pub use steering::{ControlWish, Preparation, edges};
 pub use studio::{Facts, Learn, Studio};
 pub use subject::{Cut, Frame, MaskChoice, Subject, SubjectChoice, SubjectFinder};

@@ -1,6 +1,6 @@
 //! Finding models: by name in a `models` folder, or by path.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::StudioError;
 
@@ -16,6 +16,8 @@ pub const DETECTOR: &str = "mtcnn";
 pub const PARSER: &str = "bisenet";
 /// The ending of checkpoints in one file.
 const CHECKPOINT: &str = "safetensors";
+/// Every folder of one network in diffusers layout has this file.
+const CONFIG: &str = "config.json";
 /// Every model folder in diffusers layout has this file.
 pub const INDEX: &str = "model_index.json";
 
@@ -94,6 +96,22 @@ pub fn weights(name: &str, file: &str) -> Option<PathBuf> {
     folders.into_iter().find(|folder| is_name && folder.join(file).is_file())
 }
 
+/// The ControlNet that `wanted` names: a folder or file; or, by its name, one in the folder of the model that it steers or in
+/// one of the [`roots`], of a file without its ending too.
+pub(crate) fn control_net(wanted: &Path, model: &Path) -> Option<PathBuf> {
+    if wanted.exists() {
+        return Some(wanted.to_owned());
+    }
+    let is_name = wanted.components().all(|part| matches!(part, Component::Normal(_)));
+    let name = wanted.to_str().filter(|name| is_name && !name.is_empty())?;
+    let in_folder = |folder: PathBuf| {
+        let files = [format!("{name}.{CHECKPOINT}"), name.to_owned()].map(|file| folder.join(file));
+        let network = Some(folder.join(name)).filter(|network| network.join(CONFIG).is_file());
+        network.or_else(|| files.into_iter().find(|file| file.is_file()))
+    };
+    std::iter::once(model.to_owned()).chain(roots()).find_map(in_folder)
+}
+
 fn is_model(folder: &Path) -> bool {
     folder.join(INDEX).is_file()
 }
@@ -127,6 +145,25 @@ mod tests {
         assert_eq!(by_name.name, DEFAULT);
         let by_path = Model::find(&by_name.folder.to_string_lossy()).unwrap();
         assert_eq!((by_path.name, by_path.folder), (by_name.name, by_name.folder));
+    }
+
+    #[test]
+    fn a_control_net_is_found_by_path_in_its_model_and_among_the_models() {
+        let model = Model::find(DEFAULT).unwrap().folder;
+        let found = |wanted: &str| control_net(Path::new(wanted), &model);
+        let bundled = found("controlnet").unwrap();
+        assert_eq!(bundled, model.join("controlnet"));
+        assert_eq!(found(bundled.to_str().unwrap()).unwrap(), bundled);
+        assert_eq!(found(&format!("{DEFAULT}/controlnet")).unwrap(), bundled);
+
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("lines.safetensors"), "").unwrap();
+        for wanted in ["lines", "lines.safetensors"] {
+            assert_eq!(control_net(wanted.as_ref(), place.path()), Some(place.path().join("lines.safetensors")));
+        }
+        for wanted in ["", ".", "no-such-net", "../mini/controlnet", "/no/such/net", "portraits"] {
+            assert_eq!(found(wanted), Some(wanted).filter(|it| *it == ".").map(PathBuf::from), "{wanted}");
+        }
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use idembed_diffusion::Compute;
 use idembed_diffusion::controlnet::{Control, ControlNet};
 use idembed_face::{CropRect, Photo};
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, GrayImage, RgbImage};
 use imageproc::edges::canny;
 use tch::{Kind, Tensor};
 
 use crate::error::{Result, StudioError};
 use crate::hashes;
 use crate::model::Model;
+use crate::models;
 use crate::picture_file::ControlRecord;
 use crate::pixels;
 use crate::size::Size;
@@ -22,7 +23,7 @@ const EDGES: [f32; 2] = [50.0, 100.0];
 /// A ControlNet to draw with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControlWish {
-    /// The network: a folder, or one file.
+    /// The network: a folder, or one file; or its name in the model's folder or among the models.
     pub net: PathBuf,
     /// The picture that it sees.
     pub picture: PathBuf,
@@ -62,23 +63,26 @@ impl PlannedControl {
     /// One of them is not there, or the network was made for another family of models.
     pub(crate) fn new(wish: &ControlWish, model: &Model) -> Result<Self> {
         let (unet, _) = model.files.unet()?;
-        let config = ControlNet::look_at(&wish.net)?;
+        let missing = || StudioError::NoControlNet { wanted: wish.net.clone() };
+        let net = models::control_net(&wish.net, &model.folder).ok_or_else(missing)?;
+        let config = ControlNet::look_at(&net)?;
         let (got, expected) = (config.unet.cross_attention_dim, unet.cross_attention_dim);
         if got != expected {
-            return Err(StudioError::OtherControlNet { path: wish.net.clone(), got, expected });
+            return Err(StudioError::OtherControlNet { path: net, got, expected });
         }
         let photo = Photo::open(&wish.picture)?;
-        let (files, weight_bytes) = weight_files(&wish.net)?;
+        let (files, weight_bytes) = weight_files(&net)?;
         let record = ControlRecord {
-            name: wish.net.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            sha256: hashes::of_weights(&wish.net, &files)?,
+            name: net.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            sha256: hashes::of_weights(&net, &files)?,
             picture_sha256: hashes::sha256_of(&wish.picture)?,
             edges: wish.preparation == Preparation::Canny,
             scale: wish.scale,
             start: wish.start,
             end: wish.end,
         };
-        Ok(PlannedControl { wish: wish.clone(), picture: photo.pixels, record, weight_bytes })
+        let wish = ControlWish { net, ..wish.clone() };
+        Ok(PlannedControl { wish, picture: photo.pixels, record, weight_bytes })
     }
 
     /// What a picture's file says of it.
@@ -120,16 +124,16 @@ fn seen(picture: &RgbImage, preparation: Preparation, size: Size) -> Result<Tens
     let cut = pixels::crop(picture, whole, size)?;
     let picture = match preparation {
         Preparation::None => cut,
-        Preparation::Canny => edges(cut),
+        Preparation::Canny => DynamicImage::from(edges(&cut)).into_rgb8(),
     };
     let bytes = Tensor::f_from_slice(picture.as_raw())?.f_view([1, i64::from(height), i64::from(width), 3])?;
     Ok(bytes.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?)
 }
 
-fn edges(picture: RgbImage) -> RgbImage {
+/// The edges of a picture, white on black, as [`Preparation::Canny`] shows them to a ControlNet.
+pub fn edges(picture: &RgbImage) -> GrayImage {
     let [low, high] = EDGES;
-    let edges = canny(&DynamicImage::from(picture).into_luma8(), low, high);
-    DynamicImage::from(edges).into_rgb8()
+    canny(&DynamicImage::from(picture.clone()).into_luma8(), low, high)
 }
 
 #[cfg(test)]

@@ -8,12 +8,16 @@ use idembed_world::factors::{Attributes, Framing, Place, Style};
 use idembed_world::{Drawn, SIDE, Sample, Subject, Who};
 use serde_json::json;
 
-use crate::outputs::{WEIGHTS, copy_of, take_over, write, write_png};
-use crate::{Result, seeds};
+use crate::outputs::{DIFFUSERS_WEIGHTS, WEIGHTS, copy_of, take_over, write, write_png};
+use crate::{Result, controlnet, seeds};
 
 /// What the stages beside the U-Net leave in folders of their own, and what of it is given out.
-const PARTS: [(&str, &[&str]); 3] =
-    [("recogniser", &[WEIGHTS, Scale::FILE]), ("judge", &[WEIGHTS, Factors::FILE]), ("clip", &CLIP)];
+const PARTS: [(&str, &[&str]); 4] = [
+    ("recogniser", &[WEIGHTS, Scale::FILE]),
+    ("judge", &[WEIGHTS, Factors::FILE]),
+    ("clip", &CLIP),
+    (controlnet::NAME, &[controlnet::CONFIG, DIFFUSERS_WEIGHTS]),
+];
 /// As `ClipScorer` loads it.
 const CLIP: [&str; 7] = [
     "config.json",
@@ -32,7 +36,7 @@ const PICTURES: [&str; 2] = ["a", "b"];
 /// What the noise predictor drew to look at.
 const SAMPLES: &str = "samples.png";
 
-/// Puts the recogniser, the judge, CLIP, a sheet of samples and portraits of people who were never trained on into the model's folder.
+/// Puts the recogniser, the judge, CLIP, the ControlNet, a sheet of samples and portraits of people who were never trained on into the model's folder.
 ///
 /// # Errors
 /// A stage is missing, or a file cannot be read or written.

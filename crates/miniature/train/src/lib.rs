@@ -7,6 +7,7 @@
 mod captions;
 mod checkpoint;
 pub mod clip;
+pub mod controlnet;
 mod degrade;
 mod error;
 mod gather;

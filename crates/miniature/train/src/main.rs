@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use idembed_pretrain::clip::ClipTask;
+use idembed_pretrain::controlnet::ControlNetTask;
 use idembed_pretrain::judge::JudgeTask;
 use idembed_pretrain::recogniser::{self, RecogniserTask};
 use idembed_pretrain::report::{self, ReportOptions};
@@ -88,6 +89,8 @@ enum StageName {
     Recogniser,
     /// The network that says what a picture shows
     Judge,
+    /// What steers the noise predictor along the edges of a picture
+    Controlnet,
 }
 
 impl StageName {
@@ -101,6 +104,7 @@ impl StageName {
                 StageName::Judge,
                 StageName::Clip,
                 StageName::Unet,
+                StageName::Controlnet,
             ],
             one => std::slice::from_ref(one),
         }
@@ -205,6 +209,11 @@ fn run_stage(stage: StageName, args: &Args, options: &RunOptions) -> Result<bool
         StageName::Judge => {
             let recipe = JudgeTask::recipe(&choices);
             train(&JudgeTask::new(recipe)?, &recipe, options, &STOP, say)?
+        }
+        StageName::Controlnet => {
+            let recipe = ControlNetTask::recipe(&choices);
+            let stage = ControlNetTask::new(recipe, options, &STOP, say)?;
+            train(&stage, &recipe, options, &STOP, say)?
         }
     };
     say_outcome(&outcome);

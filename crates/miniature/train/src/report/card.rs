@@ -15,12 +15,17 @@ use crate::Result;
 use crate::checkpoint::SIZE_LIMIT;
 
 /// The networks: the stage, the weights in the folder, what it is.
-const NETWORKS: [(&str, &[&str], &str); 5] = [
+const NETWORKS: [(&str, &[&str], &str); 6] = [
     ("vae", &["vae/diffusion_pytorch_model.safetensors"], "autoencoder, f = 8, 4 channels"),
     (
         "unet",
         &["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"],
         "noise predictor with its text encoder, epsilon, scaled-linear betas",
+    ),
+    (
+        "controlnet",
+        &["controlnet/diffusion_pytorch_model.safetensors"],
+        "ControlNet: steers the noise predictor along edges (Canny)",
     ),
     ("clip", &["clip/model.safetensors"], "CLIP: text and image encoder"),
     ("recogniser", &["recogniser/model.safetensors"], "tells people apart"),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::Conditioning;
+use idembed_diffusion::controlnet::Control;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::{Callback, StepInfo, TextToImage};
@@ -31,6 +32,11 @@ impl<'a> Painter<'a> {
     /// # Errors
     /// What the model reports, or [`PretrainError::Stopped`].
     pub(crate) fn draw(&self, prompt: &str, seed: u64) -> Result<RgbImage> {
+        self.draw_along(prompt, seed, &[])
+    }
+
+    /// The same, steered by ControlNets.
+    pub(crate) fn draw_along(&self, prompt: &str, seed: u64, controls: &[Control<'_>]) -> Result<RgbImage> {
         let side = self.model.native_size();
         let request = TextToImage {
             prompt: &self.model.condition(prompt)?,
@@ -45,7 +51,7 @@ impl<'a> Painter<'a> {
             seeds: &[seed],
             batch: 1,
             unet: None,
-            controls: &[],
+            controls,
             tiles: None,
         };
         let mut drawn = None;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use idembed_diffusion::vae::Vae;
 use idembed_weights::TensorFile;
@@ -20,6 +20,10 @@ use crate::{PretrainError, Result};
 const SHEET: usize = 4096;
 /// Pictures encoded at once.
 const BATCH: usize = 128;
+/// The tensors of a file.
+const NAMES: [&str; 4] = ["means", "stds", "masks", "edges"];
+/// What stands for each of eight pixels in a byte, from the left.
+const BITS: [u8; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// Bytes of one file at most, as a bound on what is read.
 const SIZE_LIMIT: u64 = 64 << 20;
 
@@ -37,30 +41,44 @@ pub(crate) enum Thing {
 }
 
 /// All kinds of things, in the order of an album's masks.
-pub(super) const THINGS: [Thing; 4] = [Thing::First, Thing::Second, Thing::Object, Thing::Background];
+pub(crate) const THINGS: [Thing; 4] = [Thing::First, Thing::Second, Thing::Object, Thing::Background];
 
 /// Encoded pictures.
 #[derive(Debug)]
-pub(super) struct Album {
+pub(crate) struct Album {
     count: usize,
     /// libtorch's tensors are not to be shared by threads without a lock.
     pages: Mutex<Pages>,
 }
 
-/// What is known of some pictures, f16 on the CPU; or f32, picked for a batch.
+/// Pictures picked for a batch, all f32.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(crate) struct Latents {
     /// Mean of the scaled latents, `[pictures, channels, height, width]`.
-    pub(super) means: Tensor,
+    pub(crate) means: Tensor,
     /// Their standard deviation, likewise.
-    pub(super) stds: Tensor,
+    pub(crate) stds: Tensor,
     /// How much of each of the latents' pixels shows a thing, `[pictures, things, height, width]`, 0 to 1.
-    pub(super) masks: Tensor,
+    pub(crate) masks: Tensor,
+}
+
+/// All that is known of some pictures, f16 on the CPU.
+#[derive(Debug)]
+struct Pages {
+    /// As [`Latents::means`].
+    means: Tensor,
+    /// As [`Latents::stds`].
+    stds: Tensor,
+    /// As [`Latents::masks`].
+    masks: Tensor,
+    /// The pictures' edges, `[pictures, SIDE, SIDE / 8]`, a byte for eight pixels each, the leftmost in the first of [`BITS`]; f16
+    /// holds bytes exactly.
+    edges: Tensor,
 }
 
 impl Album {
     /// Draws and encodes the pictures of these samples.
-    pub(super) fn make(vae: &Vae, samples: &[Sample]) -> Result<Self> {
+    pub(crate) fn make(vae: &Vae, samples: &[Sample]) -> Result<Self> {
         Ok(Self::of(Pages::make(vae, samples)?))
     }
 
@@ -72,7 +90,7 @@ impl Album {
     ///
     /// # Errors
     /// What the system said, or [`PretrainError::Stopped`] with what was made until then in its place.
-    pub(super) fn open(
+    pub(crate) fn open(
         folder: &Path,
         vae: &Vae,
         sample: impl Fn(usize) -> Sample,
@@ -103,27 +121,42 @@ impl Album {
             means: join(|sheet| &sheet.means)?,
             stds: join(|sheet| &sheet.stds)?,
             masks: join(|sheet| &sheet.masks)?,
+            edges: join(|sheet| &sheet.edges)?,
         }))
     }
 
     /// Number of pictures.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// Pictures by their numbers, as f32.
-    pub(super) fn pick(&self, pictures: &[usize]) -> Result<Pages> {
-        let indices: Vec<i64> = pictures.iter().map(|&picture| picture as i64).collect();
-        let indices = Tensor::f_from_slice(&indices)?;
-        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn pick(&self, pictures: &[usize]) -> Result<Latents> {
+        let indices = indices(pictures)?;
+        let pages = self.pages();
         let pick = |from: &Tensor| from.f_index_select(0, &indices)?.f_to_kind(Kind::Float);
-        Ok(Pages { means: pick(&pages.means)?, stds: pick(&pages.stds)?, masks: pick(&pages.masks)? })
+        Ok(Latents { means: pick(&pages.means)?, stds: pick(&pages.stds)?, masks: pick(&pages.masks)? })
+    }
+
+    /// The edges of pictures by their numbers, as a ControlNet sees them.
+    ///
+    /// # Shapes
+    /// - returns: `[pictures, 3, SIDE, SIDE]`, f32, 0 or 1
+    pub(crate) fn edges(&self, pictures: &[usize]) -> Result<Tensor> {
+        let packed = self.pages().edges.f_index_select(0, &indices(pictures)?)?.f_to_kind(Kind::Uint8)?;
+        let bits = packed.f_unsqueeze(3)?.f_bitwise_and_tensor(&Tensor::f_from_slice(&BITS)?)?.f_ne(0)?;
+        let edges = bits.f_to_kind(Kind::Float)?.f_view([-1, 1, i64::from(SIDE), i64::from(SIDE)])?;
+        Ok(edges.f_expand([-1, 3, -1, -1], false)?)
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pages {
     fn make(vae: &Vae, samples: &[Sample]) -> Result<Self> {
-        let (mut means, mut stds, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut means, mut stds, mut masks, mut edges) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for samples in samples.chunks(BATCH) {
             let drawn = idembed_world::draw_all(samples, SIDE)?;
             let bytes: Vec<u8> = drawn.iter().flat_map(|drawn| drawn.picture.as_raw()).copied().collect();
@@ -134,14 +167,16 @@ impl Pages {
             means.push(keep(&latents.mean)?);
             stds.push(keep(&latents.std)?);
             masks.push(keep(&masks_of(&drawn)?.f_adaptive_avg_pool2d([height, width])?)?);
+            edges.push(edges_of(&drawn)?);
         }
         let join = |tensors: &[Tensor]| Tensor::f_cat(tensors, 0);
-        Ok(Pages { means: join(&means)?, stds: join(&stds)?, masks: join(&masks)? })
+        Ok(Pages { means: join(&means)?, stds: join(&stds)?, masks: join(&masks)?, edges: join(&edges)? })
     }
 
     fn write(&self, path: &Path, of: &str) -> Result<()> {
         let mut file = TensorFile::default();
-        for (name, tensor) in [("means", &self.means), ("stds", &self.stds), ("masks", &self.masks)] {
+        let parts = [&self.means, &self.stds, &self.masks, &self.edges];
+        for (name, tensor) in NAMES.into_iter().zip(parts) {
             file.tensors.insert(name.to_owned(), tensor.shallow_clone());
         }
         file.metadata.insert("of".to_owned(), of.to_owned());
@@ -156,10 +191,11 @@ impl Pages {
         }
         let mut file = TensorFile::read(path, "album", SIZE_LIMIT)?;
         let mut take = |name: &str| file.tensors.remove(name).filter(|tensor| tensor.size()[0] == count as i64);
-        let (Some(means), Some(stds), Some(masks)) = (take("means"), take("stds"), take("masks")) else {
+        let [Some(means), Some(stds), Some(masks), Some(edges)] = NAMES.map(&mut take) else {
             return Ok(None);
         };
-        Ok((file.metadata.get("of").is_some_and(|written| written == of)).then_some(Pages { means, stds, masks }))
+        let pages = Pages { means, stds, masks, edges };
+        Ok((file.metadata.get("of").is_some_and(|written| written == of)).then_some(pages))
     }
 }
 
@@ -190,9 +226,29 @@ fn masks_of(drawn: &[Drawn]) -> Result<Tensor> {
     Ok(Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?)
 }
 
+/// # Shapes
+/// - returns: as [`Pages::edges`]
+fn edges_of(drawn: &[Drawn]) -> Result<Tensor> {
+    let mut bytes = Vec::with_capacity(drawn.len() * (SIDE * SIDE) as usize / BITS.len());
+    for Drawn { picture, .. } in drawn {
+        let edges = idembed_studio::edges(picture).into_raw();
+        let packed = edges.chunks(BITS.len()).map(|pixels| {
+            let lit = pixels.iter().zip(BITS).filter(|(pixel, _)| **pixel > 0);
+            lit.fold(0, |byte, (_, bit)| byte | bit)
+        });
+        bytes.extend(packed);
+    }
+    let shape = [drawn.len() as i64, i64::from(SIDE), i64::from(SIDE) / BITS.len() as i64];
+    Ok(Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?.f_to_kind(Kind::Half)?)
+}
+
+fn indices(pictures: &[usize]) -> Result<Tensor> {
+    Ok(Tensor::f_from_slice(&pictures.iter().map(|&picture| picture as i64).collect::<Vec<i64>>())?)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-pub(super) mod tests {
+pub(crate) mod tests {
     use idembed_diffusion::vae::VaeConfig;
     use idembed_weights::{Parameters, Weights};
     use tch::Device;
@@ -200,7 +256,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A tiny autoencoder that has learned nothing.
-    pub(in super::super) fn vae(seed: u64) -> Vae {
+    pub(crate) fn vae(seed: u64) -> Vae {
         let config = VaeConfig {
             image_channels: 3,
             latent_channels: 4,
@@ -234,6 +290,7 @@ pub(super) mod tests {
         assert!(said.is_empty());
         let [first, second] = [&album, &again].map(|album| album.pick(&[3, 0]).unwrap());
         assert!(first.means.equal(&second.means) && first.masks.equal(&second.masks));
+        assert!(album.edges(&[3, 0]).unwrap().equal(&again.edges(&[3, 0]).unwrap()));
         assert_eq!(first.means.size(), [2, 4, 16, 16]);
         let other_pictures = |index| Sample::training(index as u64 + 1);
         let stop = AtomicBool::new(true);
@@ -242,6 +299,20 @@ pub(super) mod tests {
         let (other, said) = open(folder.path(), &vae(2), false).unwrap();
         assert_eq!(said.len(), 1);
         assert!(!other.pick(&[3, 0]).unwrap().means.equal(&first.means));
+    }
+
+    #[test]
+    fn edges_are_those_that_a_control_net_sees() {
+        let samples: Vec<Sample> = (0..3).map(Sample::training).collect();
+        let edges = Album::make(&vae(1), &samples).unwrap().edges(&[2, 0]).unwrap();
+        assert_eq!(edges.size(), [2, 3, i64::from(SIDE), i64::from(SIDE)]);
+        for (row, picture) in [2, 0].into_iter().enumerate() {
+            let drawn = idembed_world::draw(&samples[picture], SIDE).unwrap();
+            let expected = idembed_studio::edges(&drawn.picture);
+            let seen = edges.get(row as i64).get(1).flatten(0, -1) * 255.0;
+            let seen = Vec::<u8>::try_from(seen.to_kind(Kind::Uint8)).unwrap();
+            assert!(seen == expected.into_raw() && seen.contains(&255), "{picture}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
-use super::album::{Album, Pages};
+use super::album::{Album, Latents};
 use super::caption::Caption;
 use super::grounding::PlacedWords;
 use crate::Result;
@@ -39,7 +39,7 @@ pub struct NoisyBatch {
 }
 
 impl NoisyBatch {
-    pub(super) fn to_device(&self, device: Device) -> Result<Self> {
+    pub(crate) fn to_device(&self, device: Device) -> Result<Self> {
         let moved = |tensor: &Tensor| tensor.f_to_device(device);
         Ok(NoisyBatch {
             noisy: moved(&self.noisy)?,
@@ -60,15 +60,17 @@ const MOST_SNR: f64 = 5.0;
 
 /// Where batches come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) album: &'a Album,
-    pub(super) tokenizer: &'a Tokenizer,
-    pub(super) schedule: &'a NoiseSchedule,
+pub(crate) struct Source<'a> {
+    pub(crate) album: &'a Album,
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) schedule: &'a NoiseSchedule,
+    /// The share of pictures without a caption.
+    pub(crate) empty: f64,
 }
 
 impl Source<'_> {
     /// Pictures of the album by their numbers, with what `sample` says of them; all noise and choices follow from the seed.
-    pub(super) fn batch(
+    pub(crate) fn batch(
         &self,
         pictures: &[usize],
         sample: impl Fn(usize) -> Sample,
@@ -81,10 +83,10 @@ impl Source<'_> {
         let timesteps = timesteps.unwrap_or(&drawn);
         let captions: Vec<Caption> = pictures
             .iter()
-            .map(|&picture| Caption::choose(&sample(picture), self.tokenizer, &mut chance))
+            .map(|&picture| Caption::choose(&sample(picture), self.empty, self.tokenizer, &mut chance))
             .collect::<Result<_>>()?;
 
-        let Pages { means, stds, masks } = self.album.pick(pictures)?;
+        let Latents { means, stds, masks } = self.album.pick(pictures)?;
         // libtorch looks at 32 bits of a seed only.
         let draws = Tensor::f_stack(&seeded_noise(chance.random(), &means.size(), 2)?, 0)?;
         let (own, noise) = (draws.f_get(0)?, draws.f_get(1)?);
@@ -156,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokenizer = tokenizer::ensure(folder.path()).unwrap();
         let schedule = NoiseSchedule::from_config(&SchedulerConfigJson::default()).unwrap();
-        let source = Source { album: &album, tokenizer: &tokenizer, schedule: &schedule };
+        let source = Source { album: &album, tokenizer: &tokenizer, schedule: &schedule, empty: 0.1 };
         let batch = |seed| source.batch(&[5, 1, 2, 0], |index| samples[index].clone(), None, seed).unwrap();
         let (first, again, other) = (batch(7), batch(7), batch(8));
         assert!(first.noisy.equal(&again.noisy) && first.ids.equal(&again.ids));
@@ -179,7 +181,7 @@ mod tests {
         // Without the noise, the latents of the picture remain.
         let rows: Vec<i64> =
             Vec::<f32>::try_from(&first.timesteps).unwrap().into_iter().map(|timestep| timestep as i64).collect();
-        let Pages { means, stds, .. } = album.pick(&[5, 1, 2, 0]).unwrap();
+        let Latents { means, stds, .. } = album.pick(&[5, 1, 2, 0]).unwrap();
         let zeros = first.target.zeros_like();
         let noise = schedule.add_noise(&zeros, &first.target, &rows).unwrap();
         let signal = &first.noisy - noise;

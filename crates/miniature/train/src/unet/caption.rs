@@ -7,9 +7,6 @@ use rand::Rng;
 use super::album::Thing;
 use crate::{Result, captions};
 
-/// The share of samples without a caption, for guidance without a classifier (arXiv 2207.12598).
-const EMPTY: f64 = 0.1;
-
 /// A caption as the text encoder reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Caption {
@@ -27,9 +24,9 @@ pub(super) struct PlacedWord {
 }
 
 impl Caption {
-    /// One of a sample's captions, or the empty one.
-    pub(super) fn choose(sample: &Sample, tokenizer: &Tokenizer, chance: &mut impl Rng) -> Result<Self> {
-        if chance.random_bool(EMPTY) {
+    /// One of a sample's captions, or, with the probability `empty`, the empty one.
+    pub(super) fn choose(sample: &Sample, empty: f64, tokenizer: &Tokenizer, chance: &mut impl Rng) -> Result<Self> {
+        if chance.random_bool(empty) {
             return Ok(Caption { encoding: tokenizer.encode("")?, words: Vec::new() });
         }
         Self::read(captions::choose(&Captions::of(sample), chance), sample, tokenizer)
@@ -164,10 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn one_caption_in_ten_is_empty() {
+    fn as_many_captions_are_empty_as_asked_for() {
         let tokenizer = tokenizer();
         let mut chance = ChaCha8Rng::seed_from_u64(1);
-        let mut choose = |seed| Caption::choose(&Sample::training(seed), &tokenizer, &mut chance).unwrap();
+        let mut choose = |seed| Caption::choose(&Sample::training(seed), 0.1, &tokenizer, &mut chance).unwrap();
         let captions: Vec<Caption> = (0..1000).map(&mut choose).collect();
         let empty = captions.iter().filter(|caption| caption.encoding.text_tokens == 0).count();
         assert!((70..130).contains(&empty), "{empty}");

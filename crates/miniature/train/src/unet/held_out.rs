@@ -6,10 +6,10 @@ use idembed_diffusion::vae::Vae;
 use idembed_world::Sample;
 use tch::{Device, Kind};
 
-use super::Networks;
 use super::album::{Album, Thing};
 use super::batch::Source;
 use super::grounding::Ratio;
+use super::{EMPTY, Networks};
 use crate::{Check, Result, seeds};
 
 /// Pictures that are measured.
@@ -19,7 +19,7 @@ const GLANCE: usize = 32;
 /// Pictures in one pass.
 const BATCH: usize = 32;
 /// The timesteps, by turns: from little noise to much.
-const TIMESTEPS: [i64; 4] = [100, 300, 500, 700];
+pub(crate) const TIMESTEPS: [i64; 4] = [100, 300, 500, 700];
 
 /// Words of one sort: how well they are to look at their things.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,8 @@ impl HeldOut {
         schedule: &NoiseSchedule,
         device: Device,
     ) -> Result<Measured> {
-        self.measure_some(networks, &Source { album: &self.0, tokenizer, schedule }, COUNT, device)
+        let source = Source { album: &self.0, tokenizer, schedule, empty: EMPTY };
+        self.measure_some(networks, &source, COUNT, device)
     }
 
     /// The same on a few of them, and as checks for the log.
@@ -107,6 +108,6 @@ impl HeldOut {
 }
 
 /// The held-out picture of this number.
-fn sample(index: usize) -> Sample {
+pub(crate) fn sample(index: usize) -> Sample {
     Sample::training(seeds::held_out(index as u64))
 }

@@ -2,14 +2,14 @@
 //!
 //! Both are trained together, since the states of the words decide what attention can hold on to.
 
-mod album;
-mod batch;
+pub(crate) mod album;
+pub(crate) mod batch;
 mod caption;
 mod folder;
 mod grounding;
 pub(crate) mod held_out;
 mod networks;
-mod sheet;
+pub(crate) mod sheet;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -37,6 +37,9 @@ const USUAL: Usual = Usual { samples: 400_000, batch: 32, learning_rate: 8e-4 };
 const PICTURES: usize = 12 * 4096;
 /// How much the words' places count beside the noise.
 const GROUNDING: f64 = 0.05;
+
+/// The share of samples without a caption, for guidance without a classifier (arXiv 2207.12598).
+const EMPTY: f64 = 0.1;
 
 /// The layers that end the branches of residual and attention blocks, and the U-Net itself.
 const LAST_LAYERS: [&str; 3] = [".conv2.", ".proj_out.", "conv_out."];
@@ -81,12 +84,13 @@ impl UNetTask {
     }
 
     fn source(&self) -> Source<'_> {
-        Source { album: &self.album, tokenizer: &self.folder.tokenizer, schedule: &self.folder.schedule }
+        let ModelFolder { tokenizer, schedule, .. } = &self.folder;
+        Source { album: &self.album, tokenizer, schedule, empty: EMPTY }
     }
 }
 
 /// The picture of this number in a run's album.
-fn training_sample(recipe: &Recipe, index: usize) -> Sample {
+pub(crate) fn training_sample(recipe: &Recipe, index: usize) -> Sample {
     Sample::training(seeds::training(recipe.seed, index as u64))
 }
 

@@ -1,11 +1,15 @@
 //! The two networks that are trained together, and what they are to become good at.
 
+use std::path::Path;
+
 use idembed_clip::{ClipTextConfig, ClipTextModel};
-use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::conditioning::TextStates;
+use idembed_diffusion::controlnet::{ControlNet, Hint};
 use idembed_diffusion::hook::AttentionHook;
+use idembed_diffusion::text_encoders::TextEncoders;
 use idembed_diffusion::unet::{UNet, UNetConfig, UNetInput};
-use idembed_weights::{Parameters, Weights};
+use idembed_diffusion::{ModelFiles, StableDiffusion};
+use idembed_weights::{Compute, Parameters, Weights};
 use tch::{Kind, Tensor};
 
 use super::batch::NoisyBatch;
@@ -50,7 +54,7 @@ impl Networks {
     /// Shapes that do not fit.
     pub fn losses(&self, batch: &NoisyBatch, grounding: f64) -> Result<Losses> {
         let mut watched = Grounding::new(&batch.words);
-        let noise = self.errors(batch, &mut watched)?.f_mean(Kind::Float)?;
+        let noise = self.errors(batch, Some(&mut watched), None)?.f_mean(Kind::Float)?;
         let places = watched.loss(&batch.visibility)?;
         let total = noise.f_add(&places.f_mul_scalar(grounding)?)?;
         Ok(Losses { total, parts: vec![("noise", noise), ("places", places)] })
@@ -61,19 +65,40 @@ impl Networks {
         Networks { text_encoder: model.text_encoders.into_first().model, unet: model.unet }
     }
 
+    /// Those of a model's folder, frozen.
+    pub(crate) fn load(folder: &Path, compute: Compute) -> Result<Self> {
+        let files = ModelFiles::open(folder)?;
+        let (config, source) = files.unet()?;
+        Ok(Networks {
+            text_encoder: TextEncoders::load(&files, compute)?.into_first().model,
+            unet: UNet::from_weights(config, Weights::new(source, compute)?)?,
+        })
+    }
+
     /// The weighed error of each picture, `[batch]`, and where its words look.
     pub(super) fn look(&self, batch: &NoisyBatch) -> Result<(Tensor, Vec<Ratio>)> {
         let mut watched = Grounding::new(&batch.words);
-        let errors = self.errors(batch, &mut watched)?;
+        let errors = self.errors(batch, Some(&mut watched), None)?;
         Ok((errors, watched.ratios()?))
     }
 
-    fn errors(&self, batch: &NoisyBatch, hook: &mut dyn AttentionHook) -> Result<Tensor> {
-        let context = self.unet.project(&TextStates::shared(self.states(batch)?))?;
-        let noise = self
-            .unet
-            .forward(UNetInput::new(&batch.noisy, &batch.timesteps, &context), Some(hook))?
-            .f_to_kind(Kind::Float)?;
+    /// The weighed error of each picture, `[batch]`, with what a ControlNet adds for the features of its pictures.
+    pub(crate) fn errors(
+        &self,
+        batch: &NoisyBatch,
+        hook: Option<&mut dyn AttentionHook>,
+        steering: Option<(&ControlNet, &Hint)>,
+    ) -> Result<Tensor> {
+        let states = TextStates::shared(self.states(batch)?);
+        let residuals = steering.map(|(net, hint)| {
+            let context = net.project(&states)?;
+            net.forward(UNetInput::new(&batch.noisy, &batch.timesteps, &context), hint, 1.0)
+        });
+        let residuals = residuals.transpose()?;
+        let context = self.unet.project(&states)?;
+        let input =
+            UNetInput { residuals: residuals.as_ref(), ..UNetInput::new(&batch.noisy, &batch.timesteps, &context) };
+        let noise = self.unet.forward(input, hook)?.f_to_kind(Kind::Float)?;
         let errors = noise.f_sub(&batch.target)?.f_square()?.f_flatten(1, -1)?;
         Ok(errors.f_mean_dim(1, false, Kind::Float)?.f_mul(&batch.weights)?)
     }

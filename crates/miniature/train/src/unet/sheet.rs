@@ -32,8 +32,9 @@ const PROMPTS: [&str; 16] = [
 ];
 /// Pictures side by side.
 const COLUMNS: usize = 4;
-const STEPS: usize = 20;
-const GUIDANCE: f64 = 4.0;
+/// As the model is used.
+pub(crate) const STEPS: usize = 20;
+pub(crate) const GUIDANCE: f64 = 4.0;
 
 /// Draws the prompts with the model of a folder, each with a seed of its own.
 pub(super) fn draw(folder: &Path, compute: Compute) -> Result<RgbImage> {
