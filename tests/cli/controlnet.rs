@@ -40,6 +40,15 @@ fn a_picture_steers_and_is_recorded() {
 }
 
 #[test]
+fn the_bundled_one_is_found_by_name() {
+    let place = place();
+    let control = format!("--control=controlnet=canny:{}", text(&portrait()));
+    place.json(&["generate", "a photo of a man", "--steps=1", "--out=out", &control]);
+    let record = &place.json(&["inspect", "out/0.png"])["controls"][0];
+    assert_eq!((&record["name"], &record["edges"]), (&"controlnet".into(), &true.into()));
+}
+
+#[test]
 fn what_cannot_steer_is_named() {
     let place = place();
     let portrait = portrait();

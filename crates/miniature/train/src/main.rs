@@ -12,7 +12,7 @@ use idembed_pretrain::clip::ClipTask;
 use idembed_pretrain::controlnet::ControlNetTask;
 use idembed_pretrain::judge::JudgeTask;
 use idembed_pretrain::recogniser::{self, RecogniserTask};
-use idembed_pretrain::report::{self, ReportOptions};
+use idembed_pretrain::report::{self, Part, ReportOptions};
 use idembed_pretrain::unet::UNetTask;
 use idembed_pretrain::vae::VaeTask;
 use idembed_pretrain::{Choices, Outcome, PretrainError, RunOptions, gather, tokenizer, train};
@@ -67,6 +67,10 @@ struct Args {
     /// Train nothing; measure how the cosines of the recogniser of MODEL are to be read, and write its scale.json
     #[arg(long, value_name = "MODEL", conflicts_with = "report")]
     scale: Option<PathBuf>,
+    /// With --report: measure this alone and write no card (may be given several times): autoencoder, instruments, attention,
+    /// prompts, traits, learned, edges or names
+    #[arg(long = "part", value_name = "NAME", requires = "report")]
+    parts: Vec<Part>,
     /// With --report: the weights of the face detector
     #[arg(long, requires = "report", default_value = "models/mtcnn")]
     detector: PathBuf,
@@ -225,15 +229,16 @@ fn write_report(args: &Args, compute: Compute) -> Result<()> {
     // What takes half an hour must not end for want of a folder.
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder `{}`", args.out.display()))?;
     let model = args.model.clone().map_or_else(|| gather(&args.out), Ok)?;
-    let detector = args.detector.clone();
-    let report = report::measure(&ReportOptions { model, detector, compute }, &STOP, &mut |line| eprintln!("{line}"))?;
+    let (detector, parts) = (args.detector.clone(), args.parts.clone());
+    let options = ReportOptions { model, detector, compute, parts };
+    let report = report::measure(&options, &STOP, &mut |line| eprintln!("{line}"))?;
     let figures = serde_json::to_vec_pretty(&report.json())?;
     for (name, content) in [("report.json", figures), ("report.html", report.page()?.render().into_bytes())] {
         let path = args.out.join(name);
         idembed_files::write(&path, &content).with_context(|| format!("cannot write `{}`", path.display()))?;
         eprintln!("wrote `{}`", path.display());
     }
-    if args.model.is_none() {
+    if args.model.is_none() && args.parts.is_empty() {
         report.write_card(&args.out)?;
     }
     Ok(())

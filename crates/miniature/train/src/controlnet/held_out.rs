@@ -12,7 +12,7 @@ use crate::{Check, Result, seeds};
 /// Pictures that are measured.
 const COUNT: usize = 128;
 /// How many of them are looked at for the log.
-const GLANCE: usize = 32;
+const GLANCE: usize = 16;
 /// Pictures in one pass.
 const BATCH: usize = 32;
 

@@ -19,6 +19,8 @@ pub struct Metric {
     pub name: String,
     /// The result.
     pub value: f64,
+    /// Where its mean over many pictures lies with 95 %, where that is known.
+    pub interval: Option<[f64; 2]>,
     /// Its unit; may be empty.
     pub unit: &'static str,
     /// What it should be, where something is asked for.
@@ -32,7 +34,16 @@ impl Metric {
         unit: &'static str,
         target: impl Into<Option<Target>>,
     ) -> Self {
-        Metric { name: name.into(), value, unit, target: target.into() }
+        Metric { name: name.into(), value, interval: None, unit, target: target.into() }
+    }
+
+    /// The mean of many values with its 95 % interval, which takes the means of as many values for normally distributed.
+    pub(crate) fn mean(name: impl Into<String>, values: &[f64], unit: &'static str) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let reach = 1.96 * (variance / count).sqrt();
+        Metric { interval: Some([mean - reach, mean + reach]), ..Metric::new(name, mean, unit, None) }
     }
 
     /// Whether it is as it should be; `None` if nothing is asked for.
@@ -63,9 +74,13 @@ impl Metric {
         if target.is_empty() { self.text() } else { format!("{} ({target})", self.text()) }
     }
 
-    /// The result with its unit.
+    /// The result with its unit, and its interval where there is one.
     pub fn text(&self) -> String {
-        join(self.value, self.unit)
+        let value = join(self.value, self.unit);
+        match self.interval {
+            Some([low, high]) => format!("{value} ({} to {})", join(low, ""), join(high, "")),
+            None => value,
+        }
     }
 
     /// What is asked for, in words; empty if nothing is.
@@ -107,6 +122,14 @@ mod tests {
         assert_eq!((metric.text(), metric.target_text()), ("12.5 %".to_owned(), "at least 90 %".to_owned()));
         assert_eq!(metric.line(), "\u{2717} x: 12.5 % (at least 90 %)");
         assert_eq!(Metric::new("x", 100.0, "", None).line(), "  x: 100");
+    }
+
+    #[test]
+    fn a_mean_comes_with_its_interval() {
+        let metric = Metric::mean("x", &[10.0, 12.0, 14.0, 16.0], "%");
+        // A standard deviation of 2.582, over the root of four.
+        assert_eq!(metric.text(), "13 % (10.47 to 15.53)");
+        assert_eq!(metric.is_met(), None);
     }
 
     #[test]

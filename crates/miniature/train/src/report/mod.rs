@@ -1,6 +1,7 @@
 //! What a trained miniature can do, measured on what it has never seen: one page to look at, and its figures as JSON.
 
 mod card;
+mod edges;
 mod faces;
 mod learned;
 mod metric;
@@ -14,20 +15,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use idembed_diffusion::StableDiffusion;
+use idembed_diffusion::controlnet::ControlNet;
 use idembed_face::detect::Mtcnn;
 use idembed_face::recognise::Recogniser;
 use idembed_files::IoError;
 use idembed_metrics::judge::Judge;
 use idembed_page::{Figure, Inlined, Page};
-use idembed_weights::Compute;
+use idembed_weights::{Compute, UnknownName};
 use image::RgbImage;
 use serde::Deserialize;
+use strum::VariantArray as _;
 use tch::Kind;
 
 use crate::outputs::{WEIGHTS, png, write};
 use crate::unet::Networks;
 use crate::unet::held_out::SORTS;
-use crate::{Check, Result, judge, recogniser, unet, vae};
+use crate::{Check, Result, controlnet, judge, recogniser, unet, vae};
 pub use metric::{Metric, Target};
 pub(crate) use painter::Painter;
 
@@ -40,6 +43,30 @@ pub struct ReportOptions {
     pub detector: PathBuf,
     /// Device and number format.
     pub compute: Compute,
+    /// What to measure; everything if there is nothing in it.
+    pub parts: Vec<Part>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::VariantArray, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = UnknownName::of::<Self>)]
+pub enum Part {
+    /// How well pictures come back from the autoencoder.
+    Autoencoder,
+    /// How far the judge, the recogniser and the detector can be trusted.
+    Instruments,
+    /// Where words look.
+    Attention,
+    /// Whether pictures show what prompts ask for.
+    Prompts,
+    /// Whether drawn people have traits of their own, and those that words ask for.
+    Traits,
+    /// What learning people from a photo gives.
+    Learned,
+    /// Whether the ControlNet draws along edges.
+    Edges,
+    /// Whether people who are named are recognised.
+    Names,
 }
 
 /// How the model is used, as the file beside it says.
@@ -104,30 +131,29 @@ pub fn measure(options: &ReportOptions, stop: &AtomicBool, say: &mut dyn FnMut(&
         sections: Vec::new(),
         said: 0,
     };
-    report.reconstruction(&model, recogniser.as_ref())?;
-    report.say_new(say);
-    report.instruments(&judge, &weights("recogniser"), compute)?;
-    report.say_new(say);
-    report.figures.push(faces::detection(&detector)?);
-    report.attention(StableDiffusion::load(&options.model, compute)?)?;
-    report.say_new(say);
     let painter = Painter::new(&model, guidance, steps, stop)?;
-    report.prompts(&painter, &judge, say)?;
-    report.say_new(say);
-    report.figures.extend(traits::told_apart(&painter, &detector, recogniser.as_ref(), say)?);
-    report.say_new(say);
-    let sitting = learned::Sitting::new(&options.model, compute, &detector, recogniser.as_ref(), stop)?;
-    report.figures.extend(sitting.measure(say)?);
-    report.say_new(say);
-    let (figures, sheet) = faces::names(&painter, &detector, recogniser.as_ref(), say)?;
-    report.figures.extend(figures);
-    report.section(
-        "Named people",
-        "A plain drawn photo of each beside the generated one; green where the recogniser finds the right one of all \
-         named people.",
-        vec![(sheet, String::new())],
-    );
-    report.say_new(say);
+    let asked = |part: &Part| options.parts.is_empty() || options.parts.contains(part);
+    for part in Part::VARIANTS.iter().filter(|part| asked(part)) {
+        match part {
+            Part::Autoencoder => report.reconstruction(&model, recogniser.as_ref())?,
+            Part::Instruments => {
+                report.instruments(&judge, &weights("recogniser"), compute)?;
+                report.figures.push(faces::detection(&detector)?);
+            }
+            Part::Attention => report.attention(StableDiffusion::load(&options.model, compute)?)?,
+            Part::Prompts => report.prompts(&painter, &judge, say)?,
+            Part::Traits => {
+                report.figures.extend(traits::told_apart(&painter, &detector, recogniser.as_ref(), say)?);
+            }
+            Part::Learned => {
+                let sitting = learned::Sitting::new(&options.model, compute, &detector, recogniser.as_ref(), stop)?;
+                report.figures.extend(sitting.measure(say)?);
+            }
+            Part::Edges => report.edges(&painter, &model, &options.model.join(controlnet::NAME), say)?,
+            Part::Names => report.names(&painter, &detector, recogniser.as_ref(), say)?,
+        }
+        report.say_new(say);
+    }
     Ok(report)
 }
 
@@ -138,6 +164,7 @@ impl Report {
             serde_json::json!({
                 "name": figure.name,
                 "value": figure.value.is_finite().then_some(figure.value),
+                "interval": figure.interval,
                 "unit": figure.unit,
                 "target": figure.target,
                 "met": figure.is_met(),
@@ -242,6 +269,37 @@ impl Report {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn edges(
+        &mut self,
+        painter: &Painter<'_>,
+        model: &StableDiffusion,
+        net: &Path,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let net = ControlNet::load(net, model.compute)?;
+        let (figures, sheet) = edges::followed(painter, &model.vae, &net, say)?;
+        self.figures.extend(figures);
+        let text = "People who were never trained on: a drawn picture, its edges, what its caption gives along them, and \
+                    what the same seed gives without.";
+        self.section("Edges", text, vec![(sheet, String::new())]);
+        Ok(())
+    }
+
+    fn names(
+        &mut self,
+        painter: &Painter<'_>,
+        detector: &Mtcnn,
+        recogniser: &dyn Recogniser,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let (figures, sheet) = faces::names(painter, detector, recogniser, say)?;
+        self.figures.extend(figures);
+        let text = "A plain drawn photo of each beside the generated one; green where the recogniser finds the right one \
+                    of all named people.";
+        self.section("Named people", text, vec![(sheet, String::new())]);
         Ok(())
     }
 
