@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::Result;
 
 /// Channels of the edges' features at full size, half of it, a quarter and an eighth: few, since the pictures are small.
-const HINT_CHANNELS: [i64; 4] = [16, 32, 48, 64];
+const HINT_CHANNELS: [i64; 4] = [16, 16, 32, 64];
 
 /// What a ControlNet has of its U-Net, as far as the U-Net's file says it.
 const SHARED: [&str; 18] = [

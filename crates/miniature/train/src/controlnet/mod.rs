@@ -31,7 +31,7 @@ pub use batch::SteeredBatch;
 use held_out::HeldOut;
 pub use networks::Steered;
 
-const USUAL: Usual = Usual { samples: 32_000, batch: 8, learning_rate: 5e-4 };
+const USUAL: Usual = Usual { samples: 56_000, batch: 8, learning_rate: 5e-4 };
 /// Different pictures among them; each comes several times, with other captions and other noise.
 const PICTURES: usize = 2 * 4096;
 /// The share of pictures without a caption, in which only the edges tell what there is.

@@ -12,8 +12,9 @@ use crate::checkpoint::SIZE_LIMIT;
 use crate::unet::Networks;
 use crate::{Losses, Result};
 
-/// The layers that begin as zeros: what is behind the features of the edges, and what is before the U-Net.
-const ZEROS: [&str; 3] = ["controlnet_cond_embedding.conv_out.", "controlnet_down_blocks.", "controlnet_mid_block."];
+/// The layers before the U-Net, which begin as zeros. Those behind the features of the edges do not, unlike in the paper: what
+/// is to be learned then depends on the edges from the first step on.
+const ZEROS: [&str; 2] = ["controlnet_down_blocks.", "controlnet_mid_block."];
 
 /// A ControlNet, and the text encoder and U-Net of a model.
 #[derive(Debug)]

@@ -8,14 +8,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use idembed_clip::ClipScorer;
+use idembed_diffusion::conditioning::TextStates;
+use idembed_diffusion::controlnet::ControlNet;
 use idembed_diffusion::noise::seeded_noise;
+use idembed_diffusion::unet::UNetInput;
 use idembed_diffusion::vae::Vae;
-use idembed_integration_tests::{Parity, fixture_dir, photo, python, read_json, read_safetensors};
+use idembed_integration_tests::{Parity, fixture_dir, mini_model, photo, python, read_json, read_safetensors};
 use idembed_pretrain::clip::ClipTask;
 use idembed_pretrain::vae::VaeTask;
 use idembed_pretrain::{Choices, Recipe, RunOptions, Task, tokenizer, train};
 use idembed_weights::Compute;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// The stage `tokenizer` writes what `CLIPTokenizer.from_pretrained` reads, and both give the same ids for any text.
 #[test]
@@ -103,6 +106,43 @@ fn transformers_scores_prompts_as_we_do() {
     parity.check_tensors("reference/clip.cosines", &ours.get(0), &theirs.get(0), 1e-4);
     // Resized ones may differ by a grey level here and there.
     parity.check_tensors("reference/clip.cosines_resized", &ours, theirs, 1e-3);
+    parity.finish();
+}
+
+/// The bundled ControlNet is one for `ControlNetModel.from_pretrained`, and adds the same there.
+#[test]
+fn diffusers_loads_the_bundled_control_net() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let net = mini_model().join("controlnet");
+    let [given, theirs] = ["given.safetensors", "theirs.safetensors"].map(|name| folder.path().join(name));
+    let noise = |seed, shape: &[i64]| seeded_noise(seed, shape, 1).unwrap().remove(0);
+    let (latents, states) = (noise(1, &[2, 4, 16, 24]), noise(2, &[2, 77, 128]));
+    let picture = noise(3, &[1, 3, 128, 192]).gt(1.0).to_kind(Kind::Float);
+    let timesteps = Tensor::from_slice(&[40.0f32, 900.0]);
+    let tensors = [("latents", &latents), ("states", &states), ("picture", &picture), ("timesteps", &timesteps)];
+    Tensor::write_safetensors(&tensors, &given).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/steer.py");
+    let output = Command::new(python).args([&script, &net, &given, &theirs]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let ours = ControlNet::load(&net, Compute::CPU_F32).unwrap();
+    let _guard = tch::no_grad_guard();
+    let context = ours.project(&TextStates::shared(states)).unwrap();
+    let hint = ours.hint(&picture).unwrap();
+    let residuals = ours.forward(UNetInput::new(&latents, &timesteps, &context), &hint, 1.0).unwrap();
+    let theirs = read_safetensors(&theirs);
+    let mut parity = Parity::new();
+    for (index, skip) in residuals.skips.iter().enumerate() {
+        parity.check_tensors(
+            &format!("reference/controlnet.skip_{index}"),
+            skip,
+            &theirs[&format!("skip_{index}")],
+            1e-4,
+        );
+    }
+    parity.check_tensors("reference/controlnet.middle", &residuals.middle, &theirs["middle"], 1e-4);
+    assert_eq!(theirs.len(), residuals.skips.len() + 1);
     parity.finish();
 }
 
