@@ -7,6 +7,15 @@ use crate::Result;
 use crate::unet::NoisyBatch;
 use crate::unet::batch::Source;
 
+/// The weight that makes the noise's error that of the velocity, `1 / alpha`: where pictures are laid out there is hardly
+/// anything but noise, whose own error would count next to nothing.
+///
+/// # Source
+/// arXiv 2202.00512, section 4: `1 + 1 / snr`.
+pub fn velocity_weight(alpha: f64) -> f64 {
+    1.0 / alpha.max(1e-12)
+}
+
 /// Noisy latents with captions, and the edges of their pictures.
 #[derive(Debug)]
 pub struct SteeredBatch {

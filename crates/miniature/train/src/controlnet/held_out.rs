@@ -6,13 +6,15 @@ use tch::{Device, Kind};
 use super::{Steered, SteeredBatch};
 use crate::unet::album::Album;
 use crate::unet::batch::Source;
-use crate::unet::held_out::{TIMESTEPS, sample};
+use crate::unet::held_out::sample;
 use crate::{Check, Result, seeds};
 
 /// Pictures that are measured.
 const COUNT: usize = 128;
 /// How many of them are looked at for the log.
 const GLANCE: usize = 16;
+/// The timesteps, by turns: from little noise to nothing else.
+const TIMESTEPS: [i64; 4] = [200, 450, 700, 950];
 /// Pictures in one pass.
 const BATCH: usize = 32;
 

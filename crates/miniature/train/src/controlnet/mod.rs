@@ -27,7 +27,7 @@ use crate::unet::batch::Source;
 use crate::unet::training_sample;
 use crate::{Check, Choices, Losses, PretrainError, Recipe, Result, RunOptions, Share, Task, seeds};
 pub use agreement::agreement;
-pub use batch::SteeredBatch;
+pub use batch::{SteeredBatch, velocity_weight};
 use held_out::HeldOut;
 pub use networks::Steered;
 
@@ -101,7 +101,8 @@ impl ControlNetTask {
     }
 
     fn source(&self) -> Source<'_> {
-        Source { album: &self.album, tokenizer: &self.tokenizer, schedule: &self.schedule, empty: EMPTY }
+        let ControlNetTask { album, tokenizer, schedule, .. } = self;
+        Source { album, tokenizer, schedule, empty: EMPTY, weight: velocity_weight }
     }
 }
 
@@ -124,6 +125,7 @@ impl Task for ControlNetTask {
             ("pictures", self.album.count().to_string()),
             ("unet", self.unet.clone()),
             ("without a caption", EMPTY.to_string()),
+            ("weights", "velocity".to_owned()),
         ];
         fields.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }

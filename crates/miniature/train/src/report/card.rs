@@ -40,8 +40,9 @@ pub(super) fn card(report: &Report, out: &Path, model: &Path) -> Result<String> 
     let mut text = String::from(
         "# A miniature Stable Diffusion\n\n\
          Made by this project's own crates from random weights: the architecture of Stable Diffusion 1.x in diffusers' \
-         layout (`StableDiffusionPipeline.from_pretrained` loads it), for 128 x 128 pictures, with a CLIP, a face \
-         recogniser and a judge of pictures beside it. Nothing in it comes from a photo or from another model.\n\n\
+         layout (`StableDiffusionPipeline.from_pretrained` loads it), for 128 x 128 pictures, with a ControlNet for edges, \
+         a CLIP, a face recogniser and a judge of pictures beside it. Nothing in it comes from a photo or from another \
+         model.\n\n\
          ![Drawn by it](samples.png)\n\n\
          ## Networks\n\n| Network | fp16 file | Trained on |\n|---|---|---|\n",
     );

@@ -66,6 +66,8 @@ pub(crate) struct Source<'a> {
     pub(crate) schedule: &'a NoiseSchedule,
     /// The share of pictures without a caption.
     pub(crate) empty: f64,
+    /// How much the noise's error counts where this share of the signal's variance is left.
+    pub(crate) weight: fn(f64) -> f64,
 }
 
 impl Source<'_> {
@@ -94,7 +96,7 @@ impl Source<'_> {
 
         let alphas: Vec<f64> =
             timesteps.iter().map(|&timestep| self.schedule.alphas_cumprod[timestep as usize]).collect();
-        let weights: Vec<f32> = alphas.iter().map(|alpha| min_snr_weight(*alpha) as f32).collect();
+        let weights: Vec<f32> = alphas.iter().map(|alpha| (self.weight)(*alpha) as f32).collect();
         let visibility: Vec<f32> = alphas.iter().map(|alpha| alpha.sqrt() as f32).collect();
 
         let length = self.tokenizer.max_length();
@@ -158,7 +160,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokenizer = tokenizer::ensure(folder.path()).unwrap();
         let schedule = NoiseSchedule::from_config(&SchedulerConfigJson::default()).unwrap();
-        let source = Source { album: &album, tokenizer: &tokenizer, schedule: &schedule, empty: 0.1 };
+        let source = Source { album: &album, tokenizer: &tokenizer, schedule: &schedule, empty: 0.1, weight: min_snr_weight };
         let batch = |seed| source.batch(&[5, 1, 2, 0], |index| samples[index].clone(), None, seed).unwrap();
         let (first, again, other) = (batch(7), batch(7), batch(8));
         assert!(first.noisy.equal(&again.noisy) && first.ids.equal(&again.ids));

@@ -7,7 +7,7 @@ use idembed_world::Sample;
 use tch::{Device, Kind};
 
 use super::album::{Album, Thing};
-use super::batch::Source;
+use super::batch::{Source, min_snr_weight};
 use super::grounding::Ratio;
 use super::{EMPTY, Networks};
 use crate::{Check, Result, seeds};
@@ -19,7 +19,7 @@ const GLANCE: usize = 32;
 /// Pictures in one pass.
 const BATCH: usize = 32;
 /// The timesteps, by turns: from little noise to much.
-pub(crate) const TIMESTEPS: [i64; 4] = [100, 300, 500, 700];
+const TIMESTEPS: [i64; 4] = [100, 300, 500, 700];
 
 /// Words of one sort: how well they are to look at their things.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ impl HeldOut {
         schedule: &NoiseSchedule,
         device: Device,
     ) -> Result<Measured> {
-        let source = Source { album: &self.0, tokenizer, schedule, empty: EMPTY };
+        let source = Source { album: &self.0, tokenizer, schedule, empty: EMPTY, weight: min_snr_weight };
         self.measure_some(networks, &source, COUNT, device)
     }
 

@@ -85,7 +85,7 @@ impl UNetTask {
 
     fn source(&self) -> Source<'_> {
         let ModelFolder { tokenizer, schedule, .. } = &self.folder;
-        Source { album: &self.album, tokenizer, schedule, empty: EMPTY }
+        Source { album: &self.album, tokenizer, schedule, empty: EMPTY, weight: min_snr_weight }
     }
 }
 
