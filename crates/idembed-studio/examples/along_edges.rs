@@ -10,7 +10,7 @@ use idembed_studio::{ControlWish, Draw, Photo, Preparation, Studio, edges};
 use idembed_tokens::Identity;
 use image::{DynamicImage, RgbImage, imageops};
 
-const SEEDS: [u64; 2] = [0, 1];
+const SEEDS: [u64; 3] = [0, 2, 6];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1).map(PathBuf::from);
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (me, shown) = (Identity::read(&identity)?, Photo::open(&picture)?.pixels);
     let studio = Studio::open("mini")?;
-    // It ends halfway: then the face may become the identity's own.
+    // It ends halfway, so that the face becomes the identity's own.
     let wish = ControlWish {
         net: "controlnet".into(),
         picture,
@@ -31,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut row = vec![shown.clone(), DynamicImage::from(edges(&shown)).into_rgb8()];
     for noun in [me.class.as_str(), "<me>"] {
         let how = Draw { seeds: SEEDS.to_vec(), controls: vec![wish.clone()], ..Draw::default() };
-        let drawn = studio.draw(&format!("a photo of {noun} in a garden"), Some(("me", &me)), how)?;
+        let drawn =
+            studio.draw(&format!("a close-up photo of {noun} in front of a blue wall"), Some(("me", &me)), how)?;
         row.extend(drawn.into_iter().map(|drawn| drawn.picture));
     }
     let widths = row.iter().map(RgbImage::width);

@@ -160,7 +160,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokenizer = tokenizer::ensure(folder.path()).unwrap();
         let schedule = NoiseSchedule::from_config(&SchedulerConfigJson::default()).unwrap();
-        let source = Source { album: &album, tokenizer: &tokenizer, schedule: &schedule, empty: 0.1, weight: min_snr_weight };
+        let source =
+            Source { album: &album, tokenizer: &tokenizer, schedule: &schedule, empty: 0.1, weight: min_snr_weight };
         let batch = |seed| source.batch(&[5, 1, 2, 0], |index| samples[index].clone(), None, seed).unwrap();
         let (first, again, other) = (batch(7), batch(7), batch(8));
         assert!(first.noisy.equal(&again.noisy) && first.ids.equal(&again.ids));
