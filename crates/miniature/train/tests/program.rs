@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use idembed_diffusion::controlnet::ControlNet;
 use idembed_face::recognise::{self, Scale};
 use idembed_metrics::judge::Judge;
 use idembed_weights::Compute;
@@ -108,6 +109,26 @@ fn a_whole_model_can_be_trained_further() {
     let loss = text.lines().find_map(|line| line.strip_prefix("held-out loss: ")).unwrap();
     let loss: f64 = loss.trim().parse().unwrap();
     assert!(loss < 0.2, "one that begins by chance has 1: {loss}");
+}
+
+/// A ControlNet beside a model in another folder, which has one already.
+#[test]
+fn a_control_net_can_be_trained_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = || program(folder.path(), &["--stage=controlnet", "--samples=8", "--batch=4", "--learning-rate=1e-5"]);
+    let (done, text) = said(&mut stage());
+    assert!(!done && text.contains("which the stage `unet` makes") && text.contains("hint: "), "{text}");
+
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/mini");
+    let (done, text) = said(stage().arg("--from").arg(&mini));
+    assert!(done && text.contains("complete after 2 steps"), "{text}");
+    let loss = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_suffix(" thousandths"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let (with, without) = (loss("held-out loss: "), loss("without the edges: "));
+    assert!(with < 0.9 * without, "{with} with the edges, {without} without");
+    ControlNet::load(&folder.path().join("controlnet"), Compute::CPU_F32).unwrap();
 }
 
 #[test]
