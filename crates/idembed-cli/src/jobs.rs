@@ -175,7 +175,7 @@ fn note(report: &StepReport, noise: f64, measured: Option<&Measured>) -> String 
 
 /// What else is known of a step.
 fn details(report: &StepReport, measured: Option<&Measured>) -> String {
-    let mut details = format!("lr {}", report.learning_rate);
+    let mut details = format!("lr {}", rounded(report.learning_rate));
     if let Some(measured) = measured {
         details += &format!("  gradients: noise {:.1e}", measured.grad_norm_noise);
         if report.attention_loss.is_some() {
@@ -183,6 +183,11 @@ fn details(report: &StepReport, measured: Option<&Measured>) -> String {
         }
     }
     details
+}
+
+/// A number of any size without the digits that sums in binary leave at its end.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.5e}").parse().unwrap_or(number)
 }
 
 /// An exponential mean that starts as a plain one.
@@ -207,6 +212,12 @@ impl RunningMean {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_short() {
+        let shown = [0.005 * 3.0, 0.1 + 0.2, 3e-5, 0.0, 1e-12].map(|rate| rounded(rate).to_string());
+        assert_eq!(shown, ["0.015", "0.3", "0.00003", "0", "0.000000000001"]);
+    }
 
     #[test]
     fn a_running_mean_of_equal_values_is_that_value() {
