@@ -179,7 +179,7 @@ impl Lora {
         let (down, up) = (self.tensor(files, &factors.down)?, self.tensor(files, &factors.up)?);
         let rank = *down.size().first().unwrap_or(&0);
         let alpha = self.alpha(layer, factors, files)?;
-        let scale = strength * alpha.map_or(1.0, |alpha| alpha / rank as f64);
+        let scale = strength * alpha.map_or(1.0, |alpha| alpha / self.divisor(layer, factors, rank as f64));
         let Some(mid) = &factors.mid else { return Ok(Delta::LowRank { up, down, scale }) };
         // A convolution in three steps: inputs to the rank, the kernel within it, the rank to the outputs.
         let (up, down) = (up.f_flatten(1, -1)?, down.f_flatten(1, -1)?);
@@ -230,16 +230,27 @@ impl Lora {
         }
     }
 
+    /// What alpha is divided by: the rank, or its root where PEFT's settings say so (arXiv 2312.03732).
+    fn divisor(&self, layer: &Layer, factors: &Factors, rank: f64) -> f64 {
+        let is_of_root = factors.alpha.is_none() && *self.setting(layer, "use_rslora") == true;
+        if is_of_root { rank.sqrt() } else { rank }
+    }
+
     /// The alpha of layers that bring none, where PEFT's settings say it.
     fn usual_alpha(&self, layer: &Layer) -> Option<f64> {
+        let of_some = self.setting(layer, "alpha_pattern").as_object();
+        let own = of_some.and_then(|alphas| alphas.iter().find(|(name, _)| layer.is_called(name)));
+        own.map_or(self.setting(layer, "lora_alpha"), |(_, alpha)| alpha).as_f64()
+    }
+
+    /// One of PEFT's settings for the network of a layer.
+    fn setting(&self, layer: &Layer, name: &str) -> &Value {
         let network = match layer.network {
             Network::Unet => "unet",
             Network::TextEncoder => "text_encoder",
             Network::SecondTextEncoder => "text_encoder_2",
         };
-        let of_some = self.settings[format!("{network}.alpha_pattern")].as_object();
-        let own = of_some.and_then(|alphas| alphas.iter().find(|(name, _)| layer.is_called(name)));
-        own.map_or(&self.settings[format!("{network}.lora_alpha")], |(_, alpha)| alpha).as_f64()
+        &self.settings[format!("{network}.{name}")]
     }
 
     fn error(&self, what: String) -> Error {
