@@ -24,7 +24,7 @@ fn flags(file: &str) -> [(String, &'static str); 5] {
 }
 
 fn arguments<'a>(prompt: &'a str, flag: &'a str) -> [&'a str; 6] {
-    ["generate", prompt, "--steps=1", "--size=64x64", "--out=.", flag]
+    ["generate", prompt, "--steps=1", "--size=64x64", "--out=out", flag]
 }
 
 /// Writes a file for each flag, as it should be.
@@ -140,4 +140,5 @@ fn nothing_but_zeros() {
         Tensor::write_safetensors(&zeros, place.path("zero.safetensors")).unwrap();
         place.fails(1, &arguments("a man", &name), &["zero.safetensors", "are 0", "never filled"]);
     }
+    assert!(!place.path("out").exists(), "nothing is left of what was not drawn");
 }

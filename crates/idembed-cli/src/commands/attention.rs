@@ -94,7 +94,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Watched { drawn, maps, .. } = jobs::watch(&studio, drawing, Watch { words, stages }, &mut progress)?;
     drop(progress);
 
-    output::make_folder(&args.out)?;
     let path = super::generate::write_picture(&args.out, &drawn, false)?;
     let report = Report { maps, picture: drawn.picture, mask };
     let files = report.write(&path.with_extension(""), &prompt, args.mask.as_slice())?;

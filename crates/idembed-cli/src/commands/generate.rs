@@ -245,8 +245,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let studio = jobs::load_for(&drawing, &model, compute)?;
     let expected_memory_mib = jobs::announce(&studio.forecast_drawing(&drawing, false)?);
     let loaded = started.elapsed().as_secs_f64();
-    output::make_folder(&args.out)?;
-
     let began = Instant::now();
     let mut images = Vec::with_capacity(drawing.seeds.len());
     let mut cells = Vec::new();
@@ -298,11 +296,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a picture under its seed; one that was made otherwise keeps its file, unless `overwrite`.
+/// Writes a picture under its seed into a folder, which is made where there is none; one that was made otherwise keeps its file,
+/// unless `overwrite`.
 ///
 /// # Errors
 /// What the system said.
 pub(crate) fn write_picture(folder: &Path, drawn: &Drawn, overwrite: bool) -> anyhow::Result<PathBuf> {
+    output::make_folder(folder)?;
     let record = &drawn.record;
     let first = folder.join(format!("{}.png", record.seed));
     let numbered = (2..).map(|number| folder.join(format!("{}-{number}.png", record.seed)));
