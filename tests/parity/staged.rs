@@ -7,7 +7,10 @@ use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
     Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
-use idembed_tokens::{Conditions, EncoderRows, Identities, Identity, Prompt, Regions, Strength, condition_in_regions};
+use idembed_tokens::{
+    Conditions, EncoderRows, Identities, Identity, Prompt, PromptSyntax, Regions, Strength, condition,
+    condition_in_regions,
+};
 use image::RgbImage;
 use serde_json::Value;
 use tch::Tensor;
@@ -48,6 +51,46 @@ fn pictures() {
         }
     }
     parity.finish();
+}
+
+/// Where an identity is kept to, the text is that in which it stands for the others, too, however many tokens these have.
+#[test]
+fn regions_of_identities_of_different_lengths() {
+    let folder = fixture_dir("staged");
+    let rows = read_safetensors(&folder.join("identities.safetensors"));
+    let names = read_json(&folder.join("cases.json"))["identities"].clone();
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let model = StableDiffusion::load(&mini_model(), Compute::CPU_F32).unwrap();
+    let short = through_a_file(&model, names[0], "woman", &rows);
+    let mut long = through_a_file(&model, names[1], "man", &rows);
+    for encoder in &mut long.encoders {
+        let twice = |rows: &Tensor| rows.repeat_interleave_self_int(2, 0, None);
+        (encoder.k, encoder.v) = (twice(&encoder.k), twice(&encoder.v));
+    }
+    long.words = 2;
+    let identities = Identities::named([("short", &short), ("long", &long)]).unwrap();
+    let prompt =
+        |text: &str| Prompt::parse_with(text, model.text_encoders.tokenizers(), |name| identities.words(name)).unwrap();
+    let area = |text: &str| text.parse().unwrap();
+    let regions = Regions::from([("short".to_owned(), area("0,0,0.5,1")), ("long".to_owned(), area("0.5,0,0.5,1"))]);
+    let how = Conditions::default();
+    let given = |text: &str| condition_in_regions(&model, &prompt(text), &identities, &regions, how);
+    let both = given("<short> and <long> in a forest").unwrap();
+    // In the order of their names.
+    for (index, alone) in ["<long> and <long> in a forest", "<short> and <short> in a forest"].into_iter().enumerate() {
+        let expected = condition(&model, &prompt(alone), &identities, false).unwrap();
+        let (_, ours) = &both.regions()[index];
+        assert_eq!(ours.pieces().len(), expected.pieces().len());
+        for (ours, expected) in ours.pieces().iter().zip(expected.pieces()) {
+            assert!(ours.states.key.equal(&expected.states.key) && ours.states.value.equal(&expected.states.value));
+        }
+    }
+    // Where the longer one does not fit in everybody's place, that is said.
+    let full = format!("<short> and <long>{}", " a".repeat(71));
+    let words = |name: &str| identities.words(name);
+    let full = Prompt::read(&full, model.text_encoders.tokenizers(), PromptSyntax::Weighted, words).unwrap();
+    let error = condition_in_regions(&model, &full, &identities, &regions, how).unwrap_err().to_string();
+    assert!(error.contains("number of chunks of the prompt is 2"), "{error}");
 }
 
 /// How strongly an identity acts in a case.

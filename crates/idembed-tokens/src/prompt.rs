@@ -28,6 +28,8 @@ pub struct Prompt {
     /// The text without its syntax.
     bare_text: String,
     uses_syntax: bool,
+    /// How the text was read.
+    syntax: PromptSyntax,
     /// As the first text encoder's tokenizer has them.
     tokens: Vec<Token>,
     /// Where each of the tokens lies in the ids.
@@ -158,6 +160,7 @@ impl Prompt {
             text: text.to_owned(),
             placeholders: placeholders(&arranged, chunk, &words),
             uses_syntax: ids[0].len() > chunk || bare_text != text,
+            syntax,
             ids,
             warnings,
             weights,
@@ -186,6 +189,24 @@ impl Prompt {
             (0..added).for_each(|_| ids.extend(&empty));
         }
         self.weights.resize(self.weights.len() + added * self.chunk, 1.0);
+    }
+
+    /// The same text with identities of other numbers of tokens, and as many chunks.
+    ///
+    /// # Errors
+    /// As [`Prompt::read`]; and it needs more chunks.
+    pub(crate) fn with_words(&self, tokenizers: &[&Tokenizer], words: impl Fn(&str) -> usize) -> Result<Self> {
+        let mut other = Prompt::read(&self.text, tokenizers.iter().copied(), self.syntax, words)?;
+        let (chunks, others) = (self.chunks(), other.chunks());
+        if others > chunks {
+            return Err(TokensError::Setting {
+                what: "number of chunks of the prompt",
+                got: format!("{others} for an identity of more tokens"),
+                expected: format!("{chunks}, as for the others"),
+            });
+        }
+        other.fill(chunks, tokenizers.iter().copied());
+        Ok(other)
     }
 
     /// The positions of a chunk among the ids.

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use idembed_clip::Tokenizer;
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::{Area, StableDiffusion};
 
@@ -22,10 +23,8 @@ impl Identities<'_> {
     /// Fails if identities of a prompt cannot be kept to regions; needs no model.
     ///
     /// # Errors
-    /// A region of an identity that the prompt does not name, that changes weights of the U-Net, has no class word, or takes another
-    /// number of tokens than another one with a region.
+    /// A region of an identity that the prompt does not name, that changes weights of the U-Net, or has no class word.
     pub fn check_regions(&self, prompt: &Prompt, regions: &Regions) -> Result<()> {
-        let mut first: Option<(&str, usize)> = None;
         for name in regions.keys() {
             let refused = |expected: String| {
                 Err(TokensError::Setting { what: "region", got: format!("given for <{name}>"), expected })
@@ -42,15 +41,6 @@ impl Identities<'_> {
             if identity.class.trim().is_empty() {
                 return refused("for identities with a class word, which stands for them elsewhere".to_owned());
             }
-            match first {
-                Some((other, words)) if words != identity.words => {
-                    let own = identity.words;
-                    return refused(format!(
-                        "for identities of as many tokens each: <{other}> takes {words}, this one {own}"
-                    ));
-                }
-                _ => first = Some((name, identity.words)),
-            }
         }
         Ok(())
     }
@@ -59,7 +49,7 @@ impl Identities<'_> {
 /// As [`condition_as`], with identities kept to regions.
 ///
 /// # Errors
-/// As there, and as [`Identities::check_regions`].
+/// As there, and as [`Identities::check_regions`]; a prompt that is too long where an identity of more tokens stands for others.
 pub fn condition_in_regions(
     model: &StableDiffusion,
     prompt: &Prompt,
@@ -83,13 +73,17 @@ pub fn condition_in_regions(
         }
         false => identities.acting(placeholder, model),
     })?;
+    let tokenizers: Vec<&Tokenizer> = model.text_encoders.tokenizers().collect();
     let own_texts = regions.iter().filter_map(|(name, area)| {
         let own = prompt.placeholders.iter().find(|placeholder| placeholder.name == *name)?;
         Some((own, *area))
     });
     let own_texts = own_texts.map(|(own, area)| {
         let acting: Cow<'_, Identity> = identities.acting(own, model)?;
-        let text = condition_by(model, prompt, how, |placeholder| match has_region(placeholder) {
+        // Whoever else is named takes as many tokens as this one.
+        let words = |name: &str| if regions.contains_key(name) { own.words } else { identities.words(name) };
+        let prompt = prompt.with_words(&tokenizers, words)?;
+        let text = condition_by(model, &prompt, how, |placeholder| match has_region(placeholder) {
             true => Ok(acting.clone()),
             false => identities.acting(placeholder, model),
         })?;
@@ -102,8 +96,6 @@ pub fn condition_in_regions(
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use std::path::Path;
-
-    use idembed_clip::Tokenizer;
 
     use super::*;
     use crate::UNetChanges;
@@ -130,6 +122,5 @@ mod tests {
         let changes = UNetChanges { sha256: String::new(), deltas: BTreeMap::new() };
         refused(Identity { unet: Some(changes), ..example() }, "<you> and <me>", "do not change weights of the U-Net");
         refused(Identity { class: String::new(), ..example() }, "<you> and <me>", "with a class word");
-        refused(Identity { words: 2, ..example() }, "<you> and <me>", "<me> takes 1, this one 2");
     }
 }
