@@ -33,7 +33,8 @@ const NARROWEST: f64 = 1.0 / 16.0;
 ///
 /// Words that look at much the same place get equal parts, the first leftmost.
 pub(super) fn cut_apart(looks: &[Look]) -> Result<Vec<Area>> {
-    let centres: Vec<[f64; 2]> = (0..looks.len()).map(|own| centre(looks, own)).collect();
+    let sums: Vec<f64> = looks.iter().map(|look| look.sum().max(f64::MIN_POSITIVE)).collect();
+    let centres: Vec<[f64; 2]> = (0..looks.len()).map(|own| centre(looks, &sums, own)).collect();
     let spread = |axis: usize| {
         let along = centres.iter().map(|centre| centre[axis]);
         along.clone().fold(f64::MIN, f64::max) - along.fold(f64::MAX, f64::min)
@@ -62,12 +63,12 @@ pub(super) fn cut_apart(looks: &[Look]) -> Result<Vec<Area>> {
 }
 
 /// The middle of the places where a word looks more than the words do on average, in shares of width and height; that of the picture
-/// if there are none.
-fn centre(looks: &[Look], own: usize) -> [f64; 2] {
-    let shares = |look: &Look, index: usize| f64::from(look.values[index]) / look.sum().max(f64::MIN_POSITIVE);
+/// if there are none. `sums` are those of the looks, above 0.
+fn centre(looks: &[Look], sums: &[f64], own: usize) -> [f64; 2] {
+    let share = |whose: usize, index: usize| f64::from(looks[whose].values[index]) / sums[whose];
     let more = |index: usize| {
-        let mean = looks.iter().map(|look| shares(look, index)).sum::<f64>() / looks.len() as f64;
-        (shares(&looks[own], index) - mean).max(0.0)
+        let mean = (0..looks.len()).map(|whose| share(whose, index)).sum::<f64>() / looks.len() as f64;
+        (share(own, index) - mean).max(0.0)
     };
     let (mut sum, mut at) = (0.0, [0.0; 2]);
     for index in 0..looks[own].values.len() {

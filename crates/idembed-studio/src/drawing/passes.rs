@@ -227,15 +227,16 @@ impl<'a> Prepared<'a> {
         progress: &Progress<'_>,
     ) -> Result<RgbImage> {
         let Some(side) = self.drawing.tile_side else {
-            return self.again_in(&View::whole(&start.picture), prompt, &start, seed, progress);
+            return self.again_at_once(&start, prompt, seed, progress);
         };
         let FromPicture { mut picture, strength, .. } = start;
         let whole = View::whole(&picture).whole;
+        let seen = self.seen(whole)?;
         for (number, tile) in (0..).zip(tiles(whole, side)) {
             let from = FromPicture { picture: tile.of(&picture), strength, mask: None };
             // The same noise in each would show as a pattern.
             let seed = seed.wrapping_add(number);
-            let drawn = self.again_in(&View { whole, part: tile.part }, prompt, &from, seed, progress)?;
+            let drawn = self.again_in(&View { whole, part: tile.part }, &seen, prompt, &from, seed, progress)?;
             tile.put_back(&drawn, &mut picture);
         }
         Ok(picture)
@@ -243,19 +244,31 @@ impl<'a> Prepared<'a> {
 
     /// Draws a picture once more, steered as the drawing is.
     pub(super) fn again(&self, from: &FromPicture, seed: u64, progress: &Progress<'_>) -> Result<RgbImage> {
-        self.again_in(&View::whole(&from.picture), &self.prompt, from, seed, progress)
+        self.again_at_once(from, &self.prompt, seed, progress)
     }
 
-    /// Draws a part of a picture once more.
+    fn again_at_once(
+        &self,
+        from: &FromPicture,
+        prompt: &Conditioning,
+        seed: u64,
+        progress: &Progress<'_>,
+    ) -> Result<RgbImage> {
+        let view = View::whole(&from.picture);
+        self.again_in(&view, &self.seen(view.whole)?, prompt, from, seed, progress)
+    }
+
+    /// Draws a part of a picture once more; `seen` is what each ControlNet sees of the whole.
     fn again_in(
         &self,
         view: &View,
+        seen: &[Tensor],
         prompt: &Conditioning,
         from: &FromPicture,
         seed: u64,
         progress: &Progress<'_>,
     ) -> Result<RgbImage> {
-        let seen = self.seen(view.whole)?.iter().map(|seen| view.of(seen)).collect::<Result<Vec<_>>>()?;
+        let seen = seen.iter().map(|seen| view.of(seen)).collect::<Result<Vec<_>>>()?;
         let controls = self.controls(&seen);
         let prompt = view.regions_of(prompt)?;
         let size = Size { width: from.picture.width(), height: from.picture.height() };
