@@ -41,6 +41,10 @@ fn a_picture_says_how_it_was_made() {
 #[test]
 fn what_is_neither_is_refused() {
     let place = Place::new();
+    let folder = mini().join("controlnet");
+    let file = "controlnet/diffusion_pytorch_model.safetensors` looks at its weights";
+    place.fails(1, &["inspect", text(&folder)], &["is a folder", file]);
+    place.fails(1, &["inspect", text(&mini())], &["is a folder", "give one of the files in it"]);
     std::fs::write(place.path("text"), b"some text").unwrap();
     place.fails(1, &["inspect", "text"], &["`text` is neither an identity file nor a picture"]);
     place.fails(1, &["inspect", "missing"], &["cannot read `missing`"]);

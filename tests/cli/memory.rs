@@ -23,6 +23,22 @@ fn forecasts_of_memory_come_close() {
     }
 }
 
+/// Of all passes, the one that takes most counts: here the parts of the second are larger than the first.
+#[test]
+fn later_passes_count() {
+    let place = Place::new();
+    let expected = |flags: &[&str]| {
+        let args = [&["generate", "a man", "--steps=2", "--size=64x64"], flags].concat();
+        place.json(&args)["expected_memory_mib"].as_u64().unwrap()
+    };
+    let [first, parts, whole] = [expected(&[]), expected(&["--hires=4", "--hires-tiles"]), expected(&["--hires=4"])];
+    assert!(first < parts && parts < whole, "{first}, {parts}, {whole}");
+    assert_eq!(
+        expected(&["--hires=1.1", "--hires-tiles", "--images=16", "--batch=16"]),
+        expected(&["--images=16", "--batch=16"])
+    );
+}
+
 /// What was said before a run of `attention`, in MiB.
 fn said(place: &Place, prompt: &str) -> u64 {
     let args = ["attention", prompt, "--words=man", "--steps=1", "--size=128x128", "--out=maps"];

@@ -33,20 +33,11 @@ fn an_inpainting_model_wants_a_mask() {
     let other_size = FromPicture { picture: RgbImage::new(64, 56), ..whole.clone() };
     let message = |from: Option<&FromPicture>| {
         let request = TextToImage {
-            prompt: &prompt,
-            negative: &prompt,
             guidance_scale: 1.0,
-            steps: 4,
-            scheduler: "ddim".parse().unwrap(),
-            eta: 0.0,
             width: 64,
             height: 64,
             from,
-            seeds: &[0],
-            batch: 1,
-            unet: None,
-            controls: &[],
-            tiles: None,
+            ..TextToImage::new(&model, &prompt, &prompt, &[0])
         };
         let ended: Result<(), Error> = request.run(&model, &mut (), |_, _| Ok(()));
         ended.unwrap_err().to_string()

@@ -21,7 +21,9 @@ fn fused_weights_and_pictures() {
     let fixture = Fixture::open("lora");
     let mut parity = Parity::new();
     for case in fixture.list("cases") {
-        let files = case["files"].as_array().unwrap().iter().fold(mini(), |files, file| {
+        let model = case["model"].as_str().map_or_else(mini_model, |model| fixture.folder.join(model));
+        let model = ModelFiles::open(&model).unwrap();
+        let files = case["files"].as_array().unwrap().iter().fold(model, |files, file| {
             let path = fixture.folder.join(file["file"].as_str().unwrap());
             files.with_lora(Lora::open(&path, file["strength"].as_f64().unwrap()).unwrap())
         });

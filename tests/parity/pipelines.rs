@@ -4,11 +4,10 @@ use std::path::Path;
 
 use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::controlnet::Control;
-use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::unet::UNetInput;
-use idembed_diffusion::{Compute, Error, FromPicture, StableDiffusion, TextToImage};
+use idembed_diffusion::{Compute, FromPicture, StableDiffusion, TextToImage};
 use idembed_integration_tests::{
-    Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
+    Parity, drawing, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
 use image::RgbImage;
 use serde_json::{Value, json};
@@ -27,7 +26,7 @@ fn pictures() {
     let mut parity = Parity::new();
     for entry in cases["models"].as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
-        let path = if name == "mini" { mini_model() } else { folder.join(name) };
+        let path = if name == "mini" { mini_model() } else { folder.join(entry["folder"].as_str().unwrap_or(name)) };
         let model = StableDiffusion::load(&path, Compute::CPU_F32).unwrap();
         if let Some(values) = entry["values"].as_str() {
             compare_networks(&mut parity, name, &model, &folder.join(values));
@@ -111,38 +110,19 @@ pub(crate) fn compare_steered_pictures(
 /// All pictures of a case, those that are drawn from a picture of the folder too.
 fn draw(folder: &Path, model: &StableDiffusion, controls: &[Control<'_>], case: &Value) -> Vec<RgbImage> {
     let text = |field: &str| case[field].as_str().unwrap();
-    let number = |field: &str| case[field].as_i64().unwrap();
-    let scheduler: SchedulerKind = text("sampler").parse().unwrap();
     let open = |field: &str| case[field].as_str().map(|file| image::open(folder.join(file)).unwrap());
     let from = open("source").map(|picture| FromPicture {
         picture: picture.into_rgb8(),
         strength: case["strength"].as_f64().unwrap(),
         mask: open("mask").map(|mask| mask.into_luma8()),
     });
-    let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
-    let request = TextToImage {
-        prompt: &model.condition(text("prompt")).unwrap(),
-        negative: &model.condition_negative(text("negative")).unwrap(),
-        guidance_scale: case["guidance"].as_f64().unwrap(),
-        steps: number("steps") as usize,
-        scheduler,
-        eta: case["eta"].as_f64().unwrap_or(0.0),
-        width: number("width"),
-        height: number("height"),
-        from: from.as_ref(),
-        seeds: &seeds,
-        batch: case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize),
-        unet: None,
-        controls,
-        tiles: None,
-    };
-    let mut pictures = Vec::new();
-    let keep = |_, picture| {
-        pictures.push(picture);
-        Ok::<(), Error>(())
-    };
-    request.run(model, &mut (), keep).unwrap();
-    pictures
+    let [prompt, negative] =
+        [model.condition(text("prompt")).unwrap(), model.condition_negative(text("negative")).unwrap()];
+    let seeds = drawing::seeds(case);
+    let batch = case["batch"].as_u64().map_or(seeds.len(), |batch| batch as usize);
+    let request =
+        TextToImage { from: from.as_ref(), batch, controls, ..TextToImage::new(model, &prompt, &negative, &seeds) };
+    drawing::drawn(model, &drawing::as_in(case, request))
 }
 
 /// One value of each network at full size.

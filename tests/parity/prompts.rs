@@ -4,12 +4,11 @@
 use idembed_clip::{ClipTextModel, TextLayer, Tokenizer};
 use idembed_diffusion::conditioning::{Conditioning, TextStates};
 use idembed_diffusion::text_encoders::{TextEncoder, TextEncoders};
-use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
+use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
 use idembed_integration_tests::drawn_weights::DrawnWeights;
-use idembed_integration_tests::{Fixture, Parity, mini_model, pixels_off, read_picture};
-use idembed_tokens::{
-    Conditions, EncoderRows, Identities, Identity, Prompt, PromptSyntax, TokensError, condition, condition_as,
-};
+use idembed_integration_tests::identities::identity;
+use idembed_integration_tests::{Fixture, Parity, drawing, mini_model, pixels_off, read_picture};
+use idembed_tokens::{Conditions, Identities, Prompt, PromptSyntax, TokensError, condition, condition_as};
 use serde_json::Value;
 use tch::Tensor;
 
@@ -49,33 +48,6 @@ pub(crate) fn thinned(states: &Tensor, fixture: &Fixture) -> Tensor {
     states.get(0).slice(1, None, None, fixture.cases["stride"].as_i64().unwrap())
 }
 
-/// An identity of rows `[stages * words, hidden]` for the miniature.
-fn identity(model: &StableDiffusion, name: &str, words: usize, k: &Tensor, v: &Tensor) -> Identity {
-    Identity {
-        name: name.to_owned(),
-        class: "person".to_owned(),
-        method: "sefi".to_owned(),
-        encoders: vec![EncoderRows {
-            k: k.copy(),
-            v: v.copy(),
-            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
-        }],
-        layers: 1,
-        words,
-        unet: None,
-        train_timesteps: 1000,
-        base_model: "mini".to_owned(),
-        prediction_type: model.noise_schedule.prediction_type,
-        lambda: 0.0,
-        attention_reduction: None,
-        steps: 0,
-        seed: 0,
-        started_from: None,
-        blended_from: Vec::new(),
-        created_by: "a test".to_owned(),
-    }
-}
-
 #[test]
 fn texts() {
     let fixture = Fixture::open("prompts");
@@ -108,7 +80,8 @@ fn identities() {
     let rows = |name: &str, part: &str| fixture.tensor(&format!("rows.{name}.{part}"));
     let shapes = fixture.cases["shapes"].as_object().unwrap();
     let words = |name: &str| shapes[name][1].as_u64().unwrap() as usize;
-    let [me, them] = ["me", "them"].map(|name| identity(&model, name, words(name), rows(name, "k"), rows(name, "v")));
+    let [me, them] =
+        ["me", "them"].map(|name| identity(&model, name, words(name), &[[rows(name, "k"), rows(name, "v")]]));
     assert_eq!((me.stages(), them.stages()), (2, 1));
     let identities = Identities::named([("me", &me), ("them", &them)]).unwrap();
     let mut parity = Parity::new();
@@ -201,7 +174,7 @@ fn pictures() {
     let fixture = Fixture::open("prompts");
     let model = mini();
     let row = fixture.tensor("rows.me.k").narrow(0, 0, 1);
-    let me = identity(&model, "me", 1, &row, &row);
+    let me = identity(&model, "me", 1, &[[&row, &row]]);
     let identities = Identities::named([("me", &me)]).unwrap();
     let mut parity = Parity::new();
     for case in fixture.list("pictures") {
@@ -224,31 +197,14 @@ pub(crate) fn compare_picture(
     let chunks = prompts.iter().map(Prompt::chunks).max().unwrap();
     prompts.iter_mut().for_each(|prompt| prompt.fill(chunks, model.text_encoders.tokenizers()));
     let [prompt, negative] = prompts.map(|prompt| condition_as(model, &prompt, identities, how).unwrap());
-    let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
-    let request = TextToImage {
-        prompt: &prompt,
-        negative: &negative,
-        guidance_scale: case["guidance"].as_f64().unwrap(),
-        steps: case["steps"].as_u64().unwrap() as usize,
-        scheduler: text(case, "sampler").parse().unwrap(),
-        eta: 0.0,
-        width: case["width"].as_i64().unwrap(),
-        height: case["height"].as_i64().unwrap(),
-        from: None,
-        seeds: &seeds,
-        batch: 1,
-        unet: None,
-        controls: &[],
-        tiles: None,
-    };
+    let seeds = drawing::seeds(case);
+    let request = drawing::as_in(case, TextToImage::new(model, &prompt, &negative, &seeds));
     let topic = fixture.folder.file_name().unwrap().to_string_lossy().into_owned();
-    let compare = |index: usize, ours| {
+    for (index, ours) in drawing::drawn(model, &request).iter().enumerate() {
         let expected = read_picture(&fixture.folder.join(case["pictures"][index].as_str().unwrap()));
         let name = format!("{topic}/{}.{index}", text(case, "name"));
-        parity.check_metric(&name, "pixels_off", pixels_off(&ours, &expected), PIXELS_OFF);
-        Ok::<(), Error>(())
-    };
-    request.run(model, &mut (), compare).unwrap();
+        parity.check_metric(&name, "pixels_off", pixels_off(ours, &expected), PIXELS_OFF);
+    }
 }
 
 /// Without syntax, and in one chunk, every number is that of a plain prompt.

@@ -53,12 +53,14 @@ fn pictures_from_pictures() {
 #[test]
 fn a_lora_for_all_networks() {
     let fixture = Fixture::open("sdxl");
-    let case = &fixture.cases["lora"];
-    let lora = Lora::open(&fixture.folder.join("lora.safetensors"), case["strength"].as_f64().unwrap()).unwrap();
-    let files = ModelFiles::open(&folder(&fixture)).unwrap().with_lora(lora);
-    let model = StableDiffusion::load_files(files, Compute::CPU_F32).unwrap();
     let mut parity = Parity::new();
-    compare_pictures(&mut parity, &fixture.folder, &model, case);
+    for case in fixture.list("lora") {
+        let path = |field: &str| fixture.folder.join(case[field].as_str().unwrap());
+        let lora = Lora::open(&path("file"), case["strength"].as_f64().unwrap()).unwrap();
+        let files = ModelFiles::open(&path("model")).unwrap().with_lora(lora);
+        let model = StableDiffusion::load_files(files, Compute::CPU_F32).unwrap();
+        compare_pictures(&mut parity, &fixture.folder, &model, case);
+    }
     parity.finish();
 }
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
+use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
+use idembed_integration_tests::identities::identity;
 use idembed_integration_tests::{
-    Parity, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
+    Parity, drawing, fixture_dir, mini_model, pixels_off, read_json, read_picture, read_safetensors,
 };
 use idembed_tokens::{
-    Conditions, EncoderRows, Identities, Identity, Prompt, PromptSyntax, Regions, Strength, condition,
-    condition_in_regions,
+    Conditions, Identities, Identity, Prompt, PromptSyntax, Regions, Strength, condition, condition_in_regions,
 };
 use image::RgbImage;
 use serde_json::Value;
@@ -101,29 +101,8 @@ fn strength(case: &Value, name: &str) -> Strength {
 
 /// The identity of the fixture's rows, written as an identity file and read again.
 fn through_a_file(model: &StableDiffusion, name: &str, class: &str, rows: &BTreeMap<String, Tensor>) -> Identity {
-    let identity = Identity {
-        name: name.to_owned(),
-        class: class.to_owned(),
-        method: "sefi".to_owned(),
-        encoders: vec![EncoderRows {
-            k: rows[&format!("{name}.k")].shallow_clone(),
-            v: rows[&format!("{name}.v")].shallow_clone(),
-            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
-        }],
-        layers: 1,
-        words: 1,
-        unet: None,
-        train_timesteps: 1000,
-        base_model: "mini".to_owned(),
-        prediction_type: model.noise_schedule.prediction_type,
-        lambda: 0.0,
-        attention_reduction: None,
-        steps: 0,
-        seed: 0,
-        started_from: None,
-        blended_from: Vec::new(),
-        created_by: "a test".to_owned(),
-    };
+    let rows = ["k", "v"].map(|part| &rows[&format!("{name}.{part}")]);
+    let identity = Identity { class: class.to_owned(), ..identity(model, name, 1, &[rows]) };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("identity.safetensors");
     identity.write(&path).unwrap();
@@ -133,31 +112,10 @@ fn through_a_file(model: &StableDiffusion, name: &str, class: &str, rows: &BTree
 }
 
 fn draw(model: &StableDiffusion, case: &Value, prompt: &str, identities: &Identities<'_>) -> Vec<RgbImage> {
-    let number = |field: &str| case[field].as_i64().unwrap();
     let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
     let regions: Regions = serde_json::from_value(case["regions"].clone()).unwrap();
-    let seeds: Vec<u64> = case["seeds"].as_array().unwrap().iter().map(|seed| seed.as_u64().unwrap()).collect();
-    let request = TextToImage {
-        prompt: &condition_in_regions(model, &prompt, identities, &regions, Conditions::default()).unwrap(),
-        negative: &model.condition("").unwrap(),
-        guidance_scale: case["guidance"].as_f64().unwrap(),
-        steps: number("steps") as usize,
-        scheduler: case["sampler"].as_str().unwrap().parse().unwrap(),
-        eta: 0.0,
-        width: number("width"),
-        height: number("height"),
-        from: None,
-        seeds: &seeds,
-        batch: seeds.len(),
-        unet: None,
-        controls: &[],
-        tiles: None,
-    };
-    let mut pictures = Vec::new();
-    let keep = |_, picture| {
-        pictures.push(picture);
-        Ok::<(), Error>(())
-    };
-    request.run(model, &mut (), keep).unwrap();
-    pictures
+    let prompt = condition_in_regions(model, &prompt, identities, &regions, Conditions::default()).unwrap();
+    let (negative, seeds) = (model.condition("").unwrap(), drawing::seeds(case));
+    let request = TextToImage { batch: seeds.len(), ..TextToImage::new(model, &prompt, &negative, &seeds) };
+    drawing::drawn(model, &drawing::as_in(case, request))
 }

@@ -7,10 +7,10 @@ use idembed_diffusion::conditioning::TextStates;
 use idembed_diffusion::text_encoders::{TextEncoder, TextEncoders};
 use idembed_diffusion::unet::{UNet, UNetInput};
 use idembed_diffusion::{Compute, ModelFiles, StableDiffusion};
-use idembed_integration_tests::{Fixture, Parity, fixture_dir, mini_model, read_safetensors};
+use idembed_integration_tests::{Fixture, Parity, fixture_dir, identities, mini_model, read_safetensors};
 use idembed_tokens::{
-    EncoderRows, Examples, Identities, Identity, Layout, LearnConfig, Method, Prompt, TokensError, Trainer,
-    TrainingPrompt, condition,
+    Examples, Identities, Identity, Layout, LearnConfig, Method, Prompt, TokensError, Trainer, TrainingPrompt,
+    condition,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -60,30 +60,11 @@ fn prompt_with_me(fixture: &Fixture, model: &StableDiffusion) -> Prompt {
 
 /// An identity of one stage, whose K and V are the fixture's two rows.
 fn identity(fixture: &Fixture, model: &StableDiffusion) -> Identity {
-    let fingerprints = model.text_encoders.fingerprints().unwrap();
-    let encoders = fingerprints.into_iter().enumerate().map(|(index, sha256)| {
-        let rows = fixture.tensor(&format!("rows.{index}"));
-        EncoderRows { k: rows.narrow(0, 0, 1).copy(), v: rows.narrow(0, 1, 1).copy(), sha256 }
+    let rows = [0, 1].map(|encoder| {
+        let rows = fixture.tensor(&format!("rows.{encoder}"));
+        [0, 1].map(|half| rows.narrow(0, half, 1))
     });
-    Identity {
-        name: "me".to_owned(),
-        class: "person".to_owned(),
-        method: "sefi".to_owned(),
-        encoders: encoders.collect(),
-        layers: 1,
-        words: 1,
-        unet: None,
-        train_timesteps: 1000,
-        base_model: "tiny".to_owned(),
-        prediction_type: model.noise_schedule.prediction_type,
-        lambda: 0.0,
-        attention_reduction: None,
-        steps: 1,
-        seed: 0,
-        started_from: None,
-        blended_from: Vec::new(),
-        created_by: "test".to_owned(),
-    }
+    identities::identity(model, "me", 1, &rows.each_ref().map(|halves| halves.each_ref()))
 }
 
 #[test]

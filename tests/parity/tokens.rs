@@ -5,12 +5,11 @@ use idembed_attention::{LayerChoice, Norm, Reduction, ReferenceKeys};
 use idembed_diffusion::conditioning::Conditioning;
 use idembed_diffusion::unet::UNet;
 use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
-use idembed_integration_tests::{Fixture, Parity, read_safetensors};
+use idembed_integration_tests::identities::identity;
+use idembed_integration_tests::{Fixture, Parity, drawing, read_safetensors};
 use idembed_optimizer::{AdamW, AdamWConfig, clip_by_global_norm};
 use idembed_tokens::objective::{AttentionTerm, Batch, NoiseWeights, TermTarget, losses};
-use idembed_tokens::{
-    Embedding, EncoderRows, Identities, Identity, Layout, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition,
-};
+use idembed_tokens::{Embedding, Identities, Layout, ModuleConfig, Prompt, TokenModule, TrainingPrompt, condition};
 use image::RgbImage;
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -154,59 +153,21 @@ fn compare_objective(fixture: &Fixture, model: &StableDiffusion, case: &Value, p
     }
 }
 
-fn identity(model: &StableDiffusion, name: &str, k: &Tensor, v: &Tensor) -> Identity {
-    Identity {
-        name: name.to_owned(),
-        class: "person".to_owned(),
-        method: "sefi".to_owned(),
-        encoders: vec![EncoderRows {
-            k: k.copy(),
-            v: v.copy(),
-            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
-        }],
-        layers: 1,
-        words: 1,
-        unet: None,
-        train_timesteps: 1000,
-        base_model: "tiny".to_owned(),
-        prediction_type: model.noise_schedule.prediction_type,
-        lambda: 0.0,
-        attention_reduction: None,
-        steps: 1,
-        seed: 0,
-        started_from: None,
-        blended_from: Vec::new(),
-        created_by: "test".to_owned(),
-    }
-}
-
 /// `unet` predicts in the place of the model's own.
 pub(crate) fn draw(model: &StableDiffusion, prompt: &Conditioning, unet: Option<&UNet>, case: &Value) -> RgbImage {
     let negative = model.condition("").unwrap();
     let size = case["size"].as_array().unwrap();
+    let seeds = [integer(case, "seed") as u64];
     let request = TextToImage {
-        prompt,
-        negative: &negative,
         guidance_scale: number(case, "guidance"),
         steps: integer(case, "steps") as usize,
         scheduler: text(case, "scheduler").parse().unwrap(),
-        eta: 0.0,
         width: size[1].as_i64().unwrap(),
         height: size[0].as_i64().unwrap(),
-        from: None,
-        seeds: &[integer(case, "seed") as u64],
-        batch: 1,
         unet,
-        controls: &[],
-        tiles: None,
+        ..TextToImage::new(model, prompt, &negative, &seeds)
     };
-    let mut pictures = Vec::new();
-    let drawn = request.run(model, &mut (), |_, picture| {
-        pictures.push(picture);
-        Ok::<(), idembed_diffusion::Error>(())
-    });
-    drawn.unwrap();
-    pictures.remove(0)
+    drawing::drawn(model, &request).remove(0)
 }
 
 /// Notes the share of values that differ by more than one grey level.
@@ -225,7 +186,7 @@ fn pictures_of_two_identities() {
         let model = model(&fixture, name);
         let [a, b] = ["a", "b"].map(|name| {
             let rows = |half: &str| fixture.tensor(&format!("identity.{name}.{half}"));
-            identity(&model, name, rows("k"), rows("v"))
+            identity(&model, name, 1, &[[rows("k"), rows("v")]])
         });
         for case in fixture.list("pictures").iter().filter(|case| text(case, "model") == name) {
             let prompt = Prompt::parse(text(case, "prompt"), model.text_encoders.tokenizers()).unwrap();
@@ -248,7 +209,7 @@ fn exported_embedding() {
     let case = &fixture.cases["embedding"];
     let model = model(&fixture, text(case, "model"));
     let vector = fixture.tensor("embedding.vector");
-    let me = identity(&model, "me", vector, vector);
+    let me = identity(&model, "me", 1, &[[vector, vector]]);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("me.safetensors");

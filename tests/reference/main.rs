@@ -17,9 +17,9 @@ use std::process::Command;
 
 use idembed_diffusion::noise::seeded_noise;
 use idembed_diffusion::schedulers::SchedulerKind;
-use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
-use idembed_integration_tests::{fixture_dir, mini_model, python};
-use idembed_tokens::{Embedding, EncoderRows, Identities, Identity, Prompt, condition};
+use idembed_diffusion::{Compute, StableDiffusion, TextToImage};
+use idembed_integration_tests::{drawing, fixture_dir, identities, mini_model, python};
+use idembed_tokens::{Embedding, Identities, Identity, Prompt, condition};
 use image::RgbImage;
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -36,14 +36,8 @@ fn diffusers_draws_the_same_picture_from_an_exported_embedding() {
     let embedding = Embedding::of(&identity).unwrap();
     embedding.write(&file).unwrap();
 
-    let one_vector = Identity {
-        encoders: vec![EncoderRows {
-            k: embedding.vectors[0].shallow_clone(),
-            v: embedding.vectors[0].shallow_clone(),
-            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
-        }],
-        ..a_staged_identity(&model)
-    };
+    let vector = &embedding.vectors[0];
+    let one_vector = identities::identity(&model, "me", 1, &[[vector, vector]]);
     let ours = draw(&model, prompt, &one_vector, SchedulerKind::Ddim, seed, steps);
     let args: [OsString; 8] = [
         Path::new(env!("CARGO_MANIFEST_DIR")).join("reference/load_embedding.py").into(),
@@ -108,29 +102,7 @@ fn a_staged_identity(model: &StableDiffusion) -> Identity {
             seeded_noise(3, &[5, model.text_encoders.first().model.hidden_size()], draw + 1).unwrap().remove(draw);
         &class + noise * 0.3 * class.std(false)
     };
-    Identity {
-        name: "me".to_owned(),
-        class: "person".to_owned(),
-        method: "sefi".to_owned(),
-        encoders: vec![EncoderRows {
-            k: near(0),
-            v: near(1),
-            sha256: model.text_encoders.first().model.fingerprint().unwrap(),
-        }],
-        layers: 1,
-        words: 1,
-        unet: None,
-        train_timesteps: 1000,
-        base_model: "mini".to_owned(),
-        prediction_type: model.noise_schedule.prediction_type,
-        lambda: 0.0,
-        attention_reduction: None,
-        steps: 0,
-        seed: 3,
-        started_from: None,
-        blended_from: Vec::new(),
-        created_by: "a test".to_owned(),
-    }
+    identities::identity(model, "me", 1, &[[&near(0), &near(1)]])
 }
 
 fn draw(
@@ -142,27 +114,9 @@ fn draw(
     steps: usize,
 ) -> RgbImage {
     let prompt = Prompt::parse(prompt, model.text_encoders.tokenizers()).unwrap();
-    let request = TextToImage {
-        prompt: &condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap(),
-        negative: &model.condition("").unwrap(),
-        guidance_scale: 4.0,
-        steps,
-        scheduler,
-        eta: 0.0,
-        width: 128,
-        height: 128,
-        from: None,
-        seeds: &[seed],
-        batch: 1,
-        unet: None,
-        controls: &[],
-        tiles: None,
-    };
-    let mut drawn = None;
-    let keep = |_, picture| {
-        drawn = Some(picture);
-        Ok::<(), Error>(())
-    };
-    request.run(model, &mut (), keep).unwrap();
-    drawn.unwrap()
+    let prompt = condition(model, &prompt, &Identities::named([("me", identity)]).unwrap(), false).unwrap();
+    let (negative, seeds) = (model.condition("").unwrap(), [seed]);
+    let usual = TextToImage::new(model, &prompt, &negative, &seeds);
+    let request = TextToImage { guidance_scale: 4.0, steps, scheduler, width: 128, height: 128, ..usual };
+    drawing::drawn(model, &request).remove(0)
 }

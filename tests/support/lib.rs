@@ -6,7 +6,9 @@
 )]
 
 pub mod checkpoints;
+pub mod drawing;
 pub mod drawn_weights;
+pub mod identities;
 pub mod tensor_file;
 
 use std::collections::BTreeMap;

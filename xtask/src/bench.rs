@@ -282,7 +282,7 @@ fn model(args: &Args) -> Result<PathBuf> {
     }
     let Some(size) = args.full else { return Ok(root.join("models/mini")) };
     // Where `cargo xtask parity --full` leaves one.
-    let folder = root.join("out/full/pipelines");
+    let folder = root.join("out/full/models");
     let model = folder.join(size.name());
     if model.join("model_index.json").exists() {
         return Ok(model);
@@ -291,7 +291,7 @@ fn model(args: &Args) -> Result<PathBuf> {
     disk::require(&folder, size.bytes(), "a model of full size")?;
     eprintln!("making a model of full size with random weights in `{}`", model.display());
     let mut python = Command::new(reference::python()?);
-    python.arg(root.join("xtask/bench/full_model.py")).arg(&model).arg(size.name()).stdin(Stdio::null());
+    python.arg(root.join("xtask/bench/full_model.py")).arg(&folder).arg(size.name()).stdin(Stdio::null());
     ensure!(workspace::status(&mut python)?.success(), "the model could not be made");
     Ok(model)
 }

@@ -23,7 +23,7 @@ const FIXTURES: [&str; 2] = ["tests/fixtures", "crates/miniature/train/tests/fix
 /// Options of `cargo xtask parity`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Models of the true size of SD 1.5 and SD 2.1-base, random weights (8 GB of disk, 12 GiB of memory)
+    /// Models of the true sizes of SD 1.5, SD 2.1 and SDXL too, with random weights (28 GB of disk, 22 GiB of memory)
     #[arg(long)]
     full: bool,
     /// Repeat the draw of this seed
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(0) as u32);
     let out = workspace::root().join("out");
     fs::create_dir_all(&out).with_context(|| format!("cannot make the folder `{}`", out.display()))?;
-    disk::require(&out, if args.full { 9 * GIB } else { GIB }, "the comparison")?;
+    disk::require(&out, if args.full { 27 * GIB } else { GIB }, "the comparison")?;
     let temporary = if args.full || args.keep {
         None
     } else {
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for topic in &topics {
         draw(&python, topic, &folder.join(&topic.name), seed, args.full)?;
     }
-    let compared = compare(&folder, &python);
+    let compared = compare(&folder, &python, args.full);
     if temporary.is_none() {
         println!("the drawn models and inputs are in `{}`", folder.display());
     }
@@ -119,31 +119,34 @@ fn draw(python: &OsStr, topic: &Topic, folder: &Path, seed: u32, full: bool) -> 
 }
 
 /// Runs the parity tests on the fixtures in `folder` and prints their figures as a table.
-fn compare(folder: &Path, python: &OsStr) -> Result<()> {
+///
+/// Models of full size fit into memory one at a time.
+fn compare(folder: &Path, python: &OsStr, full: bool) -> Result<()> {
     let environment = [
         ("IDEMBED_FIXTURES", folder.as_os_str()),
         ("IDEMBED_PYTHON", python),
         ("IDEMBED_REQUIRE_PYTHON", "1".as_ref()),
     ];
-    let (figures, passed) = figures(&[], environment)?;
+    let options: &[&str] = if full { &["--test-threads=1"] } else { &[] };
+    let (figures, passed) = figures(options, environment)?;
     print!("{}", table(&figures));
     ensure!(passed, "`cargo test` failed");
     Ok(())
 }
 
-/// Runs the parity tests, but for those whose names hold one of `skipped`, and prints what is no figure; the figures, and
-/// whether all tests passed.
+/// Runs the parity tests with these options for the test program, and prints what is no figure; the figures, and whether
+/// all tests passed.
 ///
 /// # Errors
 /// When cargo cannot be run, and when nothing was compared.
 pub(crate) fn figures<T: AsRef<OsStr>>(
-    skipped: &[&str],
+    options: &[&str],
     environment: impl IntoIterator<Item = (&'static str, T)>,
 ) -> Result<(Vec<Comparison>, bool)> {
     let mut cargo = workspace::cargo();
     // The whole workspace, as in `cargo test --workspace`: another selection would compile many dependencies again.
     cargo.args(["test", "--workspace", "--test", "parity", "--", "--nocapture"]);
-    cargo.args(skipped.iter().flat_map(|name| ["--skip", name])).envs(environment);
+    cargo.args(options).envs(environment);
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let mut figures = Vec::new();
     if let Some(stdout) = child.stdout.take() {

@@ -164,7 +164,7 @@ fn of_diffusion(error: &DiffusionError) -> Option<String> {
         DiffusionError::Pickled { folder, .. } => Some(conversion(folder)),
         DiffusionError::PickledFile { path } => Some(conversion(path)),
         DiffusionError::NotFinite { .. } | DiffusionError::BlankPicture { .. } => {
-            Some("try --dtype f32 or bf16".to_owned())
+            Some("numbers too large for f16 do this (--dtype f32 or bf16 holds them); so do damaged weights".to_owned())
         }
         other => other.hint().map(str::to_owned),
     }

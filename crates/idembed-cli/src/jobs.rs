@@ -12,20 +12,18 @@ use crate::progress::{Progress, duration};
 
 /// Loads a model, and says where it runs and what its U-Net is taken to predict.
 pub(crate) fn load(model: &Model, compute: Compute) -> anyhow::Result<Studio> {
-    let studio = Studio::load(model.clone(), compute)?;
-    announce_model(&studio);
-    Ok(studio)
+    Ok(announced(Studio::load(model.clone(), compute)?))
 }
 
 /// As [`load`], as a drawing needs it.
 pub(crate) fn load_for(drawing: &Drawing, model: &Model, compute: Compute) -> anyhow::Result<Studio> {
-    let load = if drawing.settings.low_memory { Studio::load_sparing } else { Studio::load };
-    let studio = load(model.clone(), compute)?;
-    announce_model(&studio);
-    Ok(studio)
+    if !drawing.settings.low_memory {
+        return load(model, compute);
+    }
+    Ok(announced(Studio::load_sparing(model.clone(), compute)?))
 }
 
-fn announce_model(studio: &Studio) {
+fn announced(studio: Studio) -> Studio {
     let (model, compute, facts) = (studio.model(), studio.compute(), studio.facts());
     let origin = match (model.files.prediction(), facts.prediction_is_said) {
         (Some(_), _) => " as --prediction says",
@@ -43,6 +41,7 @@ fn announce_model(studio: &Studio) {
             "some models like this one predict {other}: if the pictures are noise, try --prediction {other}"
         );
     }
+    studio
 }
 
 /// Says how much memory work will take, and gives it in MiB.

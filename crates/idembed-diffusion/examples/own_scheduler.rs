@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use idembed_diffusion::schedulers::{NoiseSchedule, Scheduler, SchedulerKind};
+use idembed_diffusion::schedulers::{NoiseSchedule, Scheduler};
 use idembed_diffusion::{Compute, Result, StableDiffusion, TextToImage};
 use tch::Tensor;
 
@@ -60,22 +60,8 @@ impl Scheduler for Ddpm {
 fn main() -> std::result::Result<(), Box<dyn Error>> {
     let prompt = std::env::args().nth(1).unwrap_or("a photo of a woman at the beach".to_owned());
     let model = StableDiffusion::load(Path::new(MODEL), Compute::CPU_F32)?;
-    let request = TextToImage {
-        prompt: &model.condition(&prompt)?,
-        negative: &model.condition("")?,
-        guidance_scale: 4.0,
-        steps: 50,
-        scheduler: SchedulerKind::Ddim, // has no say: `run_with` brings its own
-        eta: 0.0,
-        width: model.native_size(),
-        height: model.native_size(),
-        from: None,
-        seeds: &[0],
-        batch: 1,
-        unet: None,
-        controls: &[],
-        tiles: None,
-    };
+    let (prompt, negative) = (model.condition(&prompt)?, model.condition("")?);
+    let request = TextToImage { guidance_scale: 4.0, steps: 50, ..TextToImage::new(&model, &prompt, &negative, &[0]) };
     let sampler = || -> Result<Box<dyn Scheduler>> { Ok(Box::new(Ddpm::new(&model.noise_schedule, request.steps))) };
     request.run_with(&sampler, &model, &mut (), |_, picture| Ok(picture.save("own_scheduler.png")?))
 }

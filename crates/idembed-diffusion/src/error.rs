@@ -169,7 +169,7 @@ impl Error {
             Error::OtherWeights(error) => error.hint(),
             Error::Clip(error) => error.hint(),
             Error::NotFinite { .. } | Error::BlankPicture { .. } => {
-                Some("compute in f32 or bf16, which hold larger numbers")
+                Some("numbers too large for f16 do this (f32 and bf16 hold them); so do damaged weights")
             }
             _ => None,
         }

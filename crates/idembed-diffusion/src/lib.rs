@@ -7,17 +7,11 @@
 //!
 //! ```
 //! # let mini = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/mini"));
-//! use idembed_diffusion::schedulers::SchedulerKind;
 //! use idembed_diffusion::{Compute, Error, StableDiffusion, TextToImage};
 //!
 //! let model = StableDiffusion::load(mini, Compute::CPU_F32)?;
 //! let (prompt, negative) = (&model.condition("a photo of a woman at the beach")?, &model.condition("")?);
-//! let (guidance_scale, scheduler, steps, seeds) = (4.0, SchedulerKind::Ddim, 2, &[7]);
-//! let (width, height, controls) = (128, 128, &[]);
-//! let request = TextToImage {
-//!     prompt, negative, guidance_scale, steps, scheduler, eta: 0.0, width, height, from: None, seeds, batch: 1, unet: None, controls,
-//!     tiles: None,
-//! };
+//! let request = TextToImage { steps: 2, guidance_scale: 4.0, ..TextToImage::new(&model, prompt, negative, &[7]) };
 //! let each = |_, picture: image::RgbImage| Ok::<_, Error>(assert_eq!(picture.dimensions(), (128, 128)));
 //! request.run(&model, &mut (), each)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -82,7 +82,32 @@ impl Callback for () {
     }
 }
 
-impl TextToImage<'_> {
+impl<'a> TextToImage<'a> {
+    /// A usual request for a model: pictures of its own size, one at a time, in 30 steps of DPM++ 2M under a guidance of 7.5.
+    pub fn new(
+        model: &StableDiffusion,
+        prompt: &'a Conditioning,
+        negative: &'a Conditioning,
+        seeds: &'a [u64],
+    ) -> TextToImage<'a> {
+        TextToImage {
+            prompt,
+            negative,
+            guidance_scale: 7.5,
+            steps: 30,
+            scheduler: SchedulerKind::DpmPp2m,
+            eta: 0.0,
+            width: model.native_size(),
+            height: model.native_size(),
+            from: None,
+            seeds,
+            batch: 1,
+            unet: None,
+            controls: &[],
+            tiles: None,
+        }
+    }
+
     /// Draws one picture per seed, in order. Runs without gradient.
     ///
     /// `each` receives every picture as soon as it is there.

@@ -185,20 +185,13 @@ fn class_pictures(model: &StableDiffusion, own: &Model, lesson: &Lesson, context
     let of = unet.class_pictures;
     let seeds: Vec<u64> = (0..of as u64).map(|index| config.seed.wrapping_add(index)).collect();
     let request = TextToImage {
-        prompt: &prompt,
-        negative: &negative,
         guidance_scale: own.settings.guidance,
         steps: own.settings.steps,
         scheduler: own.settings.scheduler,
-        eta: 0.0,
         width: i64::from(width),
         height: i64::from(height),
-        from: None,
-        seeds: &seeds,
         batch: own.settings.batch,
-        unet: None,
-        controls: &[],
-        tiles: None,
+        ..TextToImage::new(model, &prompt, &negative, &seeds)
     };
     let mut pictures = Vec::with_capacity(of);
     request.run(model, &mut Stoppable(context), |index, drawn| -> Result<()> {

@@ -1,6 +1,5 @@
 //! What is refused only when a picture is drawn.
 
-use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::{Error, StableDiffusion, TextToImage};
 use tch::Kind;
 
@@ -41,20 +40,11 @@ fn settings_out_of_range() {
 fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> Result<(), Error> {
     let (prompt, negative) = (model.condition("a photo").unwrap(), model.condition("").unwrap());
     let mut request = TextToImage {
-        prompt: &prompt,
-        negative: &negative,
         guidance_scale: 2.0,
         steps: 2,
-        scheduler: SchedulerKind::Ddim,
-        eta: 0.0,
         width: 24,
         height: 40,
-        from: None,
-        seeds: &[1],
-        batch: 1,
-        unet: None,
-        controls: &[],
-        tiles: None,
+        ..TextToImage::new(model, &prompt, &negative, &[1])
     };
     change(&mut request);
     request.run(model, &mut (), |_, picture| {

@@ -44,6 +44,9 @@ struct Facts {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.file.is_dir() {
+        return Err(a_folder(&args.file));
+    }
     let facts = match starts_as_png(&args.file)? {
         true => picture(&args.file)?,
         false => match weights::of_others(&args.file) {
@@ -61,6 +64,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let shown = facts.fields.into_iter().map(|(name, value)| (name.replace('_', " "), shown(value)));
     rows.extend(shown.filter(|(_, value)| !value.is_empty()));
     output::table(&rows)
+}
+
+/// Folders are looked at file by file: names one that can be.
+fn a_folder(folder: &Path) -> anyhow::Error {
+    let is_weights = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "safetensors");
+    let files =
+        || Some(std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_weights));
+    let hint = match files().and_then(Iterator::min) {
+        Some(file) => format!("`idembed inspect {}` looks at its weights", file.display()),
+        None => "give one of the files in it, such as unet/diffusion_pytorch_model.safetensors of a model".to_owned(),
+    };
+    Hinted::new(format!("`{}` is a folder", folder.display()), hint).into()
 }
 
 fn starts_as_png(path: &Path) -> anyhow::Result<bool> {

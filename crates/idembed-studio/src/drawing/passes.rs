@@ -40,13 +40,15 @@ pub(crate) fn forecast(model: &StableDiffusion, drawing: &Drawing, watched: bool
     // Under guidance, the negative prompt has as many.
     let chunks = drawing.prompt.chunks();
     let bytes = |extent| memory::drawing(model, extent, guidance > 1.0, watched, chunks, settings.tiles()) + networks;
-    let drawn = settings.size_for(model);
-    let (size, batch) = match settings.enlargement {
-        // The second pass draws one picture at a time.
-        Some(enlargement) if !enlargement.tiled => (enlargement.size(drawn), 1),
-        _ => (drawn, settings.batch),
-    };
-    Ok(Work { what: "drawing", size, batch, bytes: &bytes }.forecast(model)?)
+    let work = |size, batch| Work { what: "drawing", size, batch, bytes: &bytes }.forecast(model);
+    let mut forecast = work(settings.size_for(model), settings.batch)?;
+    for size in drawing.sizes_again(model) {
+        let again = work(size, 1)?;
+        if again.needed > forecast.needed {
+            forecast = again;
+        }
+    }
+    Ok(forecast)
 }
 
 /// Draws one picture per seed.
@@ -165,7 +167,7 @@ impl<'a> Prepared<'a> {
         // Regions that are found are one picture's own.
         let together = if drawing.steps_to_look().is_some() { 1 } else { seeds.len().max(1) };
         for seeds in seeds.chunks(together) {
-            let Placed { prompt, regions } = self.placed(seeds, progress)?;
+            let Placed { prompt, regions } = self.placed(seeds, &controls, progress)?;
             let mut follower = Follower { progress, watching: watching.as_deref_mut(), steps: None };
             let from = drawing.from.as_ref();
             let batch = drawing.settings.batch;
@@ -187,13 +189,13 @@ impl<'a> Prepared<'a> {
     }
 
     /// What the pictures of these seeds are told, and the regions of their people; those that are to be found are one picture's.
-    fn placed(&self, seeds: &[u64], progress: &Progress<'_>) -> Result<Placed> {
+    fn placed(&self, seeds: &[u64], controls: &[Control<'_>], progress: &Progress<'_>) -> Result<Placed> {
         let mut regions = self.drawing.regions()?;
         let (Some(prompt), Some(&seed)) = (&self.in_regions, seeds.first()) else {
             return Ok(Placed { prompt: self.prompt.clone(), regions });
         };
         let people = self.drawing.people();
-        let areas = cut_apart(&Look::of_all(&self.look(seed, progress)?)?)?;
+        let areas = cut_apart(&Look::of_all(&self.look(seed, controls, progress)?)?)?;
         regions.extend(people.into_iter().map(|named| named.name.clone()).zip(areas));
         // Regions lie in the order of their names on both sides.
         let areas = regions.values().copied();
@@ -202,12 +204,10 @@ impl<'a> Prepared<'a> {
     }
 
     /// Draws the first steps of a picture, without regions, to see where the words of its people look.
-    fn look(&self, seed: u64, progress: &Progress<'_>) -> Result<AttentionMaps> {
+    fn look(&self, seed: u64, controls: &[Control<'_>], progress: &Progress<'_>) -> Result<AttentionMaps> {
         let size = self.drawing.settings.size_for(self.model);
-        let seen = self.seen(size)?;
-        let controls = self.controls(&seen);
         let from = self.drawing.from.as_ref();
-        let request = TextToImage { seeds: &[seed], controls: &controls, ..self.request(&self.prompt, size, from) };
+        let request = TextToImage { seeds: &[seed], controls, ..self.request(&self.prompt, size, from) };
         let mut watching = self.watching(self.drawing.words_of_people(), 1)?;
         let mut follower = Follower { progress, watching: Some(&mut watching), steps: self.drawing.steps_to_look() };
         match stopped(request.run(self.model, &mut follower, |_, _| -> Result<()> { Ok(()) })) {

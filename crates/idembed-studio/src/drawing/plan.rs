@@ -147,6 +147,18 @@ impl Drawing {
         (evaluations * pictures.div_ceil(batch) + (looked + enlarged + faces) * pictures) as u64
     }
 
+    /// The sizes at which each picture is drawn once more, by itself: that of the second pass or of its parts, and that of faces.
+    pub(super) fn sizes_again(&self, model: &StableDiffusion) -> Vec<Size> {
+        let DrawSettings { enlargement, face_detail, .. } = self.settings;
+        let second = enlargement.map(|enlargement| {
+            let Size { width, height } = enlargement.size(self.settings.size_for(model));
+            let longest = self.tile_side.unwrap_or(u32::MAX);
+            Size { width: width.min(longest), height: height.min(longest) }
+        });
+        let face = face_detail.map(|_| Size::square(model.native_size()));
+        second.into_iter().chain(face).collect()
+    }
+
     /// The identities in the prompt that are somebody's, and not another tool's embedding: each once, in their order.
     pub(super) fn people(&self) -> Vec<&NamedIdentity> {
         let is_person = |named: &&NamedIdentity| !named.identity.class.is_empty() && self.prompt.names(&named.name);
