@@ -48,7 +48,6 @@ fn what_is_neither_is_refused() {
     std::fs::write(place.path("text"), b"some text").unwrap();
     place.fails(1, &["inspect", "text"], &["`text` is neither an identity file nor a picture"]);
     place.fails(1, &["inspect", "missing"], &["cannot read `missing`"]);
-    place.fails(1, &["inspect", "."], &["cannot read `.`"]);
     let plain = mini().join("portraits/person1_a.png");
     place.fails(1, &["inspect", text(&plain)], &["does not say how it was made"]);
     let weights = mini().join("judge/model.safetensors");
