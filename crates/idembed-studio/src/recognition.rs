@@ -134,31 +134,7 @@ mod tests {
         /// A picture that says it was drawn by `model`, or nothing.
         fn picture(&self, name: &str, model: Option<&str>) -> PathBuf {
             let path = self.0.path().join(name);
-            let record = model.map(|model| PictureRecord {
-                prompt: String::new(),
-                negative: String::new(),
-                weighted: false,
-                clip_skip: 1,
-                steps: 1,
-                guidance: 1.0,
-                scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
-                eta: 0.0,
-                from: None,
-                seed: 0,
-                size: [8, 8],
-                model: model.to_owned(),
-                prediction: None,
-                model_sha256: None,
-                parts: Vec::new(),
-                controls: Vec::new(),
-                enlarged: None,
-                face_detail: None,
-                face_prompt: None,
-                tiled: false,
-                dtype: String::new(),
-                identities: Vec::new(),
-                version: String::new(),
-            });
+            let record = model.map(|model| PictureRecord { model: model.to_owned(), ..PictureRecord::sample() });
             picture_file::write(&path, &RgbImage::new(8, 8), record.as_ref()).unwrap();
             path
         }

@@ -335,30 +335,12 @@ mod tests {
     #[test]
     fn other_pictures_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let record = |prompt: &str| PictureRecord {
-            prompt: prompt.to_owned(),
-            negative: String::new(),
-            weighted: false,
-            clip_skip: 1,
-            steps: 1,
-            guidance: 1.0,
-            scheduler: idembed_diffusion::schedulers::SchedulerKind::Ddim,
-            eta: 0.0,
-            from: None,
-            seed: 7,
-            size: [8, 8],
-            model: "mini".to_owned(),
-            prediction: Some("epsilon".to_owned()),
-            model_sha256: None,
-            parts: Vec::new(),
-            controls: Vec::new(),
-            enlarged: None,
-            face_detail: None,
-            face_prompt: None,
-            tiled: false,
-            dtype: "f32".to_owned(),
-            identities: Vec::new(),
-            version: "0".to_owned(),
+        let record = |prompt: &str| -> PictureRecord {
+            serde_json::from_value(serde_json::json!({
+                "prompt": prompt, "negative": "", "steps": 1, "guidance": 1.0, "scheduler": "ddim", "seed": 7, "size": [8, 8],
+                "model": "mini", "prediction": "epsilon", "version": "0",
+            }))
+            .unwrap()
         };
         let drawn = |record: PictureRecord| Drawn { picture: RgbImage::new(8, 8), record };
         let write = |prompt: &str, overwrite: bool| {

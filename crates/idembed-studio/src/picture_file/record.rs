@@ -177,7 +177,7 @@ impl PictureRecord {
 #[cfg(test)]
 impl PictureRecord {
     /// One for tests.
-    pub(super) fn sample() -> PictureRecord {
+    pub(crate) fn sample() -> PictureRecord {
         PictureRecord {
             prompt: "a photo of <me> in a forest".to_owned(),
             negative: "blurry, dark".to_owned(),
