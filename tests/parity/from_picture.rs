@@ -34,6 +34,8 @@ fn an_inpainting_model_wants_a_mask() {
     let message = |from: Option<&FromPicture>| {
         let request = TextToImage {
             guidance_scale: 1.0,
+            steps: 4,
+            scheduler: "ddim".parse().unwrap(),
             width: 64,
             height: 64,
             from,

@@ -1,5 +1,6 @@
 //! What is refused only when a picture is drawn.
 
+use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_diffusion::{Error, StableDiffusion, TextToImage};
 use tch::Kind;
 
@@ -42,6 +43,7 @@ fn draw(model: &StableDiffusion, change: impl FnOnce(&mut TextToImage<'_>)) -> R
     let mut request = TextToImage {
         guidance_scale: 2.0,
         steps: 2,
+        scheduler: SchedulerKind::Ddim,
         width: 24,
         height: 40,
         ..TextToImage::new(model, &prompt, &negative, &[1])
