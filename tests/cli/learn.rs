@@ -32,7 +32,7 @@ fn every_option_has_its_effect() {
     let place = Place::new();
     let (portrait, mask) = (portrait(), portrait_mask());
     let mask = format!("--mask={}", mask.display());
-    let variants: [&[&str]; 14] = [
+    let variants: [&[&str]; 18] = [
         &[],
         &["--seed=1"],
         &["--lambda=1"],
@@ -41,6 +41,10 @@ fn every_option_has_its_effect() {
         &["--attention-layers=1", "--lambda=1"],
         &["--masked-noise", &mask],
         &["--mirror"],
+        &["--crops=0.5"],
+        &["--average=0.5"],
+        &["--optimizer=lion"],
+        &["--optimizer=prodigy"],
         &["--rows=vectors"],
         &["--rows=vectors", "--words=2"],
         &["--crop=20,10,96,96"],
@@ -237,6 +241,20 @@ fn a_person_is_learned_as_suits_the_model() {
     assert_eq!(method("me", &[]), "sefi-names");
     assert_eq!(method("on", &["--start=me"]), "sefi-names");
     assert_eq!(method("cat", &["--class=cat"]), "sefi");
+}
+
+#[test]
+fn steps_that_cannot_be_made_are_refused() {
+    let place = Place::new();
+    let refused = |status, flags: &[&str], expected: &str| {
+        place.fails(status, &[&["learn", "--no-face", text(&portrait()), "--name=me"], flags].concat(), &[expected]);
+    };
+    refused(2, &["--optimizer=sgd"], "`sgd` is not one of adamw, lion, prodigy");
+    refused(2, &["--decay=linear"], "`linear` is not one of constant, cosine");
+    refused(1, &["--average=1"], "average is 1, expected a share from 0 up to but not 1");
+    refused(1, &["--crops=1"], "crops is 1, expected a share above 0 and below 1");
+    refused(1, &["--optimizer=prodigy", "--method=dreambooth"], "expected adamw or lion");
+    assert!(!place.path("me.identity.safetensors").exists());
 }
 
 #[test]

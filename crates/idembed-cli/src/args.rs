@@ -1,10 +1,13 @@
 //! Flags that several commands share. They only parse; what they mean is checked where a command makes its plan.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use idembed_diffusion::schedulers::{PredictionType, SchedulerKind};
 use idembed_diffusion::{Compute, DeviceChoice, DtypeChoice, Lora};
 use idembed_tokens::{PromptSyntax, is_identity_name};
+use idembed_weights::UnknownName;
+use strum::VariantNames;
 
 use idembed_studio::{Draw, DrawWarning, Drawing, Model, NamedIdentity, RegionWish, Size, models};
 
@@ -209,6 +212,11 @@ impl DrawArgs {
 /// A name that an identity can have.
 pub(crate) fn identity_name(text: &str) -> Result<String, String> {
     is_identity_name(text).then(|| text.to_owned()).ok_or_else(|| "letters, digits, - and _ are allowed".to_owned())
+}
+
+/// One of the names of an enum.
+pub(crate) fn one_of<T: FromStr + VariantNames>(text: &str) -> Result<T, UnknownName> {
+    text.parse().map_err(|_| UnknownName::of::<T>(text))
 }
 
 /// A whole number from 1.

@@ -27,8 +27,8 @@ impl Default for AdamWConfig {
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
-    steps: u32,
-    moments: Vec<Moments>,
+    pub(crate) steps: u32,
+    pub(crate) moments: Vec<Moments>,
 }
 
 /// The running means of one parameter.

@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use idembed_optimizer::{AdamW, Decay, Moments};
+use idembed_optimizer::Decay;
 use idembed_weights::TensorFile;
 use tch::{Kind, Tensor};
 
+use crate::averaged_rows::AveragedRows;
 use crate::error::FileError;
 use crate::report::History;
 use crate::trainer::Trainer;
@@ -65,16 +66,14 @@ impl Trainer<'_> {
     /// Writes the whole state. An older file is replaced as a whole or not at all.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = TensorFile::default();
-        for ((name, parameter), moments) in self.parameters().into_iter().zip(self.optimizer.moments()) {
-            file.tensors.insert(format!("parameter.{name}"), parameter.shallow_clone());
-            file.tensors.insert(format!("mean.{name}"), moments.mean.shallow_clone());
-            file.tensors.insert(format!("square.{name}"), moments.square.shallow_clone());
-        }
+        file.tensors.extend(self.state());
         file.tensors.insert("history.noise".to_owned(), Tensor::f_from_slice(&self.history.noise)?);
         file.tensors.insert("history.attention".to_owned(), Tensor::f_from_slice(&self.history.attention)?);
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
         file.metadata.insert("step".to_owned(), self.step.to_string());
         file.metadata.insert(LOSS_SCALE.to_owned(), self.loss_scale.to_string());
+        let numbers = self.optimizer.numbers().into_iter();
+        file.metadata.extend(numbers.map(|(name, number)| (name.to_owned(), number.to_string())));
         file.metadata
             .extend(self.run_fields()?.into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
         Ok(file.write(path)?)
@@ -88,21 +87,19 @@ impl Trainer<'_> {
         let (file, info) = read(path)?;
         self.check_run(&info)?;
         let file_error = |source| TokensError::File { path: path.to_path_buf(), what: WHAT, source };
-        let mut parameters = Vec::new();
-        let mut moments = Vec::new();
-        for (name, parameter) in self.parameters() {
-            let tensor = |group: &str| take(&file, &format!("{group}.{name}"), parameter).map_err(file_error);
-            parameters.push((parameter.shallow_clone(), tensor("parameter")?));
-            moments.push(Moments { mean: tensor("mean")?, square: tensor("square")? });
-        }
+        let state = self.state().into_iter();
+        let state = state.map(|(name, tensor)| Ok((take(&file, &name, &tensor)?, tensor)));
+        let state: Vec<_> = state.collect::<FileResult<_>>().map_err(file_error)?;
+        let numbers = self.optimizer.numbers().into_iter().map(|(name, _)| take_number(&file, name));
+        let numbers = numbers.collect::<FileResult<Vec<_>>>().map_err(file_error)?;
         let history = History {
             noise: take_history(&file, "history.noise").map_err(file_error)?,
             attention: take_history(&file, "history.attention").map_err(file_error)?,
         };
         let steps = u32::try_from(info.step).map_err(|_| file_error(bad_step(&info.step.to_string())))?;
 
-        tch::no_grad(|| parameters.into_iter().try_for_each(|(mut parameter, value)| parameter.f_copy_(&value)))?;
-        self.optimizer = AdamW::restore(self.config.optimizer(), steps, moments);
+        tch::no_grad(|| state.into_iter().try_for_each(|(value, mut tensor)| tensor.f_copy_(&value).map(|_| ())))?;
+        self.optimizer.resume(steps, &numbers);
         self.step = info.step;
         self.loss_scale = info.loss_scale;
         self.history = history;
@@ -111,6 +108,19 @@ impl Trainer<'_> {
 }
 
 impl Trainer<'_> {
+    /// All tensors that change, with their names in a file. They share their memory with those that are trained.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        let parameters = self.parameters();
+        let mut state = Vec::new();
+        for (group, tensors) in self.optimizer.tensors() {
+            state.extend(parameters.iter().zip(tensors).map(|((name, _), tensor)| (format!("{group}.{name}"), tensor)));
+        }
+        state.extend(parameters.iter().map(|(name, tensor)| (format!("parameter.{name}"), tensor.shallow_clone())));
+        let averages = self.averaged.iter().flat_map(AveragedRows::tables).enumerate();
+        state.extend(averages.map(|(encoder, table)| (format!("average.{encoder}"), table.shallow_clone())));
+        state
+    }
+
     /// Fails if a checkpoint is of another run.
     fn check_run(&self, info: &CheckpointInfo) -> Result<()> {
         let own: BTreeMap<String, String> = self.run_fields()?.into_iter().collect();
@@ -146,17 +156,24 @@ fn parse(file: &TensorFile) -> FileResult<CheckpointInfo> {
     }
     let step = text("step")?;
     let step = step.parse().map_err(|_| bad_step(step))?;
-    let loss_scale = text(LOSS_SCALE)?;
-    let loss_scale =
-        loss_scale.parse().ok().filter(|scale: &f64| scale.is_finite() && *scale > 0.0).ok_or_else(|| {
-            FileError::Value { key: LOSS_SCALE, got: loss_scale.clone(), expected: "a number above 0".to_owned() }
-        })?;
+    let loss_scale = take_number(file, LOSS_SCALE)?;
+    if loss_scale <= 0.0 {
+        let (got, expected) = (loss_scale.to_string(), "a number above 0".to_owned());
+        return Err(FileError::Value { key: LOSS_SCALE, got, expected });
+    }
     let run = file.metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(RUN_PREFIX)?, value)));
     Ok(CheckpointInfo { step, loss_scale, run: run.map(|(key, value)| (key.to_owned(), value.clone())).collect() })
 }
 
 fn bad_step(got: &str) -> FileError {
     FileError::Value { key: "step", got: got.to_owned(), expected: "a whole number".to_owned() }
+}
+
+/// A number of the metadata.
+fn take_number(file: &TensorFile, key: &'static str) -> FileResult<f64> {
+    let text = file.metadata.get(key).ok_or(FileError::MissingKey(key))?;
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| FileError::Value { key, got: text.clone(), expected: "a finite number".to_owned() })
 }
 
 /// A tensor of the shape and on the device of `like`.

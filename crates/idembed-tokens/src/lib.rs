@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod averaged_rows;
 mod basis;
 mod blend;
 mod config;
@@ -55,6 +56,7 @@ mod unet_changes;
 mod unet_options;
 mod unet_training;
 mod vectors;
+mod views;
 mod weighted_text;
 
 pub mod checkpoint;
@@ -66,7 +68,7 @@ pub use contexts::{Conditions, TrainingPrompt, condition, condition_as, place_ro
 pub use error::{FileError, Result, TokensError};
 pub use examples::{Example, Examples};
 pub use export::{Embedding, Half, Schedule, StagedEmbeddings, Switches};
-pub use idembed_optimizer::Decay;
+pub use idembed_optimizer::{Decay, OptimizerName};
 pub use identities::Identities;
 pub use identity::{EncoderRows, Identity};
 pub use layout::Layout;

@@ -7,10 +7,11 @@ use idembed_attention::{AttentionMaps, LayerChoice, MapRecorder, Mask, Reference
 use idembed_diffusion::StableDiffusion;
 use idembed_diffusion::hook::AttentionHook;
 use idembed_diffusion::unet::UNet;
-use idembed_optimizer::{AdamW, clip_by_global_norm, global_norm};
+use idembed_optimizer::{Optimizer, clip_by_global_norm, global_norm};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
+use crate::averaged_rows::AveragedRows;
 use crate::config::LearnConfig;
 use crate::examples::{Example, Examples};
 use crate::identity::{EncoderRows, Identity};
@@ -29,6 +30,9 @@ use crate::{Result, TokensError};
 const FIRST_HALF_SCALE: f64 = 1024.0;
 /// A gradient that is not finite even so small was not made so by its scale.
 const SMALLEST_SCALE: f64 = 1.0 / 1024.0;
+/// The gradients here are far below 1 (a word's vector is a small part of a picture), so that the usual `eps` of optimizers would
+/// stand above many of them.
+const EPS: f64 = 1e-12;
 
 /// A learning run: the frozen model, the encoded picture, and everything that changes.
 #[derive(Debug)]
@@ -48,7 +52,9 @@ pub struct Trainer<'a> {
     names_sha256: Option<String>,
     /// SHA-256 of the identity that learning starts at, if it does.
     started_from: Option<String>,
-    pub(crate) optimizer: AdamW,
+    pub(crate) optimizer: Optimizer,
+    /// The average of the rows, where that is what is learned.
+    pub(crate) averaged: Option<AveragedRows>,
     pub(crate) step: usize,
     /// What the losses are multiplied with before their gradients are computed.
     pub(crate) loss_scale: f64,
@@ -72,7 +78,7 @@ impl<'a> Trainer<'a> {
             let expected = format!("at most {}, the model's timesteps", schedule.train_timesteps);
             return Err(TokensError::Setting { what: "stages", got: tokens.stages.to_string(), expected });
         }
-        let pictures = TrainingPictures::encode(model, &examples.pictures, config.mirror)?;
+        let pictures = TrainingPictures::encode(model, &examples.pictures, config.views())?;
         if !pictures.are_masked() && config.objective.needs_mask() {
             let expected = "a mask of the face, because the objective needs it".to_owned();
             return Err(TokensError::Setting { what: "mask", got: "missing".to_owned(), expected });
@@ -109,7 +115,9 @@ impl<'a> Trainer<'a> {
             }
             None => None,
         };
-        let optimizer = AdamW::new(config.optimizer(), &tensors(&rows, unet.as_ref()))?;
+        let trained = tensors(&rows, unet.as_ref());
+        let optimizer = Optimizer::new(config.optimizer, EPS, config.weight_decay, &trained)?;
+        let averaged = config.average.map(|decay| AveragedRows::new(decay, &rows)).transpose()?;
         Ok(Trainer {
             text_encoder_sha256: model.text_encoders.fingerprints()?,
             unet_sha256: model.unet.fingerprint()?,
@@ -124,6 +132,7 @@ impl<'a> Trainer<'a> {
             names_sha256: tokens.needs_names().then(|| hex::encode(Sha256::digest(examples.names.join("\n")))),
             started_from: start.map(Identity::sha256).transpose()?,
             optimizer,
+            averaged,
             step: 0,
             loss_scale: if model.compute.kind == Kind::Half { FIRST_HALF_SCALE } else { 1.0 },
             history: History::default(),
@@ -203,6 +212,9 @@ impl<'a> Trainer<'a> {
         }
         self.check_model()?;
         self.optimizer.update(&tensors(&self.rows, self.unet.as_ref()), &computed.gradients, &rates)?;
+        if let Some(averaged) = &self.averaged {
+            averaged.update(&self.rows, self.step)?;
+        }
         self.step += 1;
         let Computed { noise_loss, attention_loss, prior_loss, measured, .. } = computed;
         self.history.noise.push(noise_loss as f32);
@@ -321,12 +333,15 @@ impl<'a> Trainer<'a> {
         self.parameters().iter().map(|(_, tensor)| tensor.numel()).sum()
     }
 
-    /// The tokens as they are now.
+    /// The tokens as they are now, or their average over all steps where the settings say so.
     ///
     /// # Shapes
     /// - returns: for each text encoder `[rows, hidden]`, f32, without gradient, as [`crate::Layout`] says
     pub fn tokens(&self) -> Result<Vec<Tensor>> {
-        let tokens = tch::no_grad(|| self.rows.forward())?;
+        let tokens = match &self.averaged {
+            Some(averaged) => averaged.tables().iter().map(Tensor::copy).collect(),
+            None => tch::no_grad(|| self.rows.forward())?,
+        };
         Ok(tokens.iter().map(Tensor::f_detach).collect::<std::result::Result<_, _>>()?)
     }
 

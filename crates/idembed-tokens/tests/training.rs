@@ -15,8 +15,8 @@ use idembed_optimizer::Decay;
 use idembed_tokens::checkpoint::CheckpointInfo;
 use idembed_tokens::objective::{AttentionOptions, noise_loss};
 use idembed_tokens::{
-    DEFAULT_TEMPLATE, Embedding, Example, Examples, Identities, Identity, LearnConfig, LearnControl, Method, Prompt,
-    Start, TokenOptions, TokensError, Trainer, condition, learn,
+    DEFAULT_TEMPLATE, Embedding, Example, Examples, Identities, Identity, LearnConfig, LearnControl, Method,
+    OptimizerName, Prompt, Start, TokenOptions, TokensError, Trainer, condition, learn,
 };
 use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
@@ -67,8 +67,15 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
     let model = mini();
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("me.ckpt");
-    for method in Method::iter() {
-        let config = config(method, 7);
+    let usual = |method| config(method, 7);
+    let sefi = || usual(Method::Sefi);
+    let others = [
+        LearnConfig { optimizer: OptimizerName::Lion, ..sefi() },
+        LearnConfig { optimizer: OptimizerName::Prodigy, learning_rate: 1.0, ..sefi() },
+        LearnConfig { average: Some(0.5), crops: Some(0.5), ..sefi() },
+    ];
+    for config in Method::iter().map(usual).chain(others) {
+        let method = config.method;
         let mut whole = Trainer::new(&model, &everything(), config.clone()).unwrap();
         while !whole.is_done() {
             whole.step().unwrap();
@@ -122,6 +129,28 @@ fn measuring_changes_nothing() {
     assert_eq!(reports[0].attention_loss, Some(0.0));
     assert_eq!(measured[0].grad_norm_attention, 0.0);
     assert!(reports[2].attention_loss.unwrap() > 0.0 && measured[1].grad_norm_attention > 0.0);
+}
+
+#[test]
+fn an_average_follows_the_vectors_of_every_step() {
+    let model = mini();
+    let run = |average| {
+        let config = LearnConfig { average, learning_rate: 0.1, ..config(Method::SefiNames, 5) };
+        Trainer::new(&model, &everything(), config).unwrap()
+    };
+    let (mut plain, mut averaged) = (run(None), run(Some(0.25)));
+    assert!(tokens(&averaged).equal(&tokens(&plain)), "nothing is learned yet");
+    let mut expected = tokens(&plain);
+    for step in 0..5 {
+        plain.step().unwrap();
+        averaged.step().unwrap();
+        // diffusers' EMAModel: nothing stays of the start, then (1 + step) / (10 + step) up to 0.25.
+        let stays = [0.0, 2.0 / 11.0, 0.25, 0.25, 0.25][step];
+        expected = &expected * stays + tokens(&plain) * (1.0 - stays);
+        let off = (tokens(&averaged) - &expected).abs().max().double_value(&[]);
+        assert!(off < 1e-6, "{step}: {off}");
+    }
+    assert!(!tokens(&averaged).equal(&tokens(&plain)));
 }
 
 #[test]
