@@ -1,8 +1,8 @@
-//! Steps, learning rates and averages of parameters against PyTorch, diffusers, lion-pytorch and prodigyopt
+//! Steps, learning rates and averages of parameters against PyTorch, diffusers and prodigyopt
 //! (`fixtures/optimizer/generate.py`).
 
 use idembed_integration_tests::{Fixture, Parity};
-use idembed_optimizer::{AdamW, AdamWConfig, Decay, Ema, LearningRate, Optimizer, clip_by_global_norm};
+use idembed_optimizer::{AdamW, AdamWConfig, Decay, Ema, LearningRate, Optimizer, OptimizerName, clip_by_global_norm};
 use idembed_weights::channels_last;
 use serde_json::Value;
 use tch::Tensor;
@@ -65,29 +65,26 @@ fn optimizer_schedule_and_average() {
 }
 
 #[test]
-fn lion_and_prodigy() {
+fn prodigy() {
     let fixture = Fixture::open("optimizer");
     let mut parity = Parity::new();
-    for case in fixture.list("others") {
-        let name = case["name"].as_str().unwrap();
-        let count = case["tensors"].as_u64().unwrap() as usize;
-        let named = |what: &str| -> Vec<Tensor> {
-            (0..count).map(|index| fixture.tensor(&format!("{name}.{what}.{index}")).copy()).collect()
-        };
-        let leaves: Vec<Tensor> = named("start").into_iter().map(|tensor| tensor.set_requires_grad(true)).collect();
-        let leaves: Vec<&Tensor> = leaves.iter().collect();
-        let (eps, weight_decay) = (number(case, "eps"), number(case, "weight_decay"));
-        let mut optimizer = Optimizer::new(name.parse().unwrap(), eps, weight_decay, &leaves).unwrap();
-        for (step, rate) in numbers(case, "rates").into_iter().enumerate() {
-            optimizer.update(&leaves, &named(&format!("gradients.{step}")), &vec![rate; count]).unwrap();
-            if let Some(expected) = case["distances"][step].as_f64() {
-                let (_, distance) = optimizer.numbers()[0];
-                parity.check(&format!("optimizer/{name}.distance.{step}"), (distance / expected - 1.0).abs(), LIMIT);
-            }
-        }
-        for (index, (leaf, expected)) in leaves.iter().zip(named("end")).enumerate() {
-            parity.check_tensors(&format!("optimizer/{name}.end.{index}"), &leaf.detach(), &expected, LIMIT);
-        }
+    let case = &fixture.cases["prodigy"];
+    let count = case["tensors"].as_u64().unwrap() as usize;
+    let named = |what: &str| -> Vec<Tensor> {
+        (0..count).map(|index| fixture.tensor(&format!("prodigy.{what}.{index}")).copy()).collect()
+    };
+    let leaves: Vec<Tensor> = named("start").into_iter().map(|tensor| tensor.set_requires_grad(true)).collect();
+    let leaves: Vec<&Tensor> = leaves.iter().collect();
+    let (eps, weight_decay) = (number(case, "eps"), number(case, "weight_decay"));
+    let mut optimizer = Optimizer::new(OptimizerName::Prodigy, eps, weight_decay, &leaves).unwrap();
+    let rates = numbers(case, "rates").into_iter();
+    for (step, (rate, expected)) in rates.zip(numbers(case, "distances")).enumerate() {
+        optimizer.update(&leaves, &named(&format!("gradients.{step}")), &vec![rate; count]).unwrap();
+        let off = (optimizer.estimate().unwrap().distance / expected - 1.0).abs();
+        parity.check(&format!("optimizer/prodigy.distance.{step}"), off, LIMIT);
+    }
+    for (index, (leaf, expected)) in leaves.iter().zip(named("end")).enumerate() {
+        parity.check_tensors(&format!("optimizer/prodigy.end.{index}"), &leaf.detach(), &expected, LIMIT);
     }
     parity.finish();
 }

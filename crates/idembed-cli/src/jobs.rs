@@ -174,7 +174,7 @@ fn note(report: &StepReport, noise: f64, measured: Option<&Measured>) -> String 
 
 /// What else is known of a step.
 fn details(report: &StepReport, measured: Option<&Measured>) -> String {
-    let mut details = format!("lr {}", rounded(report.learning_rate));
+    let mut details = format!("lr {}", rounded(report.step_size));
     if let Some(measured) = measured {
         details += &format!("  gradients: noise {:.1e}", measured.grad_norm_noise);
         if report.attention_loss.is_some() {

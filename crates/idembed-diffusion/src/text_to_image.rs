@@ -83,7 +83,14 @@ impl Callback for () {
 }
 
 impl<'a> TextToImage<'a> {
-    /// A usual request for a model: pictures of its own size, one at a time, in 30 steps of DPM++ 2M under a guidance of 7.5.
+    /// The guidance scale of a usual request.
+    pub const USUAL_GUIDANCE: f64 = 7.5;
+    /// The denoising steps of a usual request.
+    pub const USUAL_STEPS: usize = 30;
+    /// The sampler of a usual request.
+    pub const USUAL_SCHEDULER: SchedulerKind = SchedulerKind::DpmPp2m;
+
+    /// A usual request for a model: pictures of its own size, one at a time.
     pub fn new(
         model: &StableDiffusion,
         prompt: &'a Conditioning,
@@ -93,9 +100,9 @@ impl<'a> TextToImage<'a> {
         TextToImage {
             prompt,
             negative,
-            guidance_scale: 7.5,
-            steps: 30,
-            scheduler: SchedulerKind::DpmPp2m,
+            guidance_scale: Self::USUAL_GUIDANCE,
+            steps: Self::USUAL_STEPS,
+            scheduler: Self::USUAL_SCHEDULER,
             eta: 0.0,
             width: model.native_size(),
             height: model.native_size(),

@@ -1,4 +1,4 @@
-//! Steps along gradients: AdamW, Lion, Prodigy, clipping, learning rates, averages of parameters.
+//! Steps along gradients: AdamW, Prodigy, clipping, learning rates, averages of parameters.
 //!
 //! The ground of every training in the workspace. This crate never sees a network, a loss or a file: parameters and
 //! gradients reach it as lists of tensors.
@@ -21,7 +21,6 @@ mod adamw;
 mod clip;
 mod ema;
 mod learning_rate;
-mod lion;
 mod optimizer;
 mod prodigy;
 
@@ -29,6 +28,5 @@ pub use adamw::{AdamW, AdamWConfig, Moments};
 pub use clip::{clip_by_global_norm, global_norm};
 pub use ema::Ema;
 pub use learning_rate::{Decay, LearningRate};
-pub use lion::{Lion, LionConfig};
 pub use optimizer::{Optimizer, OptimizerName};
-pub use prodigy::{Prodigy, ProdigyConfig};
+pub use prodigy::{Estimate, Prodigy, ProdigyConfig};

@@ -3,8 +3,7 @@
 use tch::{TchError, Tensor};
 
 use crate::adamw::{AdamW, AdamWConfig};
-use crate::lion::{Lion, LionConfig};
-use crate::prodigy::{Prodigy, ProdigyConfig};
+use crate::prodigy::{Estimate, Prodigy, ProdigyConfig};
 
 /// The optimizers by name.
 #[derive(
@@ -26,9 +25,7 @@ pub enum OptimizerName {
     /// [`AdamW`].
     #[default]
     AdamW,
-    /// [`Lion`]: wants a third to a tenth of AdamW's learning rate.
-    Lion,
-    /// [`Prodigy`]: finds the size of its steps; its learning rate is a factor, usually 1.
+    /// [`Prodigy`]: finds the size of its steps; its learning rate is a factor of that, usually 1.
     Prodigy,
 }
 
@@ -37,8 +34,6 @@ pub enum OptimizerName {
 pub enum Optimizer {
     /// [`AdamW`].
     AdamW(AdamW),
-    /// [`Lion`].
-    Lion(Lion),
     /// [`Prodigy`].
     Prodigy(Prodigy),
 }
@@ -50,9 +45,6 @@ impl Optimizer {
             OptimizerName::AdamW => {
                 let config = AdamWConfig { eps, weight_decay, ..AdamWConfig::default() };
                 Optimizer::AdamW(AdamW::new(config, parameters)?)
-            }
-            OptimizerName::Lion => {
-                Optimizer::Lion(Lion::new(LionConfig { weight_decay, ..LionConfig::default() }, parameters)?)
             }
             OptimizerName::Prodigy => {
                 let config = ProdigyConfig { eps, weight_decay, ..ProdigyConfig::default() };
@@ -73,53 +65,43 @@ impl Optimizer {
     ) -> Result<(), TchError> {
         match self {
             Optimizer::AdamW(optimizer) => optimizer.update(parameters, gradients, learning_rates),
-            Optimizer::Lion(optimizer) => optimizer.update(parameters, gradients, learning_rates),
             Optimizer::Prodigy(optimizer) => optimizer.update(parameters, gradients, learning_rates),
+        }
+    }
+
+    /// What is known of the distance, where steps are as long as that.
+    pub fn estimate(&self) -> Option<Estimate> {
+        match self {
+            Optimizer::AdamW(_) => None,
+            Optimizer::Prodigy(optimizer) => Some(optimizer.estimate),
         }
     }
 
     /// What is kept of the parameters: each with a name, and a tensor for each parameter, of its shape. They share their
     /// memory with the optimizer: what is copied into them, it has seen.
     pub fn tensors(&self) -> Vec<(&'static str, Vec<Tensor>)> {
+        fn shared<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Vec<Tensor> {
+            tensors.map(Tensor::shallow_clone).collect()
+        }
         match self {
             Optimizer::AdamW(AdamW { moments, .. }) => vec![
                 ("mean", shared(moments.iter().map(|moments| &moments.mean))),
                 ("square", shared(moments.iter().map(|moments| &moments.square))),
             ],
-            Optimizer::Lion(Lion { means, .. }) => vec![("mean", shared(means))],
             Optimizer::Prodigy(Prodigy { moments, .. }) => vec![
                 ("mean", shared(moments.iter().map(|moments| &moments.mean))),
                 ("square", shared(moments.iter().map(|moments| &moments.square))),
                 ("sum", shared(moments.iter().map(|moments| &moments.sum))),
-                ("start", shared(moments.iter().map(|moments| &moments.start))),
             ],
         }
     }
 
-    /// What is kept of all parameters together, by name.
-    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+    /// Goes on as after so many updates, when [`Optimizer::estimate`] was this. The parameters that it was made for are where
+    /// they began.
+    pub fn resume(&mut self, updates: u32, estimate: Option<Estimate>) {
         match self {
-            Optimizer::AdamW(_) | Optimizer::Lion(_) => Vec::new(),
-            Optimizer::Prodigy(Prodigy { distance, numerator, .. }) => {
-                vec![("distance", *distance), ("numerator", *numerator)]
-            }
+            Optimizer::AdamW(optimizer) => optimizer.steps = updates,
+            Optimizer::Prodigy(optimizer) => optimizer.estimate = estimate.unwrap_or(optimizer.estimate),
         }
     }
-
-    /// Goes on as after so many updates, with the numbers that [`Optimizer::numbers`] gave then, in their order.
-    pub fn resume(&mut self, updates: u32, numbers: &[f64]) {
-        match (self, numbers) {
-            (Optimizer::AdamW(AdamW { steps, .. }) | Optimizer::Lion(Lion { steps, .. }), _) => *steps = updates,
-            (Optimizer::Prodigy(optimizer), numbers) => {
-                optimizer.steps = updates;
-                for (own, number) in [&mut optimizer.distance, &mut optimizer.numerator].into_iter().zip(numbers) {
-                    *own = *number;
-                }
-            }
-        }
-    }
-}
-
-fn shared<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<Tensor> {
-    tensors.into_iter().map(Tensor::shallow_clone).collect()
 }

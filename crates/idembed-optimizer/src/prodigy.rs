@@ -5,7 +5,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-/// The first estimate of the distance: far below any real one.
+/// The first estimate of the distance: far below any real one. It only grows.
 const FIRST_DISTANCE: f64 = 1e-6;
 
 /// The constants of Prodigy.
@@ -34,12 +34,24 @@ impl Default for ProdigyConfig {
 #[derive(Debug)]
 pub struct Prodigy {
     config: ProdigyConfig,
-    pub(crate) steps: u32,
-    /// The estimated distance.
-    pub(crate) distance: f64,
-    /// The sum over steps by which it is estimated.
-    pub(crate) numerator: f64,
+    pub(crate) estimate: Estimate,
     pub(crate) moments: Vec<ProdigyMoments>,
+}
+
+/// What is known of the distance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The distance: what a step of learning rate 1 is long.
+    pub distance: f64,
+    /// The sum over steps by which it is estimated.
+    pub numerator: f64,
+}
+
+impl Estimate {
+    /// Whether a run can have come to it.
+    pub fn is_possible(self) -> bool {
+        self.distance >= FIRST_DISTANCE && self.distance.is_finite() && self.numerator.is_finite()
+    }
 }
 
 /// What is kept of one parameter.
@@ -61,13 +73,8 @@ impl Prodigy {
             let zeros = || start.f_zeros_like();
             Ok(ProdigyMoments { mean: zeros()?, square: zeros()?, sum: zeros()?, start })
         });
-        let moments = moments.collect::<Result<_, TchError>>()?;
-        Ok(Prodigy { config, steps: 0, distance: FIRST_DISTANCE, numerator: 0.0, moments })
-    }
-
-    /// The estimated distance: what a step of learning rate 1 is long.
-    pub fn distance(&self) -> f64 {
-        self.distance
+        let estimate = Estimate { distance: FIRST_DISTANCE, numerator: 0.0 };
+        Ok(Prodigy { config, estimate, moments: moments.collect::<Result<_, TchError>>()? })
     }
 
     /// Updates the parameters in place.
@@ -85,32 +92,35 @@ impl Prodigy {
     ) -> Result<(), TchError> {
         let ProdigyConfig { beta1, beta2, eps, weight_decay } = self.config;
         let beta3 = beta2.sqrt();
-        let before = self.distance;
+        let before = self.estimate.distance;
         let largest_rate = learning_rates.iter().copied().fold(0.0, f64::max);
         let weight = before / FIRST_DISTANCE * before;
-        self.steps += 1;
         tch::no_grad(|| {
-            let (mut numerator, mut denominator) = (self.numerator * beta3, 0.0);
+            // The gradients' products with the ways that the parameters have gone, and the sizes of the sums.
+            let (mut products, mut sizes) = (Vec::new(), Vec::new());
             let inputs = parameters.iter().zip(gradients).zip(learning_rates);
             for (((parameter, gradient), learning_rate), moments) in inputs.zip(&mut self.moments) {
                 let ProdigyMoments { mean, square, sum, start } = moments;
-                let moved = start.f_sub(parameter)?.f_mul(gradient)?.f_sum(Kind::Float)?.f_double_value(&[])?;
-                numerator += weight * largest_rate * moved;
+                products.push(start.f_sub(parameter)?.f_mul(gradient)?.f_sum(Kind::Float)?);
                 let _ = mean.f_mul_scalar_(beta1)?.f_add_(&gradient.f_mul_scalar(before * (1.0 - beta1))?)?;
                 let squared = gradient.f_square()?.f_mul_scalar(before * before * (1.0 - beta2))?;
                 let _ = square.f_mul_scalar_(beta2)?.f_add_(&squared)?;
                 let _ = sum.f_mul_scalar_(beta3)?.f_add_(&gradient.f_mul_scalar(weight * learning_rate)?)?;
-                denominator += sum.f_abs()?.f_sum(Kind::Float)?.f_double_value(&[])?;
+                sizes.push(sum.f_abs()?.f_sum(Kind::Float)?);
             }
+            // Two numbers leave the device, not two for each parameter.
+            let total = |parts: &[Tensor]| Tensor::f_stack(parts, 0)?.f_sum(Kind::Double)?.f_double_value(&[]);
+            let (product, denominator) = (total(&products)?, total(&sizes)?);
+            let numerator = self.estimate.numerator * beta3 + weight * largest_rate * product;
             // Nothing has pulled yet.
             if denominator == 0.0 {
                 return Ok(());
             }
-            // It only grows.
-            (self.distance, self.numerator) = (before.max(numerator / denominator), numerator);
+            let distance = before.max(numerator / denominator);
+            self.estimate = Estimate { distance, numerator };
             for ((parameter, learning_rate), moments) in parameters.iter().zip(learning_rates).zip(&self.moments) {
                 let mut denominator = moments.square.f_sqrt()?;
-                let _ = denominator.f_add_scalar_(self.distance * eps)?;
+                let _ = denominator.f_add_scalar_(distance * eps)?;
                 let step = before * learning_rate;
                 let _ = denominator.f_div_scalar_(-step)?;
                 // A shallow clone shares the storage: the parameter stays the same leaf of the graph.
@@ -138,7 +148,7 @@ mod tests {
             let gradients = [parameters[0] - 3.0, (parameters[1] * scale + 2.0) * scale];
             optimizer.update(&parameters, &gradients, &rates).unwrap();
         }
-        ([parameters[0].double_value(&[0]), parameters[1].double_value(&[0]) * scale], optimizer.distance())
+        ([parameters[0].double_value(&[0]), parameters[1].double_value(&[0]) * scale], optimizer.estimate.distance)
     }
 
     #[test]
@@ -153,8 +163,9 @@ mod tests {
     #[test]
     fn nothing_happens_without_a_gradient() {
         let parameter = Tensor::from_slice(&[1f32]);
-        let mut optimizer = Prodigy::new(ProdigyConfig::default(), &[&parameter]).unwrap();
+        let config = ProdigyConfig { eps: 0.0, weight_decay: 0.5, ..ProdigyConfig::default() };
+        let mut optimizer = Prodigy::new(config, &[&parameter]).unwrap();
         optimizer.update(&[&parameter], &[parameter.zeros_like()], &[1.0]).unwrap();
-        assert_eq!((parameter.double_value(&[0]), optimizer.distance()), (1.0, FIRST_DISTANCE));
+        assert_eq!((parameter.double_value(&[0]), optimizer.estimate.distance), (1.0, FIRST_DISTANCE));
     }
 }

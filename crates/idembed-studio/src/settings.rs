@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idembed_diffusion::TextToImage;
 use idembed_diffusion::schedulers::SchedulerKind;
 use idembed_tokens::{LearnConfig, LearnWishes, Method, TokensError};
 use serde::Deserialize;
@@ -40,13 +41,12 @@ pub struct ModelSettings {
 
 impl Default for ModelSettings {
     fn default() -> ModelSettings {
-        let (scheduler, learn) = (SchedulerKind::DpmPp2m, LearnSettings::default());
         ModelSettings {
-            guidance: 7.5,
-            steps: 30,
-            scheduler,
+            guidance: TextToImage::USUAL_GUIDANCE,
+            steps: TextToImage::USUAL_STEPS,
+            scheduler: TextToImage::USUAL_SCHEDULER,
             batch: 1,
-            learn,
+            learn: LearnSettings::default(),
             names: None,
             demo: None,
             evaluation: EvaluationSettings::default(),

@@ -5,11 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use idembed_optimizer::Decay;
+use idembed_optimizer::{Decay, Estimate, OptimizerName};
 use idembed_weights::TensorFile;
 use tch::{Kind, Tensor};
 
-use crate::averaged_rows::AveragedRows;
 use crate::error::FileError;
 use crate::report::History;
 use crate::trainer::Trainer;
@@ -31,7 +30,14 @@ const RUN_PREFIX: &str = "run.";
 /// The setting that may grow.
 const STEPS: &str = "steps";
 
+/// The setting that checkpoints of versions which knew one optimizer alone do not name.
+const OPTIMIZER: &str = "optimizer";
+
 const LOSS_SCALE: &str = "loss_scale";
+
+/// Of an optimizer that estimates how far it has to go.
+const DISTANCE: &str = "distance";
+const NUMERATOR: &str = "numerator";
 
 type FileResult<T> = std::result::Result<T, FileError>;
 
@@ -72,8 +78,10 @@ impl Trainer<'_> {
         file.metadata.insert("format".to_owned(), FORMAT.to_owned());
         file.metadata.insert("step".to_owned(), self.step.to_string());
         file.metadata.insert(LOSS_SCALE.to_owned(), self.loss_scale.to_string());
-        let numbers = self.optimizer.numbers().into_iter();
-        file.metadata.extend(numbers.map(|(name, number)| (name.to_owned(), number.to_string())));
+        if let Some(Estimate { distance, numerator }) = self.optimizer.estimate() {
+            file.metadata.insert(DISTANCE.to_owned(), distance.to_string());
+            file.metadata.insert(NUMERATOR.to_owned(), numerator.to_string());
+        }
         file.metadata
             .extend(self.run_fields()?.into_iter().map(|(name, value)| (format!("{RUN_PREFIX}{name}"), value)));
         Ok(file.write(path)?)
@@ -90,8 +98,7 @@ impl Trainer<'_> {
         let state = self.state().into_iter();
         let state = state.map(|(name, tensor)| Ok((take(&file, &name, &tensor)?, tensor)));
         let state: Vec<_> = state.collect::<FileResult<_>>().map_err(file_error)?;
-        let numbers = self.optimizer.numbers().into_iter().map(|(name, _)| take_number(&file, name));
-        let numbers = numbers.collect::<FileResult<Vec<_>>>().map_err(file_error)?;
+        let estimate = self.optimizer.estimate().map(|_| take_estimate(&file)).transpose().map_err(file_error)?;
         let history = History {
             noise: take_history(&file, "history.noise").map_err(file_error)?,
             attention: take_history(&file, "history.attention").map_err(file_error)?,
@@ -99,7 +106,7 @@ impl Trainer<'_> {
         let steps = u32::try_from(info.step).map_err(|_| file_error(bad_step(&info.step.to_string())))?;
 
         tch::no_grad(|| state.into_iter().try_for_each(|(value, mut tensor)| tensor.f_copy_(&value).map(|_| ())))?;
-        self.optimizer.resume(steps, &numbers);
+        self.optimizer.resume(steps, estimate);
         self.step = info.step;
         self.loss_scale = info.loss_scale;
         self.history = history;
@@ -116,8 +123,6 @@ impl Trainer<'_> {
             state.extend(parameters.iter().zip(tensors).map(|((name, _), tensor)| (format!("{group}.{name}"), tensor)));
         }
         state.extend(parameters.iter().map(|(name, tensor)| (format!("parameter.{name}"), tensor.shallow_clone())));
-        let averages = self.averaged.iter().flat_map(AveragedRows::tables).enumerate();
-        state.extend(averages.map(|(encoder, table)| (format!("average.{encoder}"), table.shallow_clone())));
         state
     }
 
@@ -125,8 +130,12 @@ impl Trainer<'_> {
     fn check_run(&self, info: &CheckpointInfo) -> Result<()> {
         let own: BTreeMap<String, String> = self.run_fields()?.into_iter().collect();
         let names: BTreeSet<&String> = own.keys().chain(info.run.keys()).collect();
+        let unnamed = |name: &str| match name {
+            OPTIMIZER => OptimizerName::default().to_string(),
+            _ => "nothing".to_owned(),
+        };
         for name in names {
-            let value = |run: &BTreeMap<String, String>| run.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
+            let value = |run: &BTreeMap<String, String>| run.get(name).cloned().unwrap_or_else(|| unnamed(name));
             let (got, expected) = (value(&info.run), value(&own));
             if got == expected {
                 continue;
@@ -174,6 +183,16 @@ fn take_number(file: &TensorFile, key: &'static str) -> FileResult<f64> {
     let text = file.metadata.get(key).ok_or(FileError::MissingKey(key))?;
     let number = text.parse().ok().filter(|number: &f64| number.is_finite());
     number.ok_or_else(|| FileError::Value { key, got: text.clone(), expected: "a finite number".to_owned() })
+}
+
+/// What an optimizer knew of the distance.
+fn take_estimate(file: &TensorFile) -> FileResult<Estimate> {
+    let estimate = Estimate { distance: take_number(file, DISTANCE)?, numerator: take_number(file, NUMERATOR)? };
+    if estimate.is_possible() {
+        return Ok(estimate);
+    }
+    let expected = "a distance that a run can have come to".to_owned();
+    Err(FileError::Value { key: DISTANCE, got: estimate.distance.to_string(), expected })
 }
 
 /// A tensor of the shape and on the device of `like`.

@@ -12,7 +12,6 @@ use crate::prompt::is_identity_name;
 use crate::start::Start;
 use crate::token_options::{Rows, StageRange, TokenOptions};
 use crate::unet_options::UNetOptions;
-use crate::views::Views;
 use crate::{Result, TokensError};
 
 /// The template that the paper trains with; `{}` is the identity's place.
@@ -58,23 +57,16 @@ pub struct LearnConfig {
     /// What the learning rate does after that.
     pub decay: Decay,
     /// What makes steps of gradients.
-    #[serde(default, skip_serializing_if = "is_usual")]
+    #[serde(default)]
     pub optimizer: OptimizerName,
     /// The optimizer's weight decay; pulls towards the start word, because offsets from it are what is trained.
     pub weight_decay: f64,
-    /// The identity is not what the last step left, but an average of the vectors of all steps, of which this share stays per
-    /// step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub average: Option<f64>,
     /// The largest norm of a step's gradient.
     pub clip_norm: f64,
     /// Decides the module's first weights and every draw.
     pub seed: u64,
     /// Shows the picture mirrored half of the time.
     pub mirror: bool,
-    /// Shows parts of the picture as well, whose sides are at least this share of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crops: Option<f64>,
     /// Size of the token module, where the method has one.
     pub module: ModuleConfig,
     /// Every how many steps the two gradient norms and the leakage are measured: each measurement costs one more
@@ -103,11 +95,9 @@ impl LearnConfig {
             decay: Decay::Constant,
             optimizer: OptimizerName::default(),
             weight_decay: 0.0,
-            average: None,
             clip_norm: 1.0,
             seed: 0,
             mirror: false,
-            crops: None,
             module: ModuleConfig::default(),
             log_every: 10,
         }
@@ -129,11 +119,6 @@ impl LearnConfig {
     pub fn learning_rate(&self) -> LearningRate {
         let (base, warm_up) = (self.learning_rate, self.warm_up);
         LearningRate { base, warm_up, steps: self.steps, decay: self.decay }
-    }
-
-    /// What is shown of the pictures.
-    pub(crate) fn views(&self) -> Views {
-        Views { mirror: self.mirror, crops: self.crops, seed: self.seed }
     }
 
     /// Checks what no model is needed for.
@@ -172,28 +157,10 @@ impl LearnConfig {
             ),
             (finite(self.weight_decay), "weight decay", self.weight_decay.to_string(), "0 or more"),
             (
-                self.average.is_none_or(|share| (0.0..1.0).contains(&share)),
-                "average",
-                self.average.unwrap_or_default().to_string(),
-                "a share from 0 up to but not 1",
-            ),
-            (
-                self.average.is_none() || self.unet.is_none(),
-                "average",
-                self.average.unwrap_or_default().to_string(),
-                "none for a method that trains weights of the U-Net, which are not averaged",
-            ),
-            (
                 self.optimizer != OptimizerName::Prodigy || self.unet.is_none(),
                 "optimizer",
                 self.optimizer.to_string(),
-                "adamw or lion for a method that trains weights of the U-Net: it has one step size for all",
-            ),
-            (
-                self.crops.is_none_or(|share| share > 0.0 && share < 1.0),
-                "crops",
-                self.crops.unwrap_or_default().to_string(),
-                "a share above 0 and below 1",
+                "adamw for a method that trains weights of the U-Net, because prodigy has one step size for all",
             ),
             (
                 finite(self.clip_norm) && self.clip_norm > 0.0,
@@ -295,14 +262,10 @@ pub struct LearnWishes {
     pub optimizer: Option<OptimizerName>,
     /// The optimizer's weight decay.
     pub weight_decay: Option<f64>,
-    /// The share of the averaged vectors that stays per step.
-    pub average: Option<f64>,
     /// Decides every random draw.
     pub seed: Option<u64>,
     /// Shows the picture mirrored half of the time.
     pub mirror: Option<bool>,
-    /// Shows parts of the picture as well, whose sides are at least this share of its own.
-    pub crops: Option<f64>,
     /// Counts the noise loss only inside the mask.
     pub masked_noise: Option<bool>,
     /// Weighs timesteps by their signal-to-noise ratio, cut off at this.
@@ -316,7 +279,7 @@ pub struct LearnWishes {
 impl LearnConfig {
     /// These settings with what is wished in their place. Wishes later in a chain win.
     ///
-    /// Who wishes for Prodigy and for no learning rate gets 1: those of other optimizers mean nothing to it.
+    /// A learning rate means nothing to another optimizer: who wishes for one and for no rate gets its own usual one.
     #[must_use]
     pub fn with(mut self, wishes: &LearnWishes) -> Self {
         fn set<T: Clone>(value: &mut T, wish: &Option<T>) {
@@ -343,19 +306,18 @@ impl LearnConfig {
         }
         set(&mut self.steps, &wishes.steps);
         set(&mut self.batch, &wishes.batch);
-        set(&mut self.optimizer, &wishes.optimizer);
-        let own = (wishes.optimizer == Some(OptimizerName::Prodigy)).then_some(1.0);
-        set(&mut self.learning_rate, &wishes.lr.or(own));
+        if let Some(optimizer) = wishes.optimizer.filter(|optimizer| *optimizer != self.optimizer) {
+            self.optimizer = optimizer;
+            self.learning_rate = match optimizer {
+                OptimizerName::AdamW => self.method.spec().recipe.learning_rate,
+                OptimizerName::Prodigy => 1.0,
+            };
+        }
+        set(&mut self.learning_rate, &wishes.lr);
         set(&mut self.decay, &wishes.decay);
         set(&mut self.weight_decay, &wishes.weight_decay);
         set(&mut self.seed, &wishes.seed);
-        if wishes.average.is_some() {
-            self.average = wishes.average;
-        }
         set(&mut self.mirror, &wishes.mirror);
-        if wishes.crops.is_some() {
-            self.crops = wishes.crops;
-        }
         set(&mut self.objective.masked_noise, &wishes.masked_noise);
         if wishes.min_snr.is_some() {
             self.objective.min_snr = wishes.min_snr;
@@ -372,11 +334,6 @@ impl LearnConfig {
         }
         self
     }
-}
-
-/// Whether a checkpoint says nothing of it: so do those of versions that knew no other.
-fn is_usual(optimizer: &OptimizerName) -> bool {
-    *optimizer == OptimizerName::default()
 }
 
 fn setting(what: &'static str, got: &str, expected: &str) -> TokensError {
@@ -416,16 +373,9 @@ mod tests {
             "rows is fixed, expected rows that are learned, or a part of the U-Net"
         );
         assert!(refused(|config| config.tokens.stages = 0).contains("stages is 0, expected 1 or more"));
-        assert_eq!(
-            refused(|config| config.average = Some(1.0)),
-            "average is 1, expected a share from 0 up to but not 1"
-        );
-        assert_eq!(refused(|config| config.crops = Some(1.0)), "crops is 1, expected a share above 0 and below 1");
         let mut weights = LearnConfig::new("me", "person", Method::Dreambooth);
-        weights.average = Some(0.9);
-        assert!(weights.check().unwrap_err().to_string().contains("which are not averaged"));
-        (weights.average, weights.optimizer) = (None, OptimizerName::Prodigy);
-        assert!(weights.check().unwrap_err().to_string().contains("optimizer is prodigy, expected adamw or lion"));
+        weights.optimizer = OptimizerName::Prodigy;
+        assert!(weights.check().unwrap_err().to_string().contains("optimizer is prodigy, expected adamw"));
     }
 
     #[test]
@@ -441,13 +391,6 @@ mod tests {
         assert_eq!(field("attention-lambda"), Some("0.30000000000000004"));
         assert_eq!((field("attention-target"), field("attention-layers")), (Some("reference"), Some("#0,#5")));
         assert_eq!((field("seed"), field("lr")), (Some("18446744073709551615"), Some("0.05")));
-        // Checkpoints of versions that did not know of these go on.
-        assert_eq!((field("optimizer"), field("average"), field("crops")), (None, None, None));
-        let asked =
-            LearnConfig { optimizer: OptimizerName::Lion, average: Some(0.9), crops: Some(0.5), ..config.clone() };
-        let text = serde_json::to_string(&asked).unwrap();
-        assert_eq!(serde_json::from_str::<LearnConfig>(&text).unwrap(), asked);
-        assert_eq!(asked.fields().unwrap().len(), fields.len() + 3);
         config.objective.attention = None;
         assert!(config.fields().unwrap().contains(&("attention".to_owned(), "none".to_owned())));
     }
@@ -470,6 +413,9 @@ mod tests {
         let prodigy = LearnWishes { optimizer: Some(OptimizerName::Prodigy), ..LearnWishes::default() };
         let rated = LearnWishes { lr: Some(0.5), ..prodigy.clone() };
         assert_eq!([&prodigy, &rated].map(|wishes| config.clone().with(wishes).learning_rate), [1.0, 0.5]);
+        let adamw = LearnWishes { optimizer: Some(OptimizerName::AdamW), ..LearnWishes::default() };
+        assert_eq!(config.clone().with(&prodigy).with(&adamw).learning_rate, 0.05);
+        assert_eq!(config.clone().with(&adamw).learning_rate, 0.5, "it was AdamW's all the time");
         let lambda = |lambda| LearnWishes { lambda: Some(lambda), ..LearnWishes::default() };
         assert_eq!(config.clone().with(&lambda(0.0)).objective.attention, None);
         let heavier = config.with(&lambda(0.1)).objective.attention.unwrap();

@@ -22,7 +22,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod averaged_rows;
 mod basis;
 mod blend;
 mod config;
@@ -56,7 +55,6 @@ mod unet_changes;
 mod unet_options;
 mod unet_training;
 mod vectors;
-mod views;
 mod weighted_text;
 
 pub mod checkpoint;

@@ -14,8 +14,8 @@ pub struct StepReport {
     pub lambda: f64,
     /// The class pictures' noise loss times its weight, if there are any.
     pub prior_loss: Option<f64>,
-    /// The learning rate of this step.
-    pub learning_rate: f64,
+    /// How long the step was: its learning rate, times the distance where the optimizer estimates one.
+    pub step_size: f64,
     /// What was measured, at every [`crate::LearnConfig::log_every`]-th step.
     pub measured: Option<Measured>,
 }

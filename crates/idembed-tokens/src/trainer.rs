@@ -11,7 +11,6 @@ use idembed_optimizer::{Optimizer, clip_by_global_norm, global_norm};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use crate::averaged_rows::AveragedRows;
 use crate::config::LearnConfig;
 use crate::examples::{Example, Examples};
 use crate::identity::{EncoderRows, Identity};
@@ -53,8 +52,6 @@ pub struct Trainer<'a> {
     /// SHA-256 of the identity that learning starts at, if it does.
     started_from: Option<String>,
     pub(crate) optimizer: Optimizer,
-    /// The average of the rows, where that is what is learned.
-    pub(crate) averaged: Option<AveragedRows>,
     pub(crate) step: usize,
     /// What the losses are multiplied with before their gradients are computed.
     pub(crate) loss_scale: f64,
@@ -78,7 +75,7 @@ impl<'a> Trainer<'a> {
             let expected = format!("at most {}, the model's timesteps", schedule.train_timesteps);
             return Err(TokensError::Setting { what: "stages", got: tokens.stages.to_string(), expected });
         }
-        let pictures = TrainingPictures::encode(model, &examples.pictures, config.views())?;
+        let pictures = TrainingPictures::encode(model, &examples.pictures, config.mirror)?;
         if !pictures.are_masked() && config.objective.needs_mask() {
             let expected = "a mask of the face, because the objective needs it".to_owned();
             return Err(TokensError::Setting { what: "mask", got: "missing".to_owned(), expected });
@@ -117,7 +114,6 @@ impl<'a> Trainer<'a> {
         };
         let trained = tensors(&rows, unet.as_ref());
         let optimizer = Optimizer::new(config.optimizer, EPS, config.weight_decay, &trained)?;
-        let averaged = config.average.map(|decay| AveragedRows::new(decay, &rows)).transpose()?;
         Ok(Trainer {
             text_encoder_sha256: model.text_encoders.fingerprints()?,
             unet_sha256: model.unet.fingerprint()?,
@@ -132,7 +128,6 @@ impl<'a> Trainer<'a> {
             names_sha256: tokens.needs_names().then(|| hex::encode(Sha256::digest(examples.names.join("\n")))),
             started_from: start.map(Identity::sha256).transpose()?,
             optimizer,
-            averaged,
             step: 0,
             loss_scale: if model.compute.kind == Kind::Half { FIRST_HALF_SCALE } else { 1.0 },
             history: History::default(),
@@ -211,16 +206,14 @@ impl<'a> Trainer<'a> {
             rates.extend(unet.parameters().map(|_| rate));
         }
         self.check_model()?;
+        let step_size = learning_rate * self.optimizer.estimate().map_or(1.0, |estimate| estimate.distance);
         self.optimizer.update(&tensors(&self.rows, self.unet.as_ref()), &computed.gradients, &rates)?;
-        if let Some(averaged) = &self.averaged {
-            averaged.update(&self.rows, self.step)?;
-        }
         self.step += 1;
         let Computed { noise_loss, attention_loss, prior_loss, measured, .. } = computed;
         self.history.noise.push(noise_loss as f32);
         self.history.attention.extend(attention_loss.map(|loss| loss as f32));
         let lambda = self.config.lambda();
-        Ok(StepReport { step: self.step, noise_loss, attention_loss, lambda, prior_loss, learning_rate, measured })
+        Ok(StepReport { step: self.step, noise_loss, attention_loss, lambda, prior_loss, step_size, measured })
     }
 
     /// The losses of a batch and the clipped gradients of the parameters; nothing changes.
@@ -333,15 +326,12 @@ impl<'a> Trainer<'a> {
         self.parameters().iter().map(|(_, tensor)| tensor.numel()).sum()
     }
 
-    /// The tokens as they are now, or their average over all steps where the settings say so.
+    /// The tokens as they are now.
     ///
     /// # Shapes
     /// - returns: for each text encoder `[rows, hidden]`, f32, without gradient, as [`crate::Layout`] says
     pub fn tokens(&self) -> Result<Vec<Tensor>> {
-        let tokens = match &self.averaged {
-            Some(averaged) => averaged.tables().iter().map(Tensor::copy).collect(),
-            None => tch::no_grad(|| self.rows.forward())?,
-        };
+        let tokens = tch::no_grad(|| self.rows.forward())?;
         Ok(tokens.iter().map(Tensor::f_detach).collect::<std::result::Result<_, _>>()?)
     }
 

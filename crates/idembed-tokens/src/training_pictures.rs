@@ -10,18 +10,14 @@ use tch::{Device, Kind, Tensor};
 
 use crate::examples::Example;
 use crate::objective::Batch;
-use crate::views::Views;
 use crate::{Result, TokensError};
 
 /// Pictures as latents.
 #[derive(Debug)]
 pub(crate) struct TrainingPictures {
-    /// Number of pictures, parts of them and mirror images not counted.
+    /// Number of pictures, their mirror images not counted.
     count: i64,
-    /// Number of views of a picture: itself and, if asked for, parts of it; mirror images not counted.
-    views: i64,
-    /// `[count * views, or twice as many, channels, height, width]`, f32: the pictures, view after view, and then, if asked for,
-    /// the mirror images of them all.
+    /// `[count, or twice as many, channels, height, width]`, f32: the pictures and then, if asked for, their mirror images.
     latents: Tensor,
     /// `[as latents, 1, H, W]`, f32.
     masks: Option<Tensor>,
@@ -37,12 +33,11 @@ pub(crate) struct Drawn {
 }
 
 impl TrainingPictures {
-    /// Encodes pictures and what else is to be seen of them: the means of their latents. Masks count where all pictures have
-    /// one.
+    /// Encodes pictures: the means of their latents. Masks count where all pictures have one.
     ///
     /// # Errors
     /// No picture, pictures of different sizes, or masks that do not fit.
-    pub(crate) fn encode(model: &StableDiffusion, pictures: &[Example], views: Views) -> Result<Self> {
+    pub(crate) fn encode(model: &StableDiffusion, pictures: &[Example], mirror: bool) -> Result<Self> {
         let first = pictures.first().ok_or_else(|| TokensError::Setting {
             what: "number of pictures",
             got: "0".to_owned(),
@@ -63,12 +58,11 @@ impl TrainingPictures {
             }
         }
         let masks = match masks.len() == pictures.len() {
-            true => Some(views.of(&Tensor::f_cat(&masks, 0)?, 0.0)?),
+            true => Some(with_mirrored(&Tensor::f_cat(&masks, 0)?, mirror)?),
             false => None,
         };
-        let latents = encode_latents(model, &views.of(&Tensor::f_cat(&images, 0)?, -1.0)?)?;
-        let count = pictures.len() as i64;
-        Ok(TrainingPictures { count, views: views.count(), latents, masks, sha256: fingerprint(&hashed)? })
+        let latents = encode_latents(model, &with_mirrored(&Tensor::f_cat(&images, 0)?, mirror)?)?;
+        Ok(TrainingPictures { count: pictures.len() as i64, latents, masks, sha256: fingerprint(&hashed)? })
     }
 
     /// Whether all pictures have a mask.
@@ -81,7 +75,7 @@ impl TrainingPictures {
         &self.sha256
     }
 
-    /// Everything random of one step: timesteps, noise, which picture each sample shows, which view, and whether mirrored.
+    /// Everything random of one step: timesteps, noise, which picture each sample shows, and whether mirrored.
     ///
     /// Each timestep is drawn from within a stage, and the stages that are learned take turns ([`stages_of_step`]).
     pub(crate) fn draw(&self, seed: u64, step: usize, samples: usize, timing: &Timing) -> Result<Drawn> {
@@ -89,24 +83,19 @@ impl TrainingPictures {
         let mut shape = self.latents.size();
         shape[0] = count;
         let cpu = |kind| (kind, Device::Cpu);
-        let (shares, noise, mirrored, which, view) = with_seed(step_seed(seed, step as u64), || {
+        let (shares, noise, mirrored, which) = with_seed(step_seed(seed, step as u64), || {
             let shares = Tensor::f_rand([count], cpu(Kind::Double))?;
             let noise = Tensor::f_randn(&shape, cpu(Kind::Float))?;
             let mirrored = Tensor::f_randint(2, [count], cpu(Kind::Int64))?;
-            let which = Tensor::f_randint(self.count, [count], cpu(Kind::Int64))?;
-            // The last draw: without views, a run is what it was before there were any.
-            Ok((shares, noise, mirrored, which, Tensor::f_randint(self.views, [count], cpu(Kind::Int64))?))
+            Ok((shares, noise, mirrored, Tensor::f_randint(self.count, [count], cpu(Kind::Int64))?))
         })?;
         let learned = stages_of_step(seed, step, samples, timing.learned.len())?;
         let shares = Vec::<f64>::try_from(&shares)?;
         let timesteps = learned.into_iter().zip(shares);
         let timesteps = timesteps.map(|(stage, share)| timing.timestep_within(timing.learned.start + stage, share));
         let device = self.latents.device();
-        let mut rows = which.f_add(&view.f_mul_scalar(self.count)?)?;
-        let plain = self.count * self.views;
-        if self.latents.size()[0] > plain {
-            rows = rows.f_add(&mirrored.f_mul_scalar(plain)?)?;
-        }
+        let has_mirrored = self.latents.size()[0] > self.count;
+        let rows = if has_mirrored { which.f_add(&mirrored.f_mul_scalar(self.count)?)? } else { which.shallow_clone() };
         let rows = rows.f_to_device(device)?;
         let batch = Batch {
             latents: self.latents.f_index_select(0, &rows)?,
@@ -153,6 +142,14 @@ fn check_shapes(image: &Tensor, mask: Option<&Tensor>, first: &[i64]) -> Result<
         }
         _ => Ok(()),
     }
+}
+
+/// Pictures and, if asked for, their mirror images below them in the batch.
+fn with_mirrored(images: &Tensor, mirror: bool) -> Result<Tensor> {
+    if !mirror {
+        return Ok(images.shallow_clone());
+    }
+    Ok(Tensor::f_cat(&[images, &images.f_flip([3])?], 0)?)
 }
 
 fn fingerprint(tensors: &[Option<&Tensor>]) -> Result<String> {

@@ -1,6 +1,7 @@
 //! Learning on the bundled miniature model: exact resume, stopping, what breaks and how.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use idembed_tokens::{
     DEFAULT_TEMPLATE, Embedding, Example, Examples, Identities, Identity, LearnConfig, LearnControl, Method,
     OptimizerName, Prompt, Start, TokenOptions, TokensError, Trainer, condition, learn,
 };
+use idembed_weights::TensorFile;
 use strum::IntoEnumIterator;
 use tch::{Device, Kind, Tensor};
 
@@ -68,13 +70,8 @@ fn a_stopped_run_ends_where_an_unbroken_one_does() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("me.ckpt");
     let usual = |method| config(method, 7);
-    let sefi = || usual(Method::Sefi);
-    let others = [
-        LearnConfig { optimizer: OptimizerName::Lion, ..sefi() },
-        LearnConfig { optimizer: OptimizerName::Prodigy, learning_rate: 1.0, ..sefi() },
-        LearnConfig { average: Some(0.5), crops: Some(0.5), ..sefi() },
-    ];
-    for config in Method::iter().map(usual).chain(others) {
+    let prodigy = LearnConfig { optimizer: OptimizerName::Prodigy, learning_rate: 1.0, ..usual(Method::Sefi) };
+    for config in Method::iter().map(usual).chain([prodigy]) {
         let method = config.method;
         let mut whole = Trainer::new(&model, &everything(), config.clone()).unwrap();
         while !whole.is_done() {
@@ -132,28 +129,6 @@ fn measuring_changes_nothing() {
 }
 
 #[test]
-fn an_average_follows_the_vectors_of_every_step() {
-    let model = mini();
-    let run = |average| {
-        let config = LearnConfig { average, learning_rate: 0.1, ..config(Method::SefiNames, 5) };
-        Trainer::new(&model, &everything(), config).unwrap()
-    };
-    let (mut plain, mut averaged) = (run(None), run(Some(0.25)));
-    assert!(tokens(&averaged).equal(&tokens(&plain)), "nothing is learned yet");
-    let mut expected = tokens(&plain);
-    for step in 0..5 {
-        plain.step().unwrap();
-        averaged.step().unwrap();
-        // diffusers' EMAModel: nothing stays of the start, then (1 + step) / (10 + step) up to 0.25.
-        let stays = [0.0, 2.0 / 11.0, 0.25, 0.25, 0.25][step];
-        expected = &expected * stays + tokens(&plain) * (1.0 - stays);
-        let off = (tokens(&averaged) - &expected).abs().max().double_value(&[]);
-        assert!(off < 1e-6, "{step}: {off}");
-    }
-    assert!(!tokens(&averaged).equal(&tokens(&plain)));
-}
-
-#[test]
 fn every_objective_trains() {
     let model = mini();
     for target in [Some(Target::default()), Some(Target::Mask), None] {
@@ -191,6 +166,38 @@ fn half_precision_networks_train_tokens_in_f32() {
         let norms = [&report, &reference].map(|report| report.measured.as_ref().unwrap().grad_norm_noise);
         assert!((norms[0] / norms[1] - 1.0).abs() < 0.1, "{kind:?}: {norms:?}");
     }
+}
+
+#[test]
+fn what_an_optimizer_knew_is_read_with_care() {
+    let model = mini();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("me.ckpt");
+    let begin = |optimizer| {
+        let config = LearnConfig { optimizer, learning_rate: 1.0, ..config(Method::Xti, 3) };
+        Trainer::new(&model, &Examples::one(&picture(1), None), config).unwrap()
+    };
+    let changed = |optimizer, change: fn(&mut BTreeMap<String, String>)| {
+        begin(optimizer).save(&checkpoint).unwrap();
+        let mut file = TensorFile::read(&checkpoint, "checkpoint", 1 << 30).unwrap();
+        change(&mut file.metadata);
+        file.write(&checkpoint).unwrap();
+        begin(optimizer).resume(&checkpoint)
+    };
+    let prodigy = |change| changed(OptimizerName::Prodigy, change);
+    prodigy(|_| ()).unwrap();
+    for spoil in [
+        (|metadata| drop(metadata.remove("distance"))) as fn(&mut BTreeMap<String, String>),
+        |metadata| drop(metadata.insert("distance".to_owned(), "-1".to_owned())),
+        |metadata| drop(metadata.insert("distance".to_owned(), "0".to_owned())),
+        |metadata| drop(metadata.insert("numerator".to_owned(), "NaN".to_owned())),
+    ] {
+        assert!(matches!(prodigy(spoil), Err(TokensError::File { .. })));
+    }
+    // Versions that knew AdamW alone did not name it.
+    changed(OptimizerName::AdamW, |metadata| drop(metadata.remove("run.optimizer"))).unwrap();
+    let error = begin(OptimizerName::Prodigy).resume(&checkpoint).unwrap_err();
+    assert_eq!(error.to_string(), "the checkpoint was made with optimizer adamw, this run has prodigy");
 }
 
 #[test]

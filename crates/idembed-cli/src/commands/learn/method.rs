@@ -9,7 +9,7 @@ use idembed_studio::Model;
 use idembed_tokens::{Decay, Identity, LearnConfig, LearnWishes, Method, OptimizerName, Rows, StageRange, Start};
 
 use super::subject::SubjectArgs;
-use crate::args::{above_zero, not_negative, one_of, positive, share};
+use crate::args::{above_zero, not_negative, one_of, positive};
 use crate::failure::wrong_usage;
 
 /// How it is learned.
@@ -28,8 +28,8 @@ pub(super) struct MethodArgs {
     /// Samples per step [default: the model's]
     #[arg(long, value_name = "N", value_parser = positive)]
     batch: Option<usize>,
-    /// What makes steps of gradients: adamw, lion (wants a third to a tenth of the learning rate) or prodigy (finds its step size
-    /// by itself; --lr is then a factor, 1 by default) [default: adamw]
+    /// What makes steps of gradients: adamw, or prodigy (finds its step size by itself; --lr is then a factor, 1 by default)
+    /// [default: adamw]
     #[arg(long, value_name = "NAME", value_parser = one_of::<OptimizerName>)]
     optimizer: Option<OptimizerName>,
     /// Learning rate, relative to the size of the class word's embedding [default: the model's]
@@ -41,9 +41,6 @@ pub(super) struct MethodArgs {
     /// How strongly the vectors are pulled back to where they start: the optimizer's weight decay [default: 0]
     #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
     weight_decay: Option<f64>,
-    /// Keep an average of the vectors of all steps, of which this share stays per step, as in 0.95 [default: the last step's]
-    #[arg(long, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
-    average: Option<f64>,
     /// Decides every random draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -214,11 +211,9 @@ impl MethodArgs {
             lr: self.lr,
             decay: self.decay,
             optimizer: self.optimizer,
-            average: self.average,
             weight_decay: self.weight_decay,
             seed: Some(self.seed),
             mirror: Some(subject.mirror),
-            crops: subject.crops,
             masked_noise: self.masked_noise.then_some(true),
             lambda: if self.attention_target == Some(TargetName::None) { Some(0.0) } else { self.lambda },
             attention: Some(LossOptions { target, layers, detach_query: self.detach_query }),

@@ -35,9 +35,6 @@ pub(super) struct SubjectArgs {
     /// Show the photos mirrored half of the time
     #[arg(long)]
     pub(super) mirror: bool,
-    /// Show parts of the photos as well, whose sides are at least this share of theirs
-    #[arg(long, value_name = "SHARE", value_parser = crate::args::above_zero, allow_negative_numbers = true)]
-    pub(super) crops: Option<f64>,
     /// Learn all photos with the same prompt, whatever texts lie beside them
     #[arg(long)]
     pub(super) no_captions: bool,

@@ -53,7 +53,7 @@ fn scalars(report: &StepReport) -> Vec<(&'static str, f64)> {
         ("loss/noise", Some(report.noise_loss)),
         ("loss/attention", report.attention_loss),
         ("loss/prior", report.prior_loss),
-        ("learning rate", Some(report.learning_rate)),
+        ("learning rate", Some(report.step_size)),
         ("gradient/noise", measured.map(|measured| measured.grad_norm_noise)),
         ("gradient/attention", measured.filter(|_| has_loss).map(|measured| measured.grad_norm_attention)),
         ("leakage", measured.and_then(|measured| measured.leakage)),
