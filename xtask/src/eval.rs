@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask eval --quick
-      a first table in about ten minutes on two cores
+      a first table in three minutes on two cores, once compiled
   cargo xtask eval --methods textual-inversion,sefi --identities 4
       two methods over the same four people; the later one is compared with the first
   cargo xtask eval --ablation lambda --methods sefi

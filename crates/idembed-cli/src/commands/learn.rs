@@ -50,7 +50,8 @@ need not be learned as a part of the face.
 While it runs, FILE.ckpt beside the output holds the whole state. After Ctrl-C
 or a crash, the same command with --resume FILE.ckpt goes on and ends with the
 same vectors, bit for bit, as an unbroken run. --keep-state keeps FILE.ckpt of a
-finished run: --resume FILE.ckpt with more --steps makes it the longer run.
+finished run: the same command with --resume FILE.ckpt, more --steps and another
+--out makes it the longer run.
 
 Learn only faces of people who agreed.";
 

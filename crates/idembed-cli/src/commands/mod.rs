@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Face(face::Args),
     /// Tell how much the faces in pictures are like the one in a photo
     Compare(compare::Args),
-    /// Tell what an identity file, a checkpoint or a picture made here is, and from what
+    /// Tell what an identity file, the state of a run, a picture made here or a weight file is, and from what
     Inspect(inspect::Args),
     /// Make an identity of others: mix them, or take one from another
     Identity(identity::Args),

@@ -90,7 +90,7 @@ pub(super) struct MethodArgs {
     /// Weigh timesteps by their signal-to-noise ratio, cut off at F: min-SNR, usually 5 [default: all weigh the same]
     #[arg(long, value_name = "F", value_parser = above_zero, allow_negative_numbers = true)]
     min_snr: Option<f64>,
-    /// Weight of the attention loss [default: 0.003 for sefi, 0 for the other methods]
+    /// Weight of the attention loss [default: 0.003 for sefi and sefi-names, 0 for the other methods]
     #[arg(long, value_name = "F", value_parser = not_negative, allow_negative_numbers = true)]
     lambda: Option<f64>,
     /// What the attention is pulled to: reference (the class word's), mask (the face), none [default: reference]

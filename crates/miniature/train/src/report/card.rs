@@ -55,7 +55,8 @@ pub(super) fn card(report: &Report, out: &Path, model: &Path) -> Result<String> 
         text,
         "\nThe data are drawn by `idembed-world` while the networks learn, from the seed of the run on; the people of the \
          portraits and of all figures are held out. `cargo xtask pretrain --stage NAME -- --samples N --batch N \
-         --learning-rate F` with the numbers of the table makes it again, `cargo xtask pretrain --report` measures it. Measured on {}.\n\n## What it knows\n\n{}\n\n## Figures\n\n| Metric | Reached | Asked |\n|---|---|---|\n",
+         --learning-rate F` with the numbers of the table makes a first training again, `--from MODEL` goes on from a network; \
+         `cargo xtask pretrain --report -- --model models/mini` measures these. Measured on {}.\n\n## What it knows\n\n{}\n\n## Figures\n\n| Metric | Reached | Asked |\n|---|---|---|\n",
         today(),
         knows()
     );
@@ -65,7 +66,8 @@ pub(super) fn card(report: &Report, out: &Path, model: &Path) -> Result<String> 
     }
     let _ = write!(
         text,
-        "\nMeasured with: {}. In brackets: 95 % intervals of a mean over pictures. `idembed.json` holds the settings that suit the model. `portraits/personN_a.png` and `_b.png` \
+        "\nMeasured with: {}. In brackets: 95 % intervals of a mean over pictures. Likeness of people is \
+         the cosine to the mean of several plain photos of them. `idembed.json` holds the settings that suit the model. `portraits/personN_a.png` and `_b.png` \
          show people it has never seen, with the true mask of each face and its box in `truth.json`.\n",
         report.settings.used
     );
