@@ -241,6 +241,13 @@ fn a_person_is_learned_as_suits_the_model() {
 }
 
 #[test]
+fn the_miniature_says_that_it_will_not_draw_you() {
+    let said = Place::new().run(&["learn", "--no-face", text(&portrait()), "--name=me", "--steps=1"]).stderr;
+    assert!(said.contains("`mini` knows drawn, invented people only"), "{said}");
+    assert!(said.contains("; --model names another model\n"), "{said}");
+}
+
+#[test]
 fn steps_that_cannot_be_made_are_refused() {
     let place = Place::new();
     let refused = |status, flags: &[&str], expected: &str| {

@@ -9,8 +9,8 @@ use idembed_diffusion::unet::{UNet, UNetInput};
 use idembed_diffusion::{Compute, ModelFiles, StableDiffusion};
 use idembed_integration_tests::{Fixture, Parity, fixture_dir, identities, mini_model, read_safetensors};
 use idembed_tokens::{
-    Examples, Identities, Identity, Layout, LearnConfig, Method, Prompt, TokensError, Trainer, TrainingPrompt,
-    condition,
+    Examples, Identities, Identity, Layout, LearnConfig, Method, OptimizerName, Prompt, TokensError, Trainer,
+    TrainingPrompt, condition,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -173,38 +173,40 @@ fn learning_reaches_both_encoders_and_goes_on_from_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("me.ckpt");
     let image = Tensor::linspace(-1.0, 1.0, 3 * 16 * 16, (Kind::Float, Device::Cpu)).view([1, 3, 16, 16]);
-    let config = LearnConfig { steps: 3, ..LearnConfig::new("me", "person", Method::Sefi) };
-    let begin = || Trainer::new(&model, &Examples::one(&image, None), config.clone()).unwrap();
-    let mut trainer = begin();
-    let starts = trainer.tokens().unwrap();
-    assert_eq!(starts.iter().map(Tensor::size).collect::<Vec<_>>(), [[10, 16], [10, 24]]);
-    trainer.step().unwrap();
-    trainer.save(&checkpoint).unwrap();
-    let saved = read_safetensors(&checkpoint);
-    for name in ["offset", "to_tokens.weight"] {
-        for prefix in ["", "1."] {
-            // The optimizer's mean is the first step's gradient but for a factor.
-            let mean = &saved[&format!("mean.{prefix}{name}")];
-            assert!(mean.abs().max().double_value(&[]) > 0.0, "{prefix}{name}");
+    for optimizer in [OptimizerName::AdamW, OptimizerName::Prodigy] {
+        let config = LearnConfig { steps: 3, optimizer, ..LearnConfig::new("me", "person", Method::Sefi) };
+        let begin = || Trainer::new(&model, &Examples::one(&image, None), config.clone()).unwrap();
+        let mut trainer = begin();
+        let starts = trainer.tokens().unwrap();
+        assert_eq!(starts.iter().map(Tensor::size).collect::<Vec<_>>(), [[10, 16], [10, 24]]);
+        trainer.step().unwrap();
+        trainer.save(&checkpoint).unwrap();
+        let saved = read_safetensors(&checkpoint);
+        for name in ["offset", "to_tokens.weight"] {
+            for prefix in ["", "1."] {
+                // The optimizer's mean is the first step's gradient but for a factor.
+                let mean = &saved[&format!("mean.{prefix}{name}")];
+                assert!(mean.abs().max().double_value(&[]) > 0.0, "{prefix}{name}");
+            }
         }
-    }
-    let [first, second] = ["parameter.to_q.weight", "parameter.1.to_q.weight"].map(|name| &saved[name]);
-    assert_eq!((first.size(), second.size()), (vec![16, 16], vec![24, 24]));
+        let [first, second] = ["parameter.to_q.weight", "parameter.1.to_q.weight"].map(|name| &saved[name]);
+        assert_eq!((first.size(), second.size()), (vec![16, 16], vec![24, 24]));
 
-    let mut resumed = begin();
-    resumed.resume(&checkpoint).unwrap();
-    for trainer in [&mut trainer, &mut resumed] {
-        while !trainer.is_done() {
-            trainer.step().unwrap();
+        let mut resumed = begin();
+        resumed.resume(&checkpoint).unwrap();
+        for trainer in [&mut trainer, &mut resumed] {
+            while !trainer.is_done() {
+                trainer.step().unwrap();
+            }
         }
+        let (learned, again) = (trainer.identity().unwrap(), resumed.identity().unwrap());
+        assert_eq!(learned.encoders.len(), 2);
+        for (index, (rows, others)) in learned.encoders.iter().zip(&again.encoders).enumerate() {
+            assert!(rows.k.equal(&others.k) && rows.v.equal(&others.v), "{index}");
+            assert!(!rows.k.equal(&starts[index].narrow(0, 0, 5)) && !rows.k.equal(&rows.v), "{index}");
+        }
+        learned.check_base(&model, false).unwrap();
     }
-    let (learned, again) = (trainer.identity().unwrap(), resumed.identity().unwrap());
-    assert_eq!(learned.encoders.len(), 2);
-    for (index, (rows, others)) in learned.encoders.iter().zip(&again.encoders).enumerate() {
-        assert!(rows.k.equal(&others.k) && rows.v.equal(&others.v), "{index}");
-        assert!(!rows.k.equal(&starts[index].narrow(0, 0, 5)) && !rows.k.equal(&rows.v), "{index}");
-    }
-    learned.check_base(&model, false).unwrap();
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub struct ModelSettings {
     pub demo: Option<DemoSettings>,
     /// For evaluations, where the model brings people and networks of its own.
     pub evaluation: EvaluationSettings,
+    /// What to know before a photo is learned with it, a sentence about the model without its subject.
+    pub note: Option<String>,
 }
 
 impl Default for ModelSettings {
@@ -50,6 +52,7 @@ impl Default for ModelSettings {
             names: None,
             demo: None,
             evaluation: EvaluationSettings::default(),
+            note: None,
         }
     }
 }

@@ -253,6 +253,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let compute = args.compute.resolve()?;
     let mut plan = Plan::new(args, compute)?;
     let studio = jobs::load(&plan.model, compute)?;
+    if let Some(note) = &plan.model.settings.note {
+        tracing::info!("`{}` {note}; --model names another model", plan.model.name);
+    }
     let load_seconds = started.elapsed().as_secs_f64();
     let size = plan.size.unwrap_or(studio.facts().native_size);
     let expected_memory_mib = jobs::announce(&studio.forecast_learning(&plan.config, size)?);
