@@ -41,10 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("name the folder of a model and identity files".into());
     };
     let model = StableDiffusion::load(Path::new(&folder), Compute::CPU_F32)?;
-    let (mut keys, mut values) = (Moved::default(), Moved::default());
+    let (mut class_word, mut keys, mut values) = (Moved::default(), Moved::default(), Moved::default());
     for file in files {
         let identity = Identity::read(Path::new(&file))?;
         for (rows, class) in identity.encoders.iter().zip(class_vectors(&model, &identity.class)?) {
+            class_word.add(&class, &class)?;
             keys.add(&rows.k, &class)?;
             values.add(&rows.v, &class)?;
         }
@@ -52,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if keys.rows == 0 {
         return Err("name identity files".into());
     }
-    println!("class word: norm {:.2}", class_vectors(&model, "person")?[0].norm().double_value(&[]));
+    class_word.print("class word");
     keys.print("keys");
     values.print("values");
     Ok(())

@@ -57,7 +57,6 @@ pub struct LearnConfig {
     /// What the learning rate does after that.
     pub decay: Decay,
     /// What makes steps of gradients.
-    #[serde(default)]
     pub optimizer: OptimizerName,
     /// The optimizer's weight decay; pulls towards the start word, because offsets from it are what is trained.
     pub weight_decay: f64,
